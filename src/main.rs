@@ -1,0 +1,2 @@
+//! The `lepus` program.
+fn main() {}
