@@ -1,1 +1,4 @@
 //! Lepus, an AMQP 0-9-1 broker that RabbitMQ clients use unchanged.
+
+pub mod message;
+pub mod names;
