@@ -3,3 +3,4 @@
 pub mod message;
 pub mod names;
 pub mod store;
+pub mod wire;
