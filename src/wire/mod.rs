@@ -1,0 +1,3 @@
+//! Bytes to frames to methods, and back.
+
+pub mod table;
