@@ -1,5 +1,6 @@
 //! Lepus, an AMQP 0-9-1 broker that RabbitMQ clients use unchanged.
 
+pub mod broker;
 pub mod message;
 pub mod names;
 pub mod store;
