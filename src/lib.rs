@@ -1,5 +1,7 @@
 //! Lepus, an AMQP 0-9-1 broker that RabbitMQ clients use unchanged.
 
+pub mod clock;
+pub mod config;
 pub mod message;
 pub mod names;
 pub mod store;
