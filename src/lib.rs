@@ -1,6 +1,9 @@
 //! Lepus, an AMQP 0-9-1 broker that RabbitMQ clients use unchanged.
 
 pub mod broker;
+pub mod clock;
+pub mod config;
+pub mod connection;
 pub mod message;
 pub mod names;
 pub mod store;
