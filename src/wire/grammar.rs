@@ -12,7 +12,8 @@ use super::{
 
 /// The arguments of a method, one character each: `b` up to eight bits in an octet; `1`, `2`, `4`,
 /// `8` a number of so many octets; `s` a short string; `S` a long string; `F` a table.
-pub(super) fn arguments(class_id: u16, method_id: u16) -> Option<&'static str> {
+#[expect(clippy::match_same_arms, reason = "grouped by class")]
+fn arguments(class_id: u16, method_id: u16) -> Option<&'static str> {
     Some(match (class_id, method_id) {
         // connection
         (10, 10) => "11FSS",

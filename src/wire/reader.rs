@@ -1,7 +1,7 @@
 //! Takes the elementary types off the front of a byte slice, and cannot run past its end.
 
 /// What is left to read.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Reader<'a>(pub(super) &'a [u8]);
 
 impl<'a> Reader<'a> {
