@@ -13,7 +13,7 @@ use super::{
     tx::Buffered,
 };
 use crate::{
-    broker::route::Cacheable,
+    broker::{exchange::Headers, route::Cacheable},
     message::{INLINE_BODY_MAX, Message, Traits},
     names::{ChannelId, CommitSeq},
     wire::{
@@ -22,6 +22,7 @@ use crate::{
         frame::{self, FrameKind},
         method,
         properties::{Properties, Scan},
+        table::RawTable,
     },
 };
 
@@ -86,7 +87,7 @@ impl Session {
             traits(&scan),
             &mut self.scratch,
         );
-        self.deliver_publish(id, message, publish.mandatory, publish.immediate)?;
+        self.publish_message(id, message, &scan, publish.mandatory, publish.immediate)?;
         Ok(Some(end))
     }
 
@@ -145,7 +146,8 @@ impl Session {
                 format_args!("message size {size} is larger than {word} {max}"),
             ));
         }
-        let traits = traits(&scan(&incoming.properties)?);
+        let scan = scan(&incoming.properties)?;
+        let traits = traits(&scan);
         let (address, properties) = (&incoming.address, &incoming.properties);
         let message = if incoming.body_size <= INLINE_BODY_MAX as u64 {
             let body: Vec<&[u8]> = incoming.body.iter().map(|piece| &piece[..]).collect();
@@ -153,21 +155,22 @@ impl Session {
         } else {
             Message::chunked(address, properties, incoming.body, traits)
         };
-        self.deliver_publish(id, message, incoming.mandatory, incoming.immediate)
+        self.publish_message(id, message, &scan, incoming.mandatory, incoming.immediate)
     }
 
     /// A whole message: checks, routes and hands it to its queues, in RabbitMQ's order (BA-001).
-    fn deliver_publish(
+    fn publish_message(
         &mut self,
         id: ChannelId,
         message: Message,
+        scan: &Scan<'_>,
         mandatory: bool,
         immediate: bool,
     ) -> Result<(), Failure> {
         if immediate {
             return Err(Code::NotImplemented.failure(PUBLISH, "immediate=true"));
         }
-        self.route(&message)?;
+        self.route(&message, scan)?;
         let is_transactional =
             self.channel_mut(id).is_some_and(|c| matches!(c.mode, Mode::Transaction(_)));
         if is_transactional {
@@ -205,27 +208,22 @@ impl Session {
     }
 
     /// Finds the queues of a message; they are the current route then.
-    fn route(&mut self, message: &Message) -> Result<(), Failure> {
-        let Some(vhost) = &self.vhost else { return Ok(()) };
-        let generation = vhost.generation();
-        let scan = scan(message.properties())?;
-        if let Some(expiration) = scan.expiration {
-            check_expiration(expiration)?;
+    fn route(&mut self, message: &Message, scan: &Scan<'_>) -> Result<(), Failure> {
+        let generation = self.vhost.generation();
+        let is_known = self.routes.find(message.address(), generation);
+        if !is_known {
+            let exchange = str::from_utf8(message.exchange()).unwrap_or_default();
+            let headers = scan.headers.map(RawTable::new);
+            let headers = headers.as_ref().map(|headers| headers as &dyn Headers);
+            let cacheable = self
+                .vhost
+                .route(exchange, &[message.routing_key()], headers, self.routes.set())
+                .map_err(|e| error::of_broker(&e, self.vhost.name(), PUBLISH))?;
+            if cacheable == Cacheable::Yes {
+                self.routes.keep(message.address(), generation);
+            }
         }
-        let extra_keys = extra_keys(&scan)?;
-        if extra_keys.is_empty() && self.routes.find(message.address(), generation) {
-            return Ok(());
-        }
-        let exchange = str::from_utf8(message.exchange()).unwrap_or_default();
-        let mut keys = vec![message.routing_key()];
-        keys.extend(extra_keys);
-        let cacheable = vhost
-            .route(exchange, &keys, scan.headers, self.routes.set())
-            .map_err(|e| error::of_broker(&e, vhost.name(), PUBLISH))?;
-        if cacheable == Cacheable::Yes && keys.len() == 1 {
-            self.routes.keep(message.address(), generation);
-        }
-        Ok(())
+        scan.expiration.map_or(Ok(()), check_expiration)
     }
 
     /// `basic.return` of a message that reached no queue (BA-005).
@@ -242,8 +240,8 @@ fn scan(properties: &[u8]) -> Result<Scan<'_>, Failure> {
 
 fn traits(scan: &Scan<'_>) -> Traits {
     Traits {
-        is_persistent: scan.delivery_mode == Some(2),
-        priority: scan.priority.unwrap_or(0),
+        is_persistent: scan.delivery_mode == 2,
+        priority: scan.priority,
     }
 }
 
@@ -273,4 +271,22 @@ fn check_header(header: &ContentHeader<'_>) -> Result<(), Failure> {
         ));
     }
     Ok(())
+}
+
+/// The `expiration` property must be milliseconds in decimal digits, up to ten years (BA-008).
+fn check_expiration(raw: &[u8]) -> Result<(), Failure> {
+    const MAX: i128 = 10 * 365 * 24 * 60 * 60 * 1000;
+    let text = String::from_utf8_lossy(raw);
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(&text);
+    let digits = unsigned.len() - unsigned.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, rest) = text.split_at(text.len() - unsigned.len() + digits);
+    let reason = match number.parse::<i128>() {
+        _ if digits == 0 => "no_integer".to_owned(),
+        _ if !rest.is_empty() => format!("{{leftover_string,\"{rest}\"}}"),
+        Ok(value) if value < 0 => format!("{{value_negative,{value}}}"),
+        Ok(value) if value <= MAX => return Ok(()),
+        _ => format!("{{value_too_large,{}}}", number.trim_start_matches('+')),
+    };
+    let explanation = format_args!("invalid expiration '{text}': {reason}");
+    Err(Code::PreconditionFailed.failure(PUBLISH, explanation))
 }
