@@ -17,8 +17,9 @@ use self::{
 };
 use crate::{
     broker::{
-        Error, arguments,
-        error::{Kind, Side},
+        Error,
+        arguments::{self, ALTERNATE_EXCHANGE},
+        error::Kind,
         exchange::{self, BindingRef, ExchangeType, Target},
     },
     names::Name,
@@ -541,17 +542,6 @@ impl<Q: Clone> Default for Topology<Q> {
     }
 }
 
-/// The argument of an exchange that names the exchange for what it cannot route.
-const ALTERNATE_EXCHANGE: &str = "alternate-exchange";
-
-/// What a redeclare must repeat besides arguments, in the order in which RabbitMQ compares it.
-const PROPERTIES: &[(&str, fn(&ExchangeSpec) -> Value)] = &[
-    ("type", |spec| Value::LongString(spec.type_name.as_str().into())),
-    ("durable", |spec| Value::Boolean(spec.durable)),
-    ("auto_delete", |spec| Value::Boolean(spec.auto_delete)),
-    ("internal", |spec| Value::Boolean(spec.internal)),
-];
-
 impl Exchange {
     /// Its name.
     pub fn name(&self) -> &Name {
@@ -570,17 +560,20 @@ impl Exchange {
 
     /// Whether a redeclare says what is there already, in RabbitMQ's order (EX-007).
     fn check_equivalence(&self, received: &ExchangeSpec) -> Result<(), Error> {
-        for (property, of) in PROPERTIES {
-            let (received, current) = (of(received), of(&self.spec));
-            if received != current {
-                return Err(Error::Inequivalent {
-                    kind: Kind::Exchange,
-                    name: self.name.clone(),
-                    property: (*property).to_owned(),
-                    received: Side::Value(received),
-                    current: Side::Value(current),
-                });
-            }
+        let current = &self.spec;
+        let type_name = |spec: &ExchangeSpec| Value::LongString(spec.type_name.as_str().into());
+        let properties = [
+            ("type", type_name(received), type_name(current)),
+            ("durable", Value::Boolean(received.durable), Value::Boolean(current.durable)),
+            (
+                "auto_delete",
+                Value::Boolean(received.auto_delete),
+                Value::Boolean(current.auto_delete),
+            ),
+            ("internal", Value::Boolean(received.internal), Value::Boolean(current.internal)),
+        ];
+        for (property, received, current) in properties {
+            arguments::check_property(Kind::Exchange, &self.name, property, received, current)?;
         }
         arguments::check_equivalence(
             Kind::Exchange,
