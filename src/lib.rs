@@ -3,7 +3,6 @@
 pub mod broker;
 pub mod clock;
 pub mod config;
-pub mod connection;
 pub mod message;
 pub mod names;
 pub mod store;

@@ -158,6 +158,36 @@ pub enum Error {
         name: Name,
     },
 
+    /// Deletion of a queue that has ready messages, asked for only if empty (QU-085).
+    ///
+    /// 406 `PRECONDITION_FAILED - RESOURCE not empty`
+    #[error("queue '{name}' not empty")]
+    NotEmpty {
+        /// The queue.
+        name: Name,
+    },
+
+    /// Use of another connection's exclusive queue, or a redeclare that differs in being exclusive
+    /// (QU-008, QU-010).
+    ///
+    /// 405 `RESOURCE_LOCKED - cannot obtain exclusive access to locked RESOURCE. It could be
+    /// originally declared on another connection or the exclusive property value does not match
+    /// that of the original declaration.`
+    #[error("cannot obtain exclusive access to locked queue '{name}'")]
+    Locked {
+        /// The queue.
+        name: Name,
+    },
+
+    /// A consumer beside an exclusive one, or an exclusive one beside another (BA-083).
+    ///
+    /// 403 `ACCESS_REFUSED - RESOURCE in exclusive use`
+    #[error("queue '{name}' in exclusive use")]
+    InExclusiveUse {
+        /// The queue.
+        name: Name,
+    },
+
     /// Publish to an internal exchange (EX-018).
     ///
     /// 403 `ACCESS_REFUSED - cannot publish to internal RESOURCE`

@@ -11,16 +11,17 @@ use std::sync::{
 
 use crate::{
     broker::{
-        Error, arguments,
+        Error,
+        arguments::{self, QueueSpec, QueueType},
         error::Kind,
         exchange::Headers,
-        queue::{Budget, ConnectionId, DeleteRefused, Effects, Queue, QueueSpec},
-        record,
+        queue::{Budget, DeleteRefused, Effects, Identity, Queue},
+        record::{self, BindingRecord, ExchangeRecord, QueueRecord, Record},
         route::{Cacheable, RouteSet},
-        topology::{Bound, Declared, Destination, ExchangeSpec, Removed, Topology, check_new_name},
+        topology::{Bound, Declared, Destination, ExchangeSpec, Topology, check_new_name},
     },
-    names::{CommitSeq, Name, QueueId},
-    store::{Store, StoreOp},
+    names::{CommitSeq, ConnectionId, Name, QueueId},
+    store::{RecordKind, RecoveredQueue, Store, StoreOp},
     wire::table::Table,
 };
 
@@ -55,6 +56,17 @@ pub struct DeclaredQueue {
     pub queue: Arc<Queue>,
     /// What the store must have reached.
     pub needed: CommitSeq,
+}
+
+/// Who declares a queue.
+#[derive(Clone, Debug)]
+pub struct DeclaredBy {
+    /// The connection.
+    pub connection: ConnectionId,
+    /// Its user.
+    pub user: Name,
+    /// Whether the broker gave the queue's name, so that it may begin with `amq.`.
+    pub gave_name: bool,
 }
 
 impl Vhost {
@@ -114,7 +126,8 @@ impl Vhost {
     pub fn declare_exchange(&self, name: &str, spec: ExchangeSpec) -> Result<CommitSeq, Error> {
         let ((), needed) = self.change(|topology, ops| {
             if topology.declare_exchange(name, spec.clone())? == Declared::Created && spec.durable {
-                ops.push(record::put_exchange(&self.name, name, &spec));
+                let (vhost, name) = (self.name.clone(), name.into());
+                ops.push(ExchangeRecord { vhost, name, spec }.put());
             }
             Ok(())
         })?;
@@ -124,21 +137,10 @@ impl Vhost {
     /// Deletes an exchange, and whatever goes with it.
     pub fn delete_exchange(&self, name: &str, if_unused: bool) -> Result<CommitSeq, Error> {
         let ((), needed) = self.change(|topology, ops| {
-            let removed = topology.delete_exchange(name, if_unused)?;
-            self.forget(&removed, ops);
+            ops.extend(topology.delete_exchange(name, if_unused)?.store_ops(&self.name));
             Ok(())
         })?;
         Ok(needed)
-    }
-
-    /// The operations that make durable what went.
-    fn forget(&self, removed: &Removed, ops: &mut Vec<StoreOp>) {
-        for exchange in removed.exchanges.iter().filter(|exchange| exchange.is_durable) {
-            ops.push(record::remove_exchange(&self.name, &exchange.name));
-        }
-        for binding in removed.bindings.iter().filter(|binding| binding.is_durable) {
-            ops.push(record::remove_binding(&self.name, binding));
-        }
     }
 
     /// Binds `destination` to `source`.
@@ -152,7 +154,14 @@ impl Vhost {
         let ((), needed) = self.change(|topology, ops| {
             let bound = topology.bind(source, destination, key, arguments)?;
             if bound == (Bound::New { is_durable: true }) {
-                ops.push(record::put_binding(&self.name, source, destination, key, arguments));
+                let record = BindingRecord {
+                    vhost: self.name.clone(),
+                    source: source.into(),
+                    destination: destination.clone(),
+                    key: key.into(),
+                    arguments: arguments.clone(),
+                };
+                ops.push(record.put());
             }
             Ok(())
         })?;
@@ -169,7 +178,7 @@ impl Vhost {
     ) -> Result<CommitSeq, Error> {
         let ((), needed) = self.change(|topology, ops| {
             let removed = topology.unbind(source, destination, key, arguments)?;
-            self.forget(&removed, ops);
+            ops.extend(removed.store_ops(&self.name));
             Ok(())
         })?;
         Ok(needed)
@@ -188,37 +197,85 @@ impl Vhost {
         Ok(Arc::clone(queue))
     }
 
-    /// Declares a queue. An existing one must be alike (QU-006 to QU-015).
+    /// Declares a queue; one with an owner is exclusive. An existing one must be alike (QU-006 to
+    /// QU-015). `is_given` says that the broker itself gave the name.
     pub fn declare_queue(
         &self,
         name: &str,
         spec: QueueSpec,
-        connection: ConnectionId,
+        owner: Option<ConnectionId>,
+        by: &DeclaredBy,
     ) -> Result<DeclaredQueue, Error> {
         let (queue, needed) = self.change(|topology, ops| {
             if let Some(queue) = topology.queue(name) {
-                check_alike(queue, &spec, connection)?;
+                check_owner(queue, by.connection)?;
+                if queue.owner.is_some() != owner.is_some() {
+                    return Err(Error::Locked { name: queue.name.clone() });
+                }
+                arguments::check_queue_equivalence(
+                    &queue.name,
+                    queue.queue_type,
+                    &spec,
+                    &queue.spec,
+                )?;
                 return Ok(Arc::clone(queue));
             }
-            if !name.starts_with(SERVER_NAMED) || spec.is_client_named {
+            if !by.gave_name {
                 check_new_name(Kind::Queue, name)?;
             }
-            arguments::validate_queue(name, &spec.arguments)?;
+            let queue_type =
+                arguments::check_queue(name, &spec.arguments, QueueType::Classic)?;
             let id = self.shared.next_queue_id();
-            if spec.is_durable {
-                ops.push(record::put_queue(&self.name, name, id, &spec));
+            let name = Name::from(name);
+            if spec.durable {
+                let record = QueueRecord {
+                    vhost: self.name.clone(),
+                    name: name.clone(),
+                    id,
+                    spec: spec.clone(),
+                    declared_by: by.user.clone(),
+                };
+                ops.push(record.put());
             }
-            let is_durable = spec.is_durable;
-            let queue = self.new_queue(id, name.into(), spec);
-            topology.insert_queue(name.into(), Arc::clone(&queue), is_durable);
+            let is_durable = spec.durable;
+            let queue = self.new_queue(id, name.clone(), spec, queue_type, owner, None);
+            topology.insert_queue(name, Arc::clone(&queue), is_durable);
             Ok(queue)
         })?;
         Ok(DeclaredQueue { queue, needed })
     }
 
-    fn new_queue(&self, id: QueueId, name: Name, spec: QueueSpec) -> Arc<Queue> {
+    fn new_queue(
+        &self,
+        id: QueueId,
+        name: Name,
+        spec: QueueSpec,
+        queue_type: QueueType,
+        owner: Option<ConnectionId>,
+        recovered: Option<&RecoveredQueue>,
+    ) -> Arc<Queue> {
         let Shared { store, budget, .. } = self.shared.clone();
-        Queue::new(id, name, spec, store, budget, None)
+        Queue::new(Identity { id, name, spec, queue_type, owner }, store, budget, recovered)
+    }
+
+    /// Brings a durable queue back.
+    pub(super) fn restore_queue(&self, record: QueueRecord, recovered: Option<&RecoveredQueue>) {
+        let queue_type = QueueType::of(&record.name, &record.spec.arguments, QueueType::Classic)
+            .unwrap_or_default();
+        let QueueRecord { id, name, spec, .. } = record;
+        let queue = self.new_queue(id, name.clone(), spec, queue_type, None, recovered);
+        self.restore(|topology| topology.insert_queue(name, queue, true));
+    }
+
+    /// Changes the topology to what the store knows already.
+    pub(super) fn restore<T>(
+        &self,
+        change: impl FnOnce(&mut Topology<Arc<Queue>>) -> T,
+    ) -> T {
+        let mut topology = self.topology.write().unwrap_or_else(PoisonError::into_inner);
+        let result = change(&mut topology);
+        self.generation.store(topology.generation(), Ordering::Release);
+        result
     }
 
     /// Deletes a queue if the conditions hold. Returns how many messages were ready in it, and what
@@ -246,12 +303,15 @@ impl Vhost {
             }
         };
         let ((), needed) = self.change(|topology, ops| {
-            if queue.spec.is_durable {
-                ops.push(record::remove_queue(&self.name, &queue.name));
-            }
             let is_current = topology.queue(&queue.name).is_some_and(|q| Arc::ptr_eq(q, queue));
             if is_current && let Some((_, removed)) = topology.remove_queue(&queue.name) {
-                self.forget(&removed, ops);
+                if queue.spec.durable {
+                    ops.push(StoreOp::Remove {
+                        kind: RecordKind::Queue,
+                        key: record::name_key(&self.name, &queue.name),
+                    });
+                }
+                ops.extend(removed.store_ops(&self.name));
             }
             Ok(())
         })?;
@@ -259,11 +319,8 @@ impl Vhost {
     }
 }
 
-/// The prefix of the names that the broker gives.
-pub const SERVER_NAMED: &str = "amq.gen-";
-
 fn check_owner(queue: &Queue, connection: ConnectionId) -> Result<(), Error> {
-    match queue.spec.owner {
+    match queue.owner {
         Some(owner) if owner != connection => Err(Error::Locked { name: queue.name.clone() }),
         _ => Ok(()),
     }

@@ -10,6 +10,7 @@ mod residency;
 mod state;
 
 use std::{
+    ops::Deref,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     task::Waker,
 };
@@ -24,41 +25,42 @@ use {
 };
 
 use crate::{
+    broker::arguments::{QueueSpec, QueueType},
     message::Message,
-    names::{CommitSeq, Name, QueueId},
+    names::{CommitSeq, ConnectionId, Name, QueueId},
     store::{ReadBatch, ReadRequest, RecoveredQueue, Store, StoreError},
-    wire::table::Table,
 };
 
-/// A connection's number, never given twice in a process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ConnectionId(pub u64);
-
-/// What a queue was declared as.
-#[derive(Clone, Debug)]
-pub struct QueueSpec {
-    /// Whether it survives a restart.
-    pub is_durable: bool,
-    /// Whether it goes with its last consumer.
-    pub is_auto_delete: bool,
+/// What a queue is, from its declare to its end.
+#[derive(Debug)]
+pub struct Identity {
+    /// Its number.
+    pub id: QueueId,
+    /// Its name in its vhost.
+    pub name: Name,
+    /// How it was declared.
+    pub spec: QueueSpec,
+    /// Its type.
+    pub queue_type: QueueType,
     /// The connection it belongs to, when exclusive.
     pub owner: Option<ConnectionId>,
-    /// Its arguments, as they were declared.
-    pub arguments: Table,
 }
 
 /// A queue of one vhost.
 #[derive(Debug)]
 pub struct Queue {
-    /// Its number.
-    pub id: QueueId,
-    /// Its name in its vhost.
-    pub name: Name,
-    /// What it was declared as.
-    pub spec: QueueSpec,
+    identity: Identity,
     store: Store,
     read_bytes: usize,
     state: Mutex<State>,
+}
+
+impl Deref for Queue {
+    type Target = Identity;
+
+    fn deref(&self) -> &Identity {
+        &self.identity
+    }
 }
 
 /// The queue was deleted while the caller held on to it.
@@ -88,9 +90,7 @@ pub enum DeleteRefused {
 impl Queue {
     /// An empty queue, or what the store recovered of one.
     pub fn new(
-        id: QueueId,
-        name: Name,
-        spec: QueueSpec,
+        identity: Identity,
         store: Store,
         budget: Arc<Budget>,
         recovered: Option<&RecoveredQueue>,
@@ -103,13 +103,12 @@ impl Queue {
             bytes: found.bytes,
             after: CommitSeq(0),
         });
+        let (id, is_durable) = (identity.id, identity.spec.durable);
         Arc::new_cyclic(|me: &Weak<Self>| Self {
-            id,
-            name,
-            read_bytes: residency.read_bytes(),
-            state: Mutex::new(State::new(id, spec.is_durable, me.clone(), residency, run)),
-            spec,
+            identity,
             store,
+            read_bytes: residency.read_bytes(),
+            state: Mutex::new(State::new(id, is_durable, me.clone(), residency, run)),
         })
     }
 
@@ -222,7 +221,7 @@ impl Queue {
         let mut state = self.state();
         let found = state.cancel(consumer, fx);
         let is_abandoned =
-            found && self.spec.is_auto_delete && state.counts().consumers == 0 && !state.is_deleted;
+            found && self.spec.auto_delete && state.counts().consumers == 0 && !state.is_deleted;
         self.finish(state, fx);
         is_abandoned
     }
