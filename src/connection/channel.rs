@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use hashbrown::HashMap;
 
 use super::{
     confirm::Confirms,
     error::Ids,
     tx::Transaction,
-    unacked::UnackedList,
+    unacked::{Unacked, UnackedList},
 };
 use crate::{
     broker::outbox::Window,
-    names::{DeliveryTag, Name},
+    names::{ChannelId, DeliveryTag, Name},
 };
 
 /// Class and method id of `basic.publish`, the method that every content belongs to.
@@ -79,6 +80,15 @@ impl Channel {
         }
     }
 
+    /// Takes out every delivery that is not settled, those of an open transaction with them.
+    pub(super) fn take_unsettled(&mut self) -> Vec<Unacked> {
+        if let Mode::Transaction(transaction) = &mut self.mode {
+            let undone = std::mem::take(&mut transaction.settlements);
+            self.unacked.restore(undone.into_iter().map(|(tag, unacked, _)| (tag, unacked)));
+        }
+        self.unacked.take_all().map(|(_, unacked)| unacked).collect()
+    }
+
     /// The tag of the next delivery.
     pub(super) fn next_tag(&mut self) -> DeliveryTag {
         self.last_tag += 1;
@@ -92,4 +102,39 @@ pub(super) enum ChannelState {
     Open(Box<Channel>),
     /// `channel.close` was sent: everything is discarded until its `close-ok` (CH-008).
     Closing,
+}
+
+/// The channels of a connection, by number.
+#[derive(Debug, Default)]
+pub(super) struct Channels(HashMap<u16, ChannelState>);
+
+impl Channels {
+    /// The channel, if it is open.
+    pub(super) fn open(&mut self, id: ChannelId) -> Option<&mut Channel> {
+        match self.0.get_mut(&id.0)? {
+            ChannelState::Open(channel) => Some(channel),
+            ChannelState::Closing => None,
+        }
+    }
+
+    pub(super) fn state(&mut self, id: ChannelId) -> Option<&mut ChannelState> {
+        self.0.get_mut(&id.0)
+    }
+
+    pub(super) fn set(&mut self, id: ChannelId, state: ChannelState) {
+        self.0.insert(id.0, state);
+    }
+
+    pub(super) fn remove(&mut self, id: ChannelId) {
+        self.0.remove(&id.0);
+    }
+
+    /// Channels in use, those that are closing with them.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn ids(&self) -> Vec<ChannelId> {
+        self.0.keys().map(|&id| ChannelId(id)).collect()
+    }
 }
