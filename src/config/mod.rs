@@ -37,7 +37,7 @@ pub use value::{
 
 settings! {
     /// Addresses to listen on. The default lets only programs on this machine in;
-    /// "0.0.0.0" and "::" let everybody in. "::1" is left out where there is no IPv6.
+    /// `0.0.0.0` and `::` let everybody in. `::1` is left out where there is no IPv6.
     bind: Vec<IpAddr> = vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()], NotEmpty;
     /// Port for AMQP. 0 takes a free one, here and for the other ports.
     amqp_port: u16 = 5672, 0..=65535;
