@@ -7,3 +7,4 @@ pub mod message;
 pub mod names;
 pub mod server;
 pub mod store;
+pub mod wire;
