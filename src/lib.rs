@@ -1,5 +1,6 @@
 //! Lepus, an AMQP 0-9-1 broker that RabbitMQ clients use unchanged.
 
+pub mod auth;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -59,7 +59,7 @@ fn unlike_the_defaults() -> Config {
         "server_version" => "3.13.7",
         "log" => "trace",
         "log_format" => "json",
-        "store_inbox_max" | "resident_max" => "77MiB",
+        "store_inbox_max" | "store_cache_max" | "resident_max" => "77MiB",
         key if key.contains("user") || key.contains("pass") || key.contains("name") => "other",
         "default_vhost" => "other",
         _ => "7777",
