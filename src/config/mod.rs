@@ -37,7 +37,7 @@ pub use value::{
 
 settings! {
     /// Addresses to listen on. The default lets only programs on this machine in;
-    /// "0.0.0.0" and "::" let everybody in. "::1" is left out where there is no IPv6.
+    /// `0.0.0.0` and `::` let everybody in. `::1` is left out where there is no IPv6.
     bind: Vec<IpAddr> = vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()], NotEmpty;
     /// Port for AMQP. 0 takes a free one, here and for the other ports.
     amqp_port: u16 = 5672, 0..=65535;
@@ -61,7 +61,9 @@ settings! {
     sync_interval: Duration = Duration::from_millis(100),
         Duration::from_millis(1)..=Duration::from_secs(3600);
     /// Bytes waiting for the disk beyond which publishing connections wait too.
-    store_inbox_max: Size = Size::mib(64), Size::mib(1)..=Size::mib(16 << 10);
+    store_inbox_max: Size = Size::mib(32), Size::mib(1)..=Size::mib(16 << 10);
+    /// Bytes of its files that the store keeps in memory.
+    store_cache_max: Size = Size::mib(32), Size::mib(1)..=Size::mib(16 << 10);
 
     /// Bytes of message bodies kept in memory while they wait in queues; what is beyond
     /// goes to the disk until it is needed.

@@ -24,10 +24,10 @@ pub(super) fn render() -> String {
     for setting in Setting::ALL {
         text.push('\n');
         for line in setting.doc {
-            text += &format!("#{line}\n");
+            text.extend(["#", &line.replace('`', ""), "\n"]);
         }
-        text += &format!("# Value: {}.\n", (setting.expected)());
-        text += &format!("#{} = {}\n", setting.key, (setting.show)(&config));
+        text.extend(["# Value: ", &(setting.expected)(), ".\n"]);
+        text.extend(["#", setting.key, " = ", &(setting.show)(&config), "\n"]);
     }
     text
 }

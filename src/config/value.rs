@@ -457,7 +457,7 @@ choice! {
     SyncMode {
         /// A confirm leaves only after its messages were synced to the disk.
         Always = "always",
-        /// Synced every `sync_interval`; a confirm does not wait for it.
+        /// Synced at intervals; a confirm does not wait for it.
         Interval = "interval",
         /// Left to the operating system; a confirm does not wait for it.
         Off = "off"
