@@ -160,6 +160,11 @@ impl Broker {
         self.vhosts.get(name).map(|vhost| Arc::clone(&vhost))
     }
 
+    /// Some vhost, whichever.
+    pub fn any_vhost(&self) -> Option<Arc<Vhost>> {
+        self.vhosts.iter().next().map(|vhost| Arc::clone(&vhost))
+    }
+
     /// Registers a connection.
     pub fn connect(&self, outbox: Arc<Outbox>) -> ConnectionId {
         let id = ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed));
