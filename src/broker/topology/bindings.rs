@@ -5,7 +5,10 @@ use std::hash::BuildHasher;
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::slab::Slab;
-use crate::broker::exchange::Target;
+use crate::{
+    broker::exchange::Target,
+    wire::table::{self, Table},
+};
 
 /// All bindings, each at a number of its own.
 #[derive(Debug)]
@@ -24,6 +27,18 @@ pub(super) struct Stored {
     pub(super) key: Box<[u8]>,
     /// In wire form; nothing at all if there are none.
     pub(super) arguments: Box<[u8]>,
+}
+
+impl Stored {
+    pub(super) fn new(source: u32, target: Target, key: &[u8], arguments: &Table) -> Self {
+        let is_bare = arguments.inner().is_empty();
+        let arguments = if is_bare { Box::default() } else { table::encode(arguments).into() };
+        Self { source, target, key: key.into(), arguments }
+    }
+
+    pub(super) fn arguments(&self) -> Table {
+        table::decode(&self.arguments).unwrap_or_default()
+    }
 }
 
 impl Bindings {
