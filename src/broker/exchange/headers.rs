@@ -210,3 +210,213 @@ impl Mode {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::wire::table::{Array, LongString, ShortString};
+
+    fn table(entries: &[(&str, Value)]) -> Table {
+        let mut table = Table::default();
+        for (name, value) in entries {
+            table.insert(ShortString::from(*name), value.clone());
+        }
+        table
+    }
+
+    fn text(text: &str) -> Value {
+        Value::LongString(LongString::from(text))
+    }
+
+    fn binding(id: u32, arguments: &Table) -> BindingRef<'_> {
+        BindingRef { id, target: Target::queue(id), key: b"", arguments }
+    }
+
+    fn route(exchange: &HeadersExchange, headers: Option<&Table>) -> Vec<Target> {
+        let mut out = Matches::default();
+        let headers = headers.map(|headers| headers as &dyn super::super::Headers);
+        exchange.route(&View { keys: &[b"ignored"], headers }, &mut out);
+        out.targets.sort_unstable();
+        out.targets.dedup();
+        out.targets
+    }
+
+    fn is_match(arguments: &[(&str, Value)], headers: &[(&str, Value)]) -> bool {
+        let mut exchange = HeadersExchange::default();
+        exchange.bind(binding(1, &table(arguments)));
+        !route(&exchange, Some(&table(headers))).is_empty()
+    }
+
+    // EX-067
+    #[test]
+    fn x_match_is_one_of_four_words() {
+        let check = |value: Value| {
+            let arguments = table(&[("x-match", value)]);
+            HeadersExchange::default().check_binding(b"", &arguments)
+        };
+        for word in ["all", "any", "all-with-x", "any-with-x"] {
+            assert_eq!(check(text(word)), Ok(()));
+        }
+        assert_eq!(
+            check(text("foo")).unwrap_err().to_string(),
+            "Invalid x-match field value <<\"foo\">>; expected all, any, all-with-x, or any-with-x"
+        );
+        assert_eq!(
+            check(Value::LongInt(1)).unwrap_err().to_string(),
+            "Invalid x-match field type signedint (value 1); expected longstr"
+        );
+    }
+
+    // EX-067 EX-068 EX-071
+    #[test]
+    fn all_and_any_leave_out_what_starts_with_x() {
+        let (a, b, x) = (("a", text("1")), ("b", text("2")), ("x-c", text("3")));
+        let mode = |mode| ("x-match", text(mode));
+        let both = [a.clone(), b.clone()];
+        assert!(is_match(&both, &both));
+        assert!(!is_match(&both, &both[..1]));
+        assert!(is_match(&[mode("any"), a.clone(), b.clone()], &both[..1]));
+        assert!(!is_match(&[mode("any"), a.clone()], &[]));
+        assert!(is_match(&[mode("all"), a.clone(), x.clone()], std::slice::from_ref(&a)));
+        assert!(!is_match(&[mode("all-with-x"), a.clone(), x.clone()], std::slice::from_ref(&a)));
+        assert!(is_match(&[mode("all-with-x"), a.clone(), x.clone()], &[a.clone(), x.clone()]));
+        assert!(!is_match(&[mode("any"), a.clone(), x.clone()], std::slice::from_ref(&x)));
+        assert!(is_match(&[mode("any-with-x"), a, x.clone()], &[x]));
+    }
+
+    // EX-071 EX-073
+    #[test]
+    fn no_arguments_match_everything_with_all_and_nothing_with_any() {
+        let header = [("a", text("1"))];
+        for headers in [&header[..], &[]] {
+            assert!(is_match(&[], headers));
+            assert!(is_match(&[("x-match", text("all")), ("x-b", text("1"))], headers));
+            assert!(is_match(&[("x-match", text("all-with-x"))], headers));
+            assert!(!is_match(&[("x-match", text("any"))], headers));
+        }
+        let mut exchange = HeadersExchange::default();
+        exchange.bind(binding(1, &table(&[])));
+        exchange.bind(binding(2, &table(&header)));
+        assert_eq!(route(&exchange, None), [Target::queue(1)]);
+    }
+
+    // EX-069 EX-070 EX-072
+    #[test]
+    fn values_are_compared_without_width_and_across_no_kinds() {
+        let matches = |wanted: &Value, value: &Value| {
+            is_match(&[("h", wanted.clone())], &[("h", value.clone())])
+        };
+        let array = |values: &[Value]| Value::FieldArray(Array::from(values.to_vec()));
+        let values = [
+            vec![text("5"), Value::ByteArray(b"5"[..].into())],
+            vec![
+                Value::ShortShortInt(5),
+                Value::ShortShortUInt(5),
+                Value::ShortInt(5),
+                Value::ShortUInt(5),
+                Value::LongInt(5),
+                Value::LongUInt(5),
+                Value::LongLongInt(5),
+            ],
+            vec![Value::Float(5.0), Value::Double(5.0)],
+            vec![Value::Boolean(true)],
+            vec![Value::Boolean(false)],
+            vec![Value::Timestamp(5)],
+            vec![array(&[text("5")])],
+            vec![array(&[text("5"), Value::LongInt(1)])],
+            vec![Value::FieldTable(table(&[("x", text("5"))]))],
+            vec![text("")],
+            vec![text("6")],
+            vec![Value::LongLongInt(6)],
+        ];
+        for (kind, alike) in values.iter().enumerate() {
+            for (other_kind, others) in values.iter().enumerate() {
+                for (wanted, value) in alike.iter().flat_map(|w| others.iter().map(move |v| (w, v)))
+                {
+                    assert_eq!(matches(wanted, value), kind == other_kind, "{wanted:?} {value:?}");
+                }
+            }
+            assert!(matches(&Value::Void, &alike[0]));
+            assert!(!matches(&alike[0], &Value::Void));
+        }
+        assert!(matches(&Value::Void, &Value::Void));
+        assert!(!is_match(&[("h", Value::Void)], &[("other", text("5"))]));
+    }
+
+    #[test]
+    fn of_repeated_headers_the_last_counts() {
+        struct Twice;
+        impl super::super::Headers for Twice {
+            fn each<'a>(&'a self, visit: &mut dyn FnMut(&'a [u8], HeaderValue<'a>)) {
+                visit(b"h", HeaderValue::Int(1));
+                visit(b"a", HeaderValue::Void);
+                visit(b"h", HeaderValue::Int(2));
+            }
+        }
+        let mut exchange = HeadersExchange::default();
+        exchange.bind(binding(1, &table(&[("h", Value::LongInt(1))])));
+        exchange.bind(binding(2, &table(&[("h", Value::LongInt(2))])));
+        let mut out = Matches::default();
+        exchange.route(&View { keys: &[b""], headers: Some(&Twice) }, &mut out);
+        assert_eq!(out.targets, [Target::queue(2)]);
+    }
+
+    fn entries() -> impl Strategy<Value = Vec<(&'static str, Value)>> {
+        let name = prop_oneof![Just("a"), Just("b"), Just("c"), Just("x-d")];
+        let value = prop_oneof![
+            Just(text("1")),
+            Just(Value::LongInt(1)),
+            Just(Value::LongLongInt(2)),
+            Just(Value::Void),
+        ];
+        proptest::collection::vec((name, value), 0..4)
+    }
+
+    /// Whether a binding matches, told without any index.
+    fn naive(arguments: &Table, headers: &Table) -> bool {
+        let mode = Mode::of(arguments).unwrap();
+        let tests = mode.tests(arguments);
+        let mut met = tests.iter().map(|test| {
+            let name = std::str::from_utf8(&test.name).unwrap();
+            headers.inner().get(name).is_some_and(|value| test.is_met(&value.into()))
+        });
+        if mode.needs_all { met.all(|met| met) } else { met.any(|met| met) }
+    }
+
+    proptest! {
+        #[test]
+        fn index_matches_like_no_index(
+            bound in proptest::collection::vec((0..5_usize, entries()), 0..30),
+            messages in proptest::collection::vec(entries(), 1..10),
+        ) {
+            let modes = ["all", "any", "all-with-x", "any-with-x"];
+            let mut exchange = HeadersExchange::default();
+            let mut bindings = Vec::new();
+            for (id, (mode, mut arguments)) in bound.into_iter().enumerate() {
+                arguments.extend(modes.get(mode).map(|mode| ("x-match", text(mode))));
+                bindings.push((id as u32, table(&arguments)));
+            }
+            for (id, arguments) in &bindings {
+                exchange.bind(binding(*id, arguments));
+            }
+            while let Some((id, arguments)) = bindings.pop() {
+                for message in &messages {
+                    let headers = table(message);
+                    let mut expected: Vec<_> = bindings
+                        .iter()
+                        .chain([&(id, arguments.clone())])
+                        .filter(|(_, arguments)| naive(arguments, &headers))
+                        .map(|(id, _)| Target::queue(*id))
+                        .collect();
+                    expected.sort_unstable();
+                    prop_assert_eq!(route(&exchange, Some(&headers)), expected);
+                }
+                exchange.unbind(binding(id, &arguments));
+            }
+            prop_assert!(exchange.filters.is_empty() && exchange.waiting.is_empty());
+            prop_assert!(exchange.always.is_empty());
+        }
+    }
+}

@@ -250,3 +250,169 @@ impl Topic {
         self.edges.shrink_to(NODES_KEPT, |_| 0);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::wire::table::Table;
+
+    /// The keys of EX-066's table.
+    const KEYS: [&str; 12] =
+        ["", "a", "a.b", "a.b.c", ".", "a.", ".a", "a..b", "#", "*", "a.*", "A"];
+
+    fn bind(topic: &mut Topic, pattern: &str, target: u32) {
+        topic.bind(binding(pattern, target, &Table::default()));
+    }
+
+    fn unbind(topic: &mut Topic, pattern: &str, target: u32) {
+        topic.unbind(binding(pattern, target, &Table::default()));
+    }
+
+    fn binding<'a>(pattern: &'a str, target: u32, arguments: &'a Table) -> BindingRef<'a> {
+        BindingRef { id: 0, target: Target::queue(target), key: pattern.as_bytes(), arguments }
+    }
+
+    fn route(topic: &Topic, key: &str, out: &mut Matches) -> Vec<Target> {
+        out.targets.clear();
+        topic.route(&View { keys: &[key.as_bytes()], headers: None }, out);
+        out.targets.sort_unstable();
+        out.targets.clone()
+    }
+
+    /// Whether a pattern matches, told the slow way.
+    fn matches(pattern: &[&str], words: &[&str]) -> bool {
+        match pattern.split_first() {
+            None => words.is_empty(),
+            Some((&"#", rest)) => (0..=words.len()).any(|at| matches(rest, &words[at..])),
+            Some((first, rest)) => words.split_first().is_some_and(|(word, words)| {
+                (*first == "*" || first == word) && matches(rest, words)
+            }),
+        }
+    }
+
+    fn split(key: &str) -> Vec<&str> {
+        if key.is_empty() { Vec::new() } else { key.split('.').collect() }
+    }
+
+    // EX-062 EX-063 EX-064 EX-065 EX-066
+    #[test]
+    fn patterns_match_as_in_rabbitmq() {
+        let all = KEYS.to_vec();
+        let not_empty = KEYS[1..].to_vec();
+        let table: [(&str, Vec<&str>); 15] = [
+            ("#", all.clone()),
+            ("*", vec!["a", "#", "*", "A"]),
+            ("", vec![""]),
+            ("a.*", vec!["a.b", "a.", "a.*"]),
+            ("a.#", vec!["a", "a.b", "a.b.c", "a.", "a..b", "a.*"]),
+            ("*.*", vec!["a.b", ".", "a.", ".a", "a.*"]),
+            ("#.b", vec!["a.b", "a..b"]),
+            ("*.#", not_empty.clone()),
+            ("#.#", all),
+            ("a.*.b", vec!["a..b"]),
+            ("*.", vec![".", "a."]),
+            ("#.*", not_empty),
+            ("#.a.#", vec!["a", "a.b", "a.b.c", "a.", ".a", "a..b", "a.*"]),
+            ("a#", vec![]),
+            ("*a", vec![]),
+        ];
+        let mut out = Matches::default();
+        let mut together = Topic::default();
+        for (number, (pattern, expected)) in table.iter().enumerate() {
+            let mut alone = Topic::default();
+            bind(&mut alone, pattern, 0);
+            bind(&mut together, pattern, number as u32);
+            for key in KEYS {
+                let is_matched = !route(&alone, key, &mut out).is_empty();
+                assert_eq!(is_matched, expected.contains(&key), "{pattern:?} {key:?}");
+            }
+        }
+        for key in KEYS {
+            let expected: Vec<_> = (0..table.len())
+                .filter(|number| table[*number].1.contains(&key))
+                .map(|number| Target::queue(number as u32))
+                .collect();
+            assert_eq!(route(&together, key, &mut out), expected, "{key:?}");
+        }
+    }
+
+    #[test]
+    fn many_pounds_cost_no_more_than_words_times_nodes() {
+        let mut topic = Topic::default();
+        bind(&mut topic, &vec!["#"; 128].join("."), 0);
+        bind(&mut topic, &["#.a"; 64].join("."), 1);
+        bind(&mut topic, &["#.*"; 64].join("."), 2);
+        let mut out = Matches::default();
+        let key = vec!["a"; 128].join(".");
+        let expected = [0, 1, 2].map(Target::queue);
+        assert_eq!(route(&topic, &key, &mut out), expected);
+    }
+
+    #[test]
+    fn every_key_of_a_message_is_matched() {
+        let mut topic = Topic::default();
+        bind(&mut topic, "a", 1);
+        bind(&mut topic, "#.b", 2);
+        let mut out = Matches::default();
+        topic.route(&View { keys: &[b"a", b"x.b"], headers: None }, &mut out);
+        assert_eq!(out.targets, [1, 2].map(Target::queue));
+    }
+
+    #[test]
+    fn emptied_trie_keeps_little_memory() {
+        let mut topic = Topic::default();
+        for number in 0..10_000 {
+            bind(&mut topic, &format!("a.{number}.*.#"), number);
+        }
+        for number in 0..10_000 {
+            unbind(&mut topic, &format!("a.{number}.*.#"), number);
+        }
+        assert_eq!((topic.nodes.len(), topic.vacant.len(), topic.edges.len()), (1, 0, 0));
+        assert!(topic.nodes.capacity() <= NODES_KEPT && topic.edges.capacity() <= 2 * NODES_KEPT);
+    }
+
+    fn pattern() -> impl Strategy<Value = String> {
+        let word = prop_oneof![Just("a"), Just("b"), Just(""), Just("*"), Just("#"), Just("c#")];
+        proptest::collection::vec(word, 0..7).prop_map(|words| words.join("."))
+    }
+
+    proptest! {
+        #[test]
+        fn trie_matches_like_the_slow_way(
+            bound in proptest::collection::vec((pattern(), 0..4_u32), 0..40),
+            keys in proptest::collection::vec(pattern(), 1..20),
+            leaving in proptest::collection::vec(any::<proptest::sample::Index>(), 0..60),
+        ) {
+            let mut topic = Topic::default();
+            let mut out = Matches::default();
+            let mut model = bound;
+            for (pattern, target) in &model {
+                bind(&mut topic, pattern, *target);
+            }
+            for leaving in leaving {
+                for key in &keys {
+                    let mut expected: Vec<_> = model
+                        .iter()
+                        .filter(|(pattern, _)| matches(&split(pattern), &split(key)))
+                        .map(|(_, target)| Target::queue(*target))
+                        .collect();
+                    expected.sort_unstable();
+                    prop_assert_eq!(route(&topic, key, &mut out), expected);
+                }
+                if model.is_empty() {
+                    break;
+                }
+                let (pattern, target) = model.swap_remove(leaving.index(model.len()));
+                unbind(&mut topic, &pattern, target);
+            }
+            for (pattern, target) in model {
+                unbind(&mut topic, &pattern, target);
+            }
+            prop_assert_eq!(topic.nodes.len(), 1);
+            prop_assert!(topic.nodes[0].targets.is_empty());
+            prop_assert!(topic.edges.is_empty() && topic.vacant.is_empty());
+        }
+    }
+}
