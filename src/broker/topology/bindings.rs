@@ -56,7 +56,8 @@ impl Bindings {
         let hash = self.hasher.hash_one(&binding);
         let id = self.stored.insert(binding);
         let (stored, hasher) = (&self.stored, &self.hasher);
-        self.index.insert_unique(hash, id, |id| hasher.hash_one(stored.get(*id)));
+        let rehash = |id: &u32| stored.get(*id).map_or(0, |binding| hasher.hash_one(binding));
+        self.index.insert_unique(hash, id, rehash);
         id
     }
 
