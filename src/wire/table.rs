@@ -170,7 +170,7 @@ impl<'a> RawValue<'a> {
     }
 
     /// Copies the value out; tables of a depth that was checked.
-    fn to_value(self) -> Value {
+    pub fn to_value(self) -> Value {
         match self {
             Self::Bool(value) => Value::Boolean(value),
             Self::I8(value) => Value::ShortShortInt(value),
