@@ -182,11 +182,11 @@ impl Broker {
         self.connections.len()
     }
 
-    /// Asks every connection to close, for this reason (CN-127).
+    /// Closes every connection, for this reason, without waiting for answers (CN-127).
     pub fn close_connections(&self, reason: &str) {
         let mut wakes = Wakes::default();
         for connection in &self.connections {
-            connection.push(Event::Close { reason: reason.to_owned() }, &mut wakes);
+            connection.push(Event::Close { reason: reason.to_owned(), at_once: true }, &mut wakes);
         }
     }
 }
