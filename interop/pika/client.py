@@ -358,6 +358,7 @@ def persistence_before(options):
     for n in range(10):
         method, _, _ = channel.basic_get(queue)
         channel.basic_ack(method.delivery_tag)
+    channel.close()
     connection.close()
 
 
