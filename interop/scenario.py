@@ -98,7 +98,7 @@ def names(client, scenario, run):
 def main(client, scenarios):
     """Runs the scenario that the command line names; `scenarios` maps names to functions of the options."""
     parser = argparse.ArgumentParser(prog=client)
-    parser.add_argument("--uri", default=os.environ.get("AMQP_URI", "amqp://guest:guest@127.0.0.1:5672/"))
+    parser.add_argument("--uri", default=os.environ.get("AMQP_URI", "amqp://guest:guest@127.0.0.1:5672"))
     parser.add_argument("--id", default=str(os.getpid()), help="part of every name; both persistence phases share it")
     parser.add_argument("--broker-pid", type=int, help="for the scenarios that watch the broker's CPU time")
     parser.add_argument("--clean", action="store_true", help="persistence-after: the broker was stopped, not killed")

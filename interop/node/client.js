@@ -11,7 +11,7 @@ const FRAME_EDGES = [0, 1, 131063, 131064, 131065, 262128];
 
 // The command line
 
-const options = { uri: process.env.AMQP_URI ?? 'amqp://guest:guest@127.0.0.1:5672/', id: String(process.pid) };
+const options = { uri: process.env.AMQP_URI ?? 'amqp://guest:guest@127.0.0.1:5672', id: String(process.pid) };
 for (let args = process.argv.slice(2); args.length; ) {
   const arg = args.shift();
   if (arg === '--clean') options.clean = true;
