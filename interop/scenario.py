@@ -21,10 +21,6 @@ LARGE = 10 * 1024 * 1024
 FRAME_EDGES = (0, 1, 131063, 131064, 131065, 262128)
 """Body sizes around the largest payload of one frame (frame-max 131072 less 8)."""
 
-LOCKED = (
-    "RESOURCE_LOCKED - cannot obtain exclusive access to locked queue '{}' in vhost '/'. It could be originally "
-    "declared on another connection or the exclusive property value does not match that of the original declaration."
-)
 LOGIN_REFUSED = (
     "ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN. For details see the broker logfile."
 )
@@ -88,6 +84,14 @@ def brief(value):
 def pattern(size):
     """A body in which no two pages are alike, so that a lost or swapped frame shows."""
     return b"".join(b"%07d\n" % n for n in range(size // 8 + 1))[:size]
+
+
+def locked_text(queue):
+    """The text for an exclusive queue of another connection, cut to the 255 octets of a reply text."""
+    text = (f"RESOURCE_LOCKED - cannot obtain exclusive access to locked queue '{queue}' in vhost '/'. It could be "
+            "originally declared on another connection or the exclusive property value does not match that of the "
+            "original declaration.")
+    return text if len(text) <= 255 else text[:252] + "..."
 
 
 def names(client, scenario, run):

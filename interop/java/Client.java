@@ -803,6 +803,11 @@ public final class Client {
     expectClose(closed.get(DEADLINE, TimeUnit.SECONDS).getReason(), code, classId, methodId, text);
   }
 
+  /** A reply text as it is sent: 255 octets at most. */
+  private static String cut(String text) {
+    return text.length() <= 255 ? text : text.substring(0, 252) + "...";
+  }
+
   private static void expectClose(Method reason, int code, int classId, int methodId, String text) {
     List<Object> seen;
     if (reason instanceof AMQP.Channel.Close) {
@@ -814,6 +819,6 @@ public final class Client {
     } else {
       throw new Failure("no close where " + code + " " + text + " is due, but " + reason);
     }
-    expect(seen, List.of(code, classId, methodId, text), "the close");
+    expect(seen, List.of(code, classId, methodId, cut(text)), "the close");
   }
 }

@@ -13,8 +13,8 @@ import pika  # noqa: E402
 from pika.exceptions import ChannelClosedByBroker, ConnectionClosedByBroker, UnroutableError  # noqa: E402
 
 from scenario import (  # noqa: E402
-    DEADLINE, FRAME_EDGES, HEADER_BINDINGS, HEADER_MESSAGES, LARGE, LOCKED, LOGIN_REFUSED, TOPIC_KEYS, TOPICS,
-    ensure, expect, main, pattern,
+    DEADLINE, FRAME_EDGES, HEADER_BINDINGS, HEADER_MESSAGES, LARGE, LOGIN_REFUSED, TOPIC_KEYS, TOPICS,
+    ensure, expect, locked_text, main, pattern,
 )
 
 PERSISTENT = pika.BasicProperties(delivery_mode=2)
@@ -479,7 +479,7 @@ def error_codes(options):
         (lambda ch: ch.queue_bind(queue, "", "k"), 403,
          "ACCESS_REFUSED - operation not permitted on the default exchange"),
         (consume_twice, 403, f"ACCESS_REFUSED - queue '{queue}' in vhost '/' in exclusive use"),
-        (lock_elsewhere, 405, LOCKED.format(locked)),
+        (lock_elsewhere, 405, locked_text(locked)),
     ]
     for act, code, text in channel_errors:
         failing = connection.channel()
