@@ -7,5 +7,9 @@
     reason = "a test fails by panicking and says why it skips"
 )]
 
+mod bindings;
+mod channel;
+mod exchange;
 mod handshake;
 mod harness;
+mod routing;

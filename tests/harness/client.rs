@@ -582,10 +582,23 @@ impl Channel {
         self.call(&flow(true));
     }
 
-    /// The broker has seen everything sent before, and `queue` has handled it.
+    /// Waits until the queue has this many ready messages.
+    ///
+    /// A passive declare may overtake the publishes before it (RabbitMQ answers it out of turn), so one
+    /// look is not enough. basic.get and queue.purge never overtake: they need no wait.
     #[track_caller]
-    pub(crate) fn settle(&self, queue_name: &str) -> Declared {
-        self.declare(&queue(queue_name).passive())
+    pub(crate) fn expect_ready(&self, queue_name: &str, count: u32) {
+        let start = std::time::Instant::now();
+        loop {
+            let ready = self.declare(&queue(queue_name).passive()).messages;
+            if ready == count {
+                return;
+            }
+            assert!(
+                ready < count && start.elapsed() < DEADLINE,
+                "expected {count} ready messages, got {ready}"
+            );
+        }
     }
 
     // ---- failing
