@@ -10,6 +10,10 @@
 mod bindings;
 mod channel;
 mod exchange;
+mod exclusive;
 mod handshake;
 mod harness;
+mod publish;
+mod queue;
+mod returns;
 mod routing;
