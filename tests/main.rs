@@ -7,13 +7,20 @@
     reason = "a test fails by panicking and says why it skips"
 )]
 
+mod ack;
 mod bindings;
 mod channel;
+mod confirm;
+mod consume;
 mod exchange;
 mod exclusive;
+mod get;
 mod handshake;
 mod harness;
 mod publish;
+mod qos;
 mod queue;
+mod recover;
 mod returns;
 mod routing;
+mod tx;
