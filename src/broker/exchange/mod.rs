@@ -1,0 +1,110 @@
+//! The types of exchanges: how a message finds what it is bound to.
+//!
+//! Floor 4. A type is one file that implements [`ExchangeType`] and one line of [`REGISTRY`]. It
+//! knows its bindings and matches messages against them. Names, durability and lifetime are the
+//! topology's, which knows the ends of bindings by number and hands them over as [`Target`]s.
+
+use std::fmt;
+
+use crate::{broker::Error, wire::table::Table};
+
+pub use self::{
+    header::{HeaderValue, Headers},
+    targets::{Target, TargetSet},
+};
+
+mod direct;
+mod fanout;
+mod header;
+mod headers;
+mod targets;
+mod topic;
+
+/// A kind of exchange, with its bindings.
+pub trait ExchangeType: fmt::Debug + Send + Sync {
+    /// Whether a binding makes sense to this type. Called before every [`bind`](Self::bind).
+    ///
+    /// # Errors
+    /// [`Error::InvalidBinding`].
+    fn check_binding(&self, _key: &[u8], _arguments: &Table) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Adds a binding, which is not there yet.
+    fn bind(&mut self, binding: BindingRef<'_>);
+
+    /// Removes a binding, which was added with exactly these contents.
+    fn unbind(&mut self, binding: BindingRef<'_>);
+
+    /// Adds what the message matches to `out`, each perhaps several times.
+    fn route(&self, message: &View<'_>, out: &mut Matches);
+
+    /// Whether the keys alone decide where a message goes, so that the answer may be kept until
+    /// the topology changes.
+    fn is_cacheable(&self) -> bool {
+        true
+    }
+}
+
+/// A binding, as an exchange type sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct BindingRef<'a> {
+    /// A number that no other binding of the topology has while this one is there.
+    pub id: u32,
+    /// Where it leads.
+    pub target: Target,
+    /// The binding key.
+    pub key: &'a [u8],
+    /// The arguments.
+    pub arguments: &'a Table,
+}
+
+/// What an exchange type may know of a message.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    /// The routing key and, behind it, the keys of `CC` and `BCC`.
+    pub keys: &'a [&'a [u8]],
+    /// The message's headers, unless it has none.
+    pub headers: Option<&'a dyn Headers>,
+}
+
+impl fmt::Debug for View<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("View").field("keys", &self.keys).finish_non_exhaustive()
+    }
+}
+
+/// What a message matched, and memory that matching can reuse.
+#[derive(Debug, Default)]
+pub struct Matches {
+    /// The targets, in the order they were found in, some of them perhaps repeated.
+    pub targets: Vec<Target>,
+    walk: topic::Walk,
+}
+
+/// Makes an exchange type from the arguments of the declare.
+type Make = fn(arguments: &Table) -> Result<Box<dyn ExchangeType>, Error>;
+
+/// The types by their names (EX-002).
+const REGISTRY: &[(&str, Make)] = &[
+    ("direct", |_| Ok(Box::<direct::Direct>::default())),
+    ("fanout", |_| Ok(Box::<fanout::Fanout>::default())),
+    ("headers", |_| Ok(Box::<headers::HeadersExchange>::default())),
+    ("topic", |_| Ok(Box::<topic::Topic>::default())),
+];
+
+/// The names of all types, in order.
+pub fn type_names() -> impl Iterator<Item = &'static str> {
+    REGISTRY.iter().map(|(name, _)| *name)
+}
+
+/// An exchange type without bindings.
+///
+/// # Errors
+/// [`Error::UnknownExchangeType`], or what the type says of the arguments.
+pub fn make(type_name: &str, arguments: &Table) -> Result<Box<dyn ExchangeType>, Error> {
+    match REGISTRY.iter().find(|(name, _)| *name == type_name) {
+        Some((_, make)) => make(arguments),
+        None => Err(Error::UnknownExchangeType { type_name: type_name.to_owned() }),
+    }
+}

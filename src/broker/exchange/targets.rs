@@ -1,0 +1,77 @@
+//! Ends of bindings as small numbers, and sets of them.
+
+use std::fmt;
+
+/// What a binding leads to: the number of a queue or of an exchange in its topology.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Target(u32);
+
+/// Marks the numbers of exchanges, which so stand behind those of all queues.
+const EXCHANGE: u32 = 1 << 31;
+
+impl Target {
+    /// The queue with this number.
+    pub fn queue(slot: u32) -> Self {
+        debug_assert!(slot < EXCHANGE);
+        Self(slot)
+    }
+
+    /// The exchange with this number.
+    pub fn exchange(slot: u32) -> Self {
+        debug_assert!(slot < EXCHANGE);
+        Self(slot | EXCHANGE)
+    }
+
+    /// The queue's number, unless this is an exchange.
+    pub fn as_queue(self) -> Option<u32> {
+        (self.0 & EXCHANGE == 0).then_some(self.0)
+    }
+
+    /// The exchange's number, unless this is a queue.
+    pub fn as_exchange(self) -> Option<u32> {
+        (self.0 & EXCHANGE != 0).then_some(self.0 & !EXCHANGE)
+    }
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.as_exchange() {
+            Some(slot) => write!(f, "exchange {slot}"),
+            None => write!(f, "queue {}", self.0),
+        }
+    }
+}
+
+/// Targets in ascending order, each as often as it was added: two bindings that differ in their
+/// arguments alone lead to the same target twice (EX-041).
+#[derive(Debug, Default)]
+pub struct TargetSet(Vec<Target>);
+
+impl TargetSet {
+    /// Adds a target once more.
+    pub fn add(&mut self, target: Target) {
+        let at = self.0.partition_point(|t| *t < target);
+        if self.0.is_empty() {
+            // Most keys lead to one queue, and there may be very many keys.
+            self.0.reserve_exact(1);
+        }
+        self.0.insert(at, target);
+    }
+
+    /// Removes a target once.
+    pub fn remove(&mut self, target: Target) {
+        if let Ok(at) = self.0.binary_search(&target) {
+            self.0.remove(at);
+        }
+    }
+
+    /// Whether there is no target.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The targets.
+    pub fn as_slice(&self) -> &[Target] {
+        &self.0
+    }
+}

@@ -1,0 +1,322 @@
+//! Durable definitions as bytes: what the store keeps of exchanges, queues and bindings.
+//!
+//! Floor 4. A record's key says what it is about and orders it behind its vhost; its value starts
+//! with the version of its form, so that later forms can be told from this one. Damaged bytes are
+//! errors, never panics.
+
+use super::{
+    arguments::QueueSpec,
+    topology::{Binding, Destination, ExchangeSpec, Removed},
+};
+use crate::{
+    names::{Name, QueueId},
+    store::{RecordKind, StoreOp},
+    wire::table::{self, Table},
+};
+
+/// The form that is written now.
+const VERSION: u8 = 1;
+
+const DURABLE: u8 = 1;
+const AUTO_DELETE: u8 = 2;
+const INTERNAL: u8 = 4;
+
+const TO_QUEUE: u8 = 0;
+const TO_EXCHANGE: u8 = 1;
+
+/// Why bytes are no record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordError {
+    /// They end too early, go on too long, or hold what cannot be there.
+    #[error("record is damaged")]
+    Damaged,
+    /// A later version of the broker wrote them.
+    #[error("record has form {0}, which this version does not know")]
+    Version(u8),
+}
+
+/// A definition that outlives the process.
+pub trait Record: Sized {
+    /// What it describes.
+    const KIND: RecordKind;
+
+    /// What tells it from the others of its kind.
+    fn key(&self) -> Box<[u8]>;
+
+    /// The rest of it.
+    fn value(&self) -> Box<[u8]>;
+
+    /// The record with this key and value.
+    ///
+    /// # Errors
+    /// [`RecordError`].
+    fn decode(key: &[u8], value: &[u8]) -> Result<Self, RecordError>;
+
+    /// The operation that makes it durable.
+    fn put(&self) -> StoreOp {
+        StoreOp::Put { kind: Self::KIND, key: self.key(), value: self.value() }
+    }
+
+    /// The operation that removes it.
+    fn remove(&self) -> StoreOp {
+        StoreOp::Remove { kind: Self::KIND, key: self.key() }
+    }
+}
+
+/// A durable exchange.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExchangeRecord {
+    /// The vhost it is in.
+    pub vhost: Name,
+    /// Its name.
+    pub name: Name,
+    /// How it was declared.
+    pub spec: ExchangeSpec,
+}
+
+/// A durable queue.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QueueRecord {
+    /// The vhost it is in.
+    pub vhost: Name,
+    /// Its name.
+    pub name: Name,
+    /// The number under which the store has its messages.
+    pub id: QueueId,
+    /// How it was declared.
+    pub spec: QueueSpec,
+    /// The user who declared it (QU-023).
+    pub declared_by: Name,
+}
+
+/// A durable binding: one between durable ends (EX-049).
+#[derive(Clone, Debug, PartialEq)]
+pub struct BindingRecord {
+    /// The vhost it is in.
+    pub vhost: Name,
+    /// The exchange that it begins at.
+    pub source: Name,
+    /// Where it leads.
+    pub destination: Destination,
+    /// The binding key.
+    pub key: Box<[u8]>,
+    /// The arguments.
+    pub arguments: Table,
+}
+
+impl Record for ExchangeRecord {
+    const KIND: RecordKind = RecordKind::Exchange;
+
+    fn key(&self) -> Box<[u8]> {
+        name_key(&self.vhost, &self.name)
+    }
+
+    fn value(&self) -> Box<[u8]> {
+        let spec = &self.spec;
+        let flags = bit(spec.durable, DURABLE)
+            | bit(spec.auto_delete, AUTO_DELETE)
+            | bit(spec.internal, INTERNAL);
+        let mut out = vec![VERSION, flags];
+        put_bytes(&mut out, spec.type_name.as_bytes());
+        out.extend(table::encode(&spec.arguments));
+        out.into()
+    }
+
+    fn decode(key: &[u8], value: &[u8]) -> Result<Self, RecordError> {
+        let (vhost, name) = decode_name_key(key)?;
+        let mut value = Reader(value);
+        value.version()?;
+        let flags = value.byte()?;
+        let spec = ExchangeSpec {
+            type_name: value.text()?.to_owned(),
+            durable: flags & DURABLE != 0,
+            auto_delete: flags & AUTO_DELETE != 0,
+            internal: flags & INTERNAL != 0,
+            arguments: value.table()?,
+        };
+        Ok(Self { vhost, name, spec })
+    }
+}
+
+impl Record for QueueRecord {
+    const KIND: RecordKind = RecordKind::Queue;
+
+    fn key(&self) -> Box<[u8]> {
+        name_key(&self.vhost, &self.name)
+    }
+
+    fn value(&self) -> Box<[u8]> {
+        let spec = &self.spec;
+        let flags = bit(spec.durable, DURABLE) | bit(spec.auto_delete, AUTO_DELETE);
+        let mut out = vec![VERSION, flags];
+        out.extend(self.id.0.to_be_bytes());
+        put_bytes(&mut out, self.declared_by.as_bytes());
+        out.extend(table::encode(&spec.arguments));
+        out.into()
+    }
+
+    fn decode(key: &[u8], value: &[u8]) -> Result<Self, RecordError> {
+        let (vhost, name) = decode_name_key(key)?;
+        let mut value = Reader(value);
+        value.version()?;
+        let flags = value.byte()?;
+        let id = QueueId(value.number()?);
+        let declared_by = value.name()?;
+        let spec = QueueSpec {
+            durable: flags & DURABLE != 0,
+            auto_delete: flags & AUTO_DELETE != 0,
+            arguments: value.table()?,
+        };
+        Ok(Self { vhost, name, id, spec, declared_by })
+    }
+}
+
+impl Record for BindingRecord {
+    const KIND: RecordKind = RecordKind::Binding;
+
+    /// All of the binding: its contents are its identity (EX-040).
+    fn key(&self) -> Box<[u8]> {
+        let mut out = Vec::new();
+        put_bytes(&mut out, self.vhost.as_bytes());
+        put_bytes(&mut out, self.source.as_bytes());
+        let (to, name) = match &self.destination {
+            Destination::Queue(name) => (TO_QUEUE, name),
+            Destination::Exchange(name) => (TO_EXCHANGE, name),
+        };
+        out.push(to);
+        put_bytes(&mut out, name.as_bytes());
+        put_bytes(&mut out, &self.key);
+        out.extend(table::encode(&self.arguments));
+        out.into()
+    }
+
+    fn value(&self) -> Box<[u8]> {
+        Box::new([VERSION])
+    }
+
+    fn decode(key: &[u8], value: &[u8]) -> Result<Self, RecordError> {
+        let mut value = Reader(value);
+        value.version()?;
+        value.end()?;
+        let mut key = Reader(key);
+        let (vhost, source) = (key.name()?, key.name()?);
+        let destination = match key.byte()? {
+            TO_QUEUE => Destination::Queue(key.name()?),
+            TO_EXCHANGE => Destination::Exchange(key.name()?),
+            _ => return Err(RecordError::Damaged),
+        };
+        let binding_key = key.bytes()?.into();
+        let arguments = key.table()?;
+        Ok(Self { vhost, source, destination, key: binding_key, arguments })
+    }
+}
+
+impl BindingRecord {
+    /// The record of a binding in `vhost`.
+    pub fn new(vhost: Name, binding: Binding) -> Self {
+        let Binding { source, destination, key, arguments, .. } = binding;
+        Self { vhost, source, destination, key, arguments }
+    }
+}
+
+impl Removed {
+    /// The operations that remove what was durable of it.
+    pub fn store_ops(&self, vhost: &Name) -> Vec<StoreOp> {
+        let bindings = self.bindings.iter().filter(|binding| binding.is_durable);
+        let exchanges = self.exchanges.iter().filter(|exchange| exchange.is_durable);
+        let bindings =
+            bindings.map(|binding| BindingRecord::new(vhost.clone(), binding.clone()).remove());
+        let exchanges = exchanges.map(|exchange| StoreOp::Remove {
+            kind: RecordKind::Exchange,
+            key: name_key(vhost, &exchange.name),
+        });
+        bindings.chain(exchanges).collect()
+    }
+}
+
+/// The key of an exchange's or a queue's record.
+pub(super) fn name_key(vhost: &str, name: &str) -> Box<[u8]> {
+    let mut out = Vec::with_capacity(vhost.len() + name.len() + 2);
+    put_bytes(&mut out, vhost.as_bytes());
+    put_bytes(&mut out, name.as_bytes());
+    out.into()
+}
+
+fn decode_name_key(key: &[u8]) -> Result<(Name, Name), RecordError> {
+    let mut key = Reader(key);
+    let names = (key.name()?, key.name()?);
+    key.end()?;
+    Ok(names)
+}
+
+fn bit(is_set: bool, flag: u8) -> u8 {
+    if is_set { flag } else { 0 }
+}
+
+/// Appends bytes with their length in front, seven bits to a byte, the lowest first.
+fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    let mut len = bytes.len();
+    while len >= 0x80 {
+        out.push(len as u8 | 0x80);
+        len >>= 7;
+    }
+    out.push(len as u8);
+    out.extend_from_slice(bytes);
+}
+
+/// The bytes that are still to be read.
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, len: usize) -> Result<&'a [u8], RecordError> {
+        let (taken, rest) = self.0.split_at_checked(len).ok_or(RecordError::Damaged)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn byte(&mut self) -> Result<u8, RecordError> {
+        Ok(self.take(1)?[0])
+    }
+
+    fn version(&mut self) -> Result<(), RecordError> {
+        match self.byte()? {
+            VERSION => Ok(()),
+            other => Err(RecordError::Version(other)),
+        }
+    }
+
+    fn number(&mut self) -> Result<u64, RecordError> {
+        let bytes = self.take(8)?.try_into().map_err(|_| RecordError::Damaged)?;
+        Ok(u64::from_be_bytes(bytes))
+    }
+
+    fn bytes(&mut self) -> Result<&'a [u8], RecordError> {
+        let mut len = 0;
+        for shift in (0..usize::BITS).step_by(7) {
+            let byte = self.byte()?;
+            len |= usize::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return self.take(len);
+            }
+        }
+        Err(RecordError::Damaged)
+    }
+
+    fn text(&mut self) -> Result<&'a str, RecordError> {
+        str::from_utf8(self.bytes()?).map_err(|_| RecordError::Damaged)
+    }
+
+    fn name(&mut self) -> Result<Name, RecordError> {
+        Ok(self.text()?.into())
+    }
+
+    /// The table that the rest is.
+    fn table(&mut self) -> Result<Table, RecordError> {
+        table::decode(std::mem::take(&mut self.0)).map_err(|_| RecordError::Damaged)
+    }
+
+    fn end(&self) -> Result<(), RecordError> {
+        if self.0.is_empty() { Ok(()) } else { Err(RecordError::Damaged) }
+    }
+}
