@@ -8,5 +8,22 @@
     reason = "a test fails by panicking, says why it skips, and may look at the clock"
 )]
 
+mod ack;
+mod bindings;
+mod channel;
+mod confirm;
+mod consume;
+mod exchange;
+mod exclusive;
+mod get;
+mod handshake;
+mod harness;
 mod program;
+mod publish;
+mod qos;
+mod queue;
+mod recover;
+mod returns;
+mod routing;
 mod tidy;
+mod tx;
