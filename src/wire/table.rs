@@ -16,7 +16,8 @@ mod write;
 use super::{method, reader::Reader};
 
 pub use amq_protocol::types::{
-    AMQPValue as Value, ByteArray, DecimalValue, FieldArray, FieldTable as Table,
+    AMQPValue as Value, ByteArray, DecimalValue, FieldArray, FieldTable as Table, LongString,
+    ShortString,
 };
 pub use write::{ArrayWriter, TableWriter, encode, put_first, put_last, remove};
 

@@ -27,7 +27,13 @@ pub(crate) fn broker() -> &'static Broker {
     static BROKER: OnceLock<Broker> = OnceLock::new();
     BROKER.get_or_init(|| match env::var("LEPUS_TEST_URI") {
         Ok(uri) => Broker { address: address_of(&uri), is_external: true },
-        Err(_) => Broker { address: start_lepus("").address, is_external: false },
+        Err(_) => {
+            let running = start_lepus("");
+            let address = running.address;
+            // It serves all tests, and ends with the process.
+            std::mem::forget(running);
+            Broker { address, is_external: false }
+        }
     })
 }
 
