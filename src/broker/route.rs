@@ -56,6 +56,12 @@ impl<Q> RouteSet<Q> {
         self.queues.drain(..)
     }
 
+    /// Makes this the only queue, or none.
+    pub fn only(&mut self, queue: Option<Q>) {
+        self.clear();
+        self.queues.extend(queue);
+    }
+
     fn clear(&mut self) {
         self.queues.clear();
         self.slots.clear();

@@ -18,6 +18,7 @@ mod heartbeat;
 mod input;
 mod output;
 mod publish;
+mod reply_to;
 mod routes;
 mod settle;
 mod sources;

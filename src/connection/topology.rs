@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::{
     Session,
     error::{Code, Failure, Ids},
+    reply_to,
 };
 use crate::{
     broker::{
@@ -182,6 +183,7 @@ impl Session {
         ids: Ids,
     ) -> Result<(Name, String), Failure> {
         let queue = self.queue_name(id, name, ids)?;
+        self.check_not_reply(&queue, ids)?;
         let key = match (name, key) {
             ("", "") => queue.as_str().to_owned(),
             (_, key) => key.to_owned(),
@@ -196,6 +198,9 @@ impl Session {
         ids: Ids,
     ) -> Result<(), Failure> {
         let given = strip_cr_lf(declare.queue.as_str());
+        if given == reply_to::NAME || reply_to::is_reply_name(given.as_bytes()) {
+            return self.declare_reply_queue(id, &given, declare.nowait, ids);
+        }
         let (queue, needed) = if declare.passive {
             let name = self.queue_name(id, &given, ids)?;
             (self.checked(self.vhost.queue(&name, self.id), ids)?, CommitSeq(0))
