@@ -3,10 +3,11 @@
 //! Each line is one exchange with 1, 1,000 or 100,000 bindings. Every route matches exactly one of
 //! them, so that its cost should not grow with the others.
 
-#![allow(missing_docs, clippy::print_stdout, clippy::unwrap_used)]
+#![allow(clippy::print_stdout, clippy::unwrap_used, clippy::cast_precision_loss)]
 
 use std::{
     hint::black_box,
+    process::Command,
     time::{Duration, Instant},
 };
 
@@ -72,17 +73,21 @@ const CASES: [Case; 6] = [
 ];
 
 fn main() {
-    println!(
-        "{:<32} {:>8} {:>12} {:>12} {:>12} {:>12} {:>12}",
-        "exchange", "bindings", "one key", "every key", "bind", "unbind", "memory"
-    );
-    println!(
-        "{:<32} {:>8} {:>12} {:>12} {:>12} {:>12} {:>12}",
-        "", "", "ns/route", "ns/route", "ns", "ns", "B/binding"
-    );
-    for case in &CASES {
-        for bindings in [1, 1_000, 100_000] {
-            measure(case, bindings);
+    let this = std::env::current_exe().unwrap();
+    let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
+    if let (Some(case), Some(bindings)) = (arguments.next(), arguments.next()) {
+        return measure(&CASES[case.parse::<usize>().unwrap()], bindings.parse().unwrap());
+    }
+    let heads =
+        ["one key", "every key", "bind", "unbind", "memory"].map(|head| format!("{head:>9}"));
+    let units = ["ns/route", "ns/route", "ns", "ns", "B/binding"].map(|unit| format!("{unit:>9}"));
+    println!("{:<30} {:>8} {}", "exchange", "bindings", heads.join(" "));
+    println!("{:<30} {:>8} {}", "", "", units.join(" "));
+    for case in 0..CASES.len() {
+        for bindings in ["1", "1000", "100000"] {
+            // A process of its own, whose memory no earlier case has used.
+            let arguments = [case.to_string(), bindings.to_owned()];
+            assert!(Command::new(&this).args(arguments).status().unwrap().success());
         }
     }
 }
@@ -120,18 +125,12 @@ fn measure(case: &Case, bindings: usize) {
     }
     let unbind = start.elapsed();
 
-    let each = |time: Duration| time.as_nanos() / bindings as u128;
-    let memory = if bindings == 100_000 { (memory / bindings).to_string() } else { String::new() };
-    println!(
-        "{:<32} {:>8} {:>12.1} {:>12.1} {:>12} {:>12} {:>12}",
-        case.name,
-        bindings,
-        one_key,
-        every_key,
-        each(bind),
-        each(unbind),
-        memory
-    );
+    print!("{:<30} {bindings:>8} {one_key:>9.0} {every_key:>9.0}", case.name);
+    if bindings > 1 {
+        let each = |time: Duration| time.as_nanos() / bindings as u128;
+        print!(" {:>9} {:>9} {:>9}", each(bind), each(unbind), memory / bindings);
+    }
+    println!();
 }
 
 /// Numbers all over `0..bindings`, so that memory is not read in the order it was written in.
@@ -143,7 +142,7 @@ fn arguments(case: &Case, n: usize) -> Table {
     let mut table = Table::default();
     if case.type_name == "headers" {
         table.insert(ShortString::from("format"), Value::LongString("pdf".into()));
-        table.insert(ShortString::from("number"), Value::LongLongInt(n as i64));
+        table.insert(ShortString::from("number"), Value::LongLongInt(n.try_into().unwrap()));
     }
     table
 }
