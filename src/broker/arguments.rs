@@ -12,7 +12,10 @@ use super::{
 };
 use crate::{
     names::Name,
-    wire::table::{ShortString, Table, Value},
+    wire::{
+        method::ShortString,
+        table::{Table, Value},
+    },
 };
 
 mod check;

@@ -167,14 +167,23 @@ pub enum Error {
         name: Name,
     },
 
-    /// Use of another connection's exclusive queue, or a redeclare that differs in exclusiveness
-    /// (QU-008, QU-010, EX-046).
+    /// Use of another connection's exclusive queue, or a redeclare that differs in being exclusive
+    /// (QU-008, QU-010).
     ///
     /// 405 `RESOURCE_LOCKED - cannot obtain exclusive access to locked RESOURCE. It could be
     /// originally declared on another connection or the exclusive property value does not match
     /// that of the original declaration.`
     #[error("cannot obtain exclusive access to locked queue '{name}'")]
     Locked {
+        /// The queue.
+        name: Name,
+    },
+
+    /// A consumer beside an exclusive one, or an exclusive one beside another (BA-083).
+    ///
+    /// 403 `ACCESS_REFUSED - RESOURCE in exclusive use`
+    #[error("queue '{name}' in exclusive use")]
+    InExclusiveUse {
         /// The queue.
         name: Name,
     },
@@ -389,50 +398,4 @@ fn list<'a, T>(
         item(f, value)?;
     }
     f.write_str("]")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::wire::table::{Array, LongString, ShortString, Table};
-
-    fn text(text: &str) -> Value {
-        Value::LongString(LongString::from(text))
-    }
-
-    // EX-009 QU-015 QU-016
-    #[test]
-    fn sides_are_written_as_in_rabbitmq() {
-        assert_eq!(Side::Absent.to_string(), "none");
-        assert_eq!(Side::Value(Value::Boolean(true)).to_string(), "'true'");
-        assert_eq!(Side::Value(Value::LongInt(1000)).to_string(), "'1000'");
-        assert_eq!(Side::Value(text("drop-head")).to_string(), "'drop-head'");
-        assert_eq!(
-            Side::TypedValue(Value::LongInt(1000)).to_string(),
-            "the value '1000' of type 'signedint'"
-        );
-        assert_eq!(
-            Side::TypedValue(text("nonexist")).to_string(),
-            "the value 'nonexist' of type 'longstr'"
-        );
-    }
-
-    // ER-22
-    #[test]
-    fn values_are_written_as_erlang_terms() {
-        let term = |value: &Value| Term(value).to_string();
-        assert_eq!(term(&text("foo")), "<<\"foo\">>");
-        assert_eq!(term(&text("")), "<<>>");
-        assert_eq!(term(&text("a\"b\\")), "<<\"a\\\"b\\\\\">>");
-        assert_eq!(term(&Value::LongString(LongString::from(vec![0, 60]))), "<<0,60>>");
-        assert_eq!(term(&Value::Double(1.5)), "1.5");
-        assert_eq!(term(&Value::Float(2.0)), "2.0");
-        assert_eq!(term(&Value::Void), "undefined");
-        let array = Value::FieldArray(Array::from(vec![text("a"), Value::LongInt(1)]));
-        assert_eq!(term(&array), "[{longstr,<<\"a\">>},{signedint,1}]");
-        let mut table = Table::default();
-        table.insert(ShortString::from("k"), array);
-        let table = Value::FieldTable(table);
-        assert_eq!(term(&table), "[{<<\"k\">>,array,[{longstr,<<\"a\">>},{signedint,1}]}]");
-    }
 }

@@ -235,7 +235,8 @@ impl Removed {
     }
 }
 
-fn name_key(vhost: &str, name: &str) -> Box<[u8]> {
+/// The key of an exchange's or a queue's record.
+pub(super) fn name_key(vhost: &str, name: &str) -> Box<[u8]> {
     let mut out = Vec::with_capacity(vhost.len() + name.len() + 2);
     put_bytes(&mut out, vhost.as_bytes());
     put_bytes(&mut out, name.as_bytes());
@@ -312,7 +313,7 @@ impl<'a> Reader<'a> {
 
     /// The table that the rest is.
     fn table(&mut self) -> Result<Table, RecordError> {
-        table::decode(std::mem::take(&mut self.0)).ok_or(RecordError::Damaged)
+        table::decode(std::mem::take(&mut self.0)).map_err(|_| RecordError::Damaged)
     }
 
     fn end(&self) -> Result<(), RecordError> {

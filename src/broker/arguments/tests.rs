@@ -1,7 +1,7 @@
 //! Tests of the argument table, against chapters 3.1 and 4 of COMPATIBILITY.
 
 use super::*;
-use crate::wire::table::{Array, LongString};
+use crate::wire::table::{FieldArray as Array, LongString};
 
 fn text(text: &str) -> Value {
     Value::LongString(LongString::from(text))

@@ -216,7 +216,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::wire::table::{Array, LongString, ShortString};
+    use crate::wire::table::{FieldArray as Array, LongString, ShortString};
 
     fn table(entries: &[(&str, Value)]) -> Table {
         let mut table = Table::default();

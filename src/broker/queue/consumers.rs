@@ -1,0 +1,180 @@
+//! The consumers of one queue: who may have the next message.
+//!
+//! Consumers with credit stand in a line, the highest priority first, and among equals the one
+//! that was served longest ago. A consumer that runs out of credit or of room in its outbox leaves
+//! the line and comes back at its end: an idle or busy crowd costs nothing per message.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use crate::{
+    broker::outbox::{Outbox, Window},
+    names::ChannelId,
+};
+
+/// A consumer as its queue knows it.
+#[derive(Debug)]
+pub struct Consumer {
+    /// Its connection's outbox.
+    pub outbox: Arc<Outbox>,
+    /// Its slot on its connection.
+    pub slot: u32,
+    /// Its channel.
+    pub channel: ChannelId,
+    /// Its tag, for the management API.
+    pub tag: Arc<str>,
+    /// Whether deliveries need no acknowledgement.
+    pub no_ack: bool,
+    /// How many messages it may hold unacknowledged; 0 for no limit.
+    pub prefetch: u32,
+    /// The channel's shared window (`basic.qos` with `global`).
+    pub window: Arc<Window>,
+    /// Consumers of a higher priority are served first.
+    pub priority: i32,
+}
+
+/// A consumer's name at its queue: given at consume, valid until cancel, never given again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ConsumerHandle {
+    index: u32,
+    id: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) consumer: Consumer,
+    id: u64,
+    unacked: u32,
+    is_in_line: bool,
+}
+
+impl Entry {
+    fn has_credit(&self) -> bool {
+        self.consumer.no_ack
+            || self.consumer.prefetch == 0
+            || self.unacked < self.consumer.prefetch
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Consumers {
+    slots: Vec<Option<Entry>>,
+    vacant: Vec<u32>,
+    /// Indices of the consumers that may be served, highest priority first.
+    line: VecDeque<u32>,
+    next_id: u64,
+}
+
+impl Consumers {
+    pub(super) fn len(&self) -> usize {
+        self.slots.len() - self.vacant.len()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Consumer> {
+        self.slots.iter().flatten().map(|entry| &entry.consumer)
+    }
+
+    pub(super) fn add(&mut self, consumer: Consumer) -> ConsumerHandle {
+        let id = self.next_id;
+        self.next_id += 1;
+        let entry = Some(Entry { consumer, id, unacked: 0, is_in_line: false });
+        let index = if let Some(index) = self.vacant.pop() {
+            self.slots[index as usize] = entry;
+            index
+        } else {
+            self.slots.push(entry);
+            (self.slots.len() - 1) as u32
+        };
+        self.join_line(index);
+        ConsumerHandle { index, id }
+    }
+
+    pub(super) fn remove(&mut self, handle: ConsumerHandle) -> Option<Consumer> {
+        self.entry(handle)?;
+        let entry = self.slots[handle.index as usize].take()?;
+        self.vacant.push(handle.index);
+        if entry.is_in_line {
+            self.line.retain(|&index| index != handle.index);
+        }
+        Some(entry.consumer)
+    }
+
+    /// Removes them all.
+    pub(super) fn clear(&mut self) -> Vec<Consumer> {
+        self.line.clear();
+        self.vacant.clear();
+        self.slots.drain(..).flatten().map(|entry| entry.consumer).collect()
+    }
+
+    fn entry(&mut self, handle: ConsumerHandle) -> Option<&mut Entry> {
+        let entry = self.slots.get_mut(handle.index as usize)?.as_mut()?;
+        (entry.id == handle.id).then_some(entry)
+    }
+
+    /// The consumer that is next in line, and its handle.
+    pub(super) fn next(&self) -> Option<(ConsumerHandle, &Consumer)> {
+        let index = *self.line.front()?;
+        let entry = self.slots[index as usize].as_ref()?;
+        Some((ConsumerHandle { index, id: entry.id }, &entry.consumer))
+    }
+
+    /// The consumer next in line was given a message: it goes to the end of its equals, or out of
+    /// the line when that was its last credit.
+    pub(super) fn served(&mut self) {
+        let Some(index) = self.line.pop_front() else { return };
+        let Some(entry) = self.slots[index as usize].as_mut() else { return };
+        entry.is_in_line = false;
+        if !entry.consumer.no_ack {
+            entry.unacked += 1;
+        }
+        if entry.has_credit() {
+            self.join_line(index);
+        }
+    }
+
+    /// The consumer next in line cannot take anything for now; [`Self::resume`] brings it back.
+    pub(super) fn step_aside(&mut self) {
+        if let Some(index) = self.line.pop_front()
+            && let Some(entry) = self.slots[index as usize].as_mut()
+        {
+            entry.is_in_line = false;
+        }
+    }
+
+    /// Gives credit back for `settled` deliveries.
+    pub(super) fn settled(&mut self, handle: ConsumerHandle, settled: u32) {
+        if let Some(entry) = self.entry(handle) {
+            entry.unacked = entry.unacked.saturating_sub(settled);
+            self.resume(handle);
+        }
+    }
+
+    /// Puts a consumer back in line if it has credit.
+    pub(super) fn resume(&mut self, handle: ConsumerHandle) {
+        if let Some(entry) = self.entry(handle)
+            && !entry.is_in_line
+            && entry.has_credit()
+        {
+            self.join_line(handle.index);
+        }
+    }
+
+    fn join_line(&mut self, index: u32) {
+        let Some(entry) = self.slots[index as usize].as_mut() else { return };
+        entry.is_in_line = true;
+        let priority = entry.consumer.priority;
+        let mut place = self.line.len();
+        while place > 0 && self.priority_at(place - 1) < priority {
+            place -= 1;
+        }
+        if place == self.line.len() {
+            self.line.push_back(index);
+        } else {
+            self.line.insert(place, index);
+        }
+    }
+
+    fn priority_at(&self, place: usize) -> i32 {
+        let index = self.line[place] as usize;
+        self.slots[index].as_ref().map_or(i32::MIN, |entry| entry.consumer.priority)
+    }
+}

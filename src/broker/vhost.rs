@@ -1,0 +1,327 @@
+//! A vhost: its topology behind a lock, and the changes to it that must be durable.
+//!
+//! Every change is made and its operations are submitted under the topology's write lock, so that
+//! the store sees changes in the order in which they were made. No queue's lock is taken under it
+//! (R4): what a change means for a queue is done after it.
+
+use std::sync::{
+    Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+    atomic::{AtomicU64, Ordering},
+};
+
+use crate::{
+    broker::{
+        Error,
+        arguments::{self, QueueSpec, QueueType},
+        error::Kind,
+        exchange::Headers,
+        queue::{Budget, DeleteRefused, Effects, Identity, Queue},
+        record::{self, BindingRecord, ExchangeRecord, QueueRecord, Record},
+        route::{Cacheable, RouteSet},
+        topology::{Bound, Declared, Destination, ExchangeSpec, Topology, check_new_name},
+    },
+    names::{CommitSeq, ConnectionId, Name, QueueId},
+    store::{RecordKind, RecoveredQueue, Store, StoreOp},
+    wire::table::Table,
+};
+
+/// What vhosts share with the broker they belong to.
+#[derive(Clone, Debug)]
+pub(super) struct Shared {
+    pub(super) store: Store,
+    pub(super) budget: Arc<Budget>,
+    pub(super) next_queue: Arc<AtomicU64>,
+}
+
+impl Shared {
+    fn next_queue_id(&self) -> QueueId {
+        QueueId(self.next_queue.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// A vhost.
+#[derive(Debug)]
+pub struct Vhost {
+    name: Name,
+    topology: RwLock<Topology<Arc<Queue>>>,
+    /// The topology's generation, to be read without its lock.
+    generation: AtomicU64,
+    shared: Shared,
+}
+
+/// A queue's declare: what it came to, and what must be durable before it may be said.
+#[derive(Debug)]
+pub struct DeclaredQueue {
+    /// The queue.
+    pub queue: Arc<Queue>,
+    /// What the store must have reached.
+    pub needed: CommitSeq,
+}
+
+/// Who declares a queue.
+#[derive(Clone, Debug)]
+pub struct DeclaredBy {
+    /// The connection.
+    pub connection: ConnectionId,
+    /// Its user.
+    pub user: Name,
+    /// Whether the broker gave the queue's name, so that it may begin with `amq.`.
+    pub gave_name: bool,
+}
+
+impl Vhost {
+    pub(super) fn new(name: Name, shared: Shared) -> Self {
+        let topology = Topology::new();
+        let generation = AtomicU64::new(topology.generation());
+        Self { name, topology: RwLock::new(topology), generation, shared }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// Grows with every change that may alter where a message goes.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// The topology, to look at. Drop it before a queue's lock is taken.
+    pub fn topology(&self) -> RwLockReadGuard<'_, Topology<Arc<Queue>>> {
+        self.topology.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the topology and submits what came of it.
+    pub(super) fn change<T>(
+        &self,
+        change: impl FnOnce(&mut Topology<Arc<Queue>>, &mut Vec<StoreOp>) -> Result<T, Error>,
+    ) -> Result<(T, CommitSeq), Error> {
+        let mut topology: RwLockWriteGuard<'_, _> =
+            self.topology.write().unwrap_or_else(PoisonError::into_inner);
+        let mut ops = Vec::new();
+        let result = change(&mut topology, &mut ops);
+        self.generation.store(topology.generation(), Ordering::Release);
+        let needed = match ops.is_empty() {
+            true => CommitSeq(0),
+            false => self.shared.store.submit_all(ops),
+        };
+        Ok((result?, needed))
+    }
+
+    /// Finds the queues of a message (see [`Topology::route`]), refusing publishes to internal
+    /// exchanges.
+    pub fn route(
+        &self,
+        exchange: &str,
+        keys: &[&[u8]],
+        headers: Option<&dyn Headers>,
+        out: &mut RouteSet<Arc<Queue>>,
+    ) -> Result<Cacheable, Error> {
+        let topology = self.topology();
+        topology.check_publish(exchange)?;
+        topology.route(exchange, keys, headers, out)
+    }
+
+    /// Declares an exchange.
+    pub fn declare_exchange(&self, name: &str, spec: ExchangeSpec) -> Result<CommitSeq, Error> {
+        let ((), needed) = self.change(|topology, ops| {
+            if topology.declare_exchange(name, spec.clone())? == Declared::Created && spec.durable {
+                let (vhost, name) = (self.name.clone(), name.into());
+                ops.push(ExchangeRecord { vhost, name, spec }.put());
+            }
+            Ok(())
+        })?;
+        Ok(needed)
+    }
+
+    /// Deletes an exchange, and whatever goes with it.
+    pub fn delete_exchange(&self, name: &str, if_unused: bool) -> Result<CommitSeq, Error> {
+        let ((), needed) = self.change(|topology, ops| {
+            ops.extend(topology.delete_exchange(name, if_unused)?.store_ops(&self.name));
+            Ok(())
+        })?;
+        Ok(needed)
+    }
+
+    /// Binds `destination` to `source`.
+    pub fn bind(
+        &self,
+        source: &str,
+        destination: &Destination,
+        key: &[u8],
+        arguments: &Table,
+    ) -> Result<CommitSeq, Error> {
+        let ((), needed) = self.change(|topology, ops| {
+            let bound = topology.bind(source, destination, key, arguments)?;
+            if bound == (Bound::New { is_durable: true }) {
+                let record = BindingRecord {
+                    vhost: self.name.clone(),
+                    source: source.into(),
+                    destination: destination.clone(),
+                    key: key.into(),
+                    arguments: arguments.clone(),
+                };
+                ops.push(record.put());
+            }
+            Ok(())
+        })?;
+        Ok(needed)
+    }
+
+    /// Undoes a binding, and whatever goes with it.
+    pub fn unbind(
+        &self,
+        source: &str,
+        destination: &Destination,
+        key: &[u8],
+        arguments: &Table,
+    ) -> Result<CommitSeq, Error> {
+        let ((), needed) = self.change(|topology, ops| {
+            let removed = topology.unbind(source, destination, key, arguments)?;
+            ops.extend(removed.store_ops(&self.name));
+            Ok(())
+        })?;
+        Ok(needed)
+    }
+
+    /// The queue of this name, if `connection` may use it.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Locked`] for another connection's exclusive queue (QU-010).
+    pub fn queue(&self, name: &str, connection: ConnectionId) -> Result<Arc<Queue>, Error> {
+        let topology = self.topology();
+        let queue = topology.queue(name);
+        let queue =
+            queue.ok_or_else(|| Error::NotFound { kind: Kind::Queue, name: name.into() })?;
+        check_owner(queue, connection)?;
+        Ok(Arc::clone(queue))
+    }
+
+    /// Declares a queue; one with an owner is exclusive. An existing one must be alike (QU-006 to
+    /// QU-015). `is_given` says that the broker itself gave the name.
+    pub fn declare_queue(
+        &self,
+        name: &str,
+        spec: QueueSpec,
+        owner: Option<ConnectionId>,
+        by: &DeclaredBy,
+    ) -> Result<DeclaredQueue, Error> {
+        let (queue, needed) = self.change(|topology, ops| {
+            if let Some(queue) = topology.queue(name) {
+                check_owner(queue, by.connection)?;
+                if queue.owner.is_some() != owner.is_some() {
+                    return Err(Error::Locked { name: queue.name.clone() });
+                }
+                arguments::check_queue_equivalence(
+                    &queue.name,
+                    queue.queue_type,
+                    &spec,
+                    &queue.spec,
+                )?;
+                return Ok(Arc::clone(queue));
+            }
+            if !by.gave_name {
+                check_new_name(Kind::Queue, name)?;
+            }
+            let queue_type =
+                arguments::check_queue(name, &spec.arguments, QueueType::Classic)?;
+            let id = self.shared.next_queue_id();
+            let name = Name::from(name);
+            if spec.durable {
+                let record = QueueRecord {
+                    vhost: self.name.clone(),
+                    name: name.clone(),
+                    id,
+                    spec: spec.clone(),
+                    declared_by: by.user.clone(),
+                };
+                ops.push(record.put());
+            }
+            let is_durable = spec.durable;
+            let queue = self.new_queue(id, name.clone(), spec, queue_type, owner, None);
+            topology.insert_queue(name, Arc::clone(&queue), is_durable);
+            Ok(queue)
+        })?;
+        Ok(DeclaredQueue { queue, needed })
+    }
+
+    fn new_queue(
+        &self,
+        id: QueueId,
+        name: Name,
+        spec: QueueSpec,
+        queue_type: QueueType,
+        owner: Option<ConnectionId>,
+        recovered: Option<&RecoveredQueue>,
+    ) -> Arc<Queue> {
+        let Shared { store, budget, .. } = self.shared.clone();
+        Queue::new(Identity { id, name, spec, queue_type, owner }, store, budget, recovered)
+    }
+
+    /// Brings a durable queue back.
+    pub(super) fn restore_queue(&self, record: QueueRecord, recovered: Option<&RecoveredQueue>) {
+        let queue_type = QueueType::of(&record.name, &record.spec.arguments, QueueType::Classic)
+            .unwrap_or_default();
+        let QueueRecord { id, name, spec, .. } = record;
+        let queue = self.new_queue(id, name.clone(), spec, queue_type, None, recovered);
+        self.restore(|topology| topology.insert_queue(name, queue, true));
+    }
+
+    /// Changes the topology to what the store knows already.
+    pub(super) fn restore<T>(
+        &self,
+        change: impl FnOnce(&mut Topology<Arc<Queue>>) -> T,
+    ) -> T {
+        let mut topology = self.topology.write().unwrap_or_else(PoisonError::into_inner);
+        let result = change(&mut topology);
+        self.generation.store(topology.generation(), Ordering::Release);
+        result
+    }
+
+    /// Deletes a queue if the conditions hold. Returns how many messages were ready in it, and what
+    /// must be durable before that may be said.
+    ///
+    /// # Errors
+    /// [`Error::NotEmpty`], [`Error::InUse`].
+    pub fn delete_queue(
+        &self,
+        queue: &Arc<Queue>,
+        if_unused: bool,
+        if_empty: bool,
+        fx: &mut Effects,
+    ) -> Result<(u64, CommitSeq), Error> {
+        // The queue ends first: from then on it takes no message and no consumer, so the
+        // conditions still hold when its name is free again.
+        let count = match queue.delete(if_unused, if_empty, fx) {
+            Ok(count) => count,
+            Err(DeleteRefused::Gone) => return Ok((0, CommitSeq(0))),
+            Err(DeleteRefused::InUse) => {
+                return Err(Error::InUse { kind: Kind::Queue, name: queue.name.clone() });
+            }
+            Err(DeleteRefused::NotEmpty) => {
+                return Err(Error::NotEmpty { name: queue.name.clone() });
+            }
+        };
+        let ((), needed) = self.change(|topology, ops| {
+            let is_current = topology.queue(&queue.name).is_some_and(|q| Arc::ptr_eq(q, queue));
+            if is_current && let Some((_, removed)) = topology.remove_queue(&queue.name) {
+                if queue.spec.durable {
+                    ops.push(StoreOp::Remove {
+                        kind: RecordKind::Queue,
+                        key: record::name_key(&self.name, &queue.name),
+                    });
+                }
+                ops.extend(removed.store_ops(&self.name));
+            }
+            Ok(())
+        })?;
+        Ok((count, needed))
+    }
+}
+
+fn check_owner(queue: &Queue, connection: ConnectionId) -> Result<(), Error> {
+    match queue.owner {
+        Some(owner) if owner != connection => Err(Error::Locked { name: queue.name.clone() }),
+        _ => Ok(()),
+    }
+}

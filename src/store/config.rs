@@ -1,0 +1,49 @@
+//! What the store can be told: where it lives, when it syncs, and every one of its limits (R8).
+
+use std::{path::PathBuf, time::Duration};
+
+/// When written data is forced to the disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SyncMode {
+    /// Before the watermark moves: what was confirmed survives a loss of power.
+    #[default]
+    Always,
+    /// At this interval. What was confirmed survives the end of the process, but the last
+    /// interval's may be lost with the power.
+    Interval(Duration),
+    /// When the operating system pleases.
+    Off,
+}
+
+/// The store's settings. `StoreConfig::new(dir)` gives the defaults.
+#[derive(Clone, Debug)]
+pub struct StoreConfig {
+    /// The data directory. Created when missing.
+    pub dir: PathBuf,
+    /// When written data is forced to the disk.
+    pub sync: SyncMode,
+    /// Bytes of operations that may wait to be written before [`Store::is_full`] says so.
+    ///
+    /// [`Store::is_full`]: super::Store::is_full
+    pub inbox_bytes_max: usize,
+    /// Bytes of file contents that the store keeps in memory, over all its files.
+    pub cache_bytes: usize,
+    /// How long operations that nobody waits for may gather company before they are written.
+    pub linger: Duration,
+    /// Bytes of such operations that are written without waiting any longer.
+    pub linger_bytes_max: usize,
+}
+
+impl StoreConfig {
+    /// The default settings for a store in `dir`.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self {
+            dir: dir.into(),
+            sync: SyncMode::Always,
+            inbox_bytes_max: 32 * 1024 * 1024,
+            cache_bytes: 32 * 1024 * 1024,
+            linger: Duration::from_millis(5),
+            linger_bytes_max: 1024 * 1024,
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! The inbox: operations submitted and not yet taken by the store thread.
+//!
+//! * One short mutex. A submit pushes, counts, and leaves; it wakes the store thread only when
+//!   that is in its deep sleep.
+//! * The store thread takes everything at once as soon as somebody waits for any of it
+//!   ([`Inbox::hasten`]). What nobody waits for lingers a few milliseconds to be settled before it
+//!   has to be written, or to share a sync.
+//! * Its size has a limit, counted from submit until written; above it the broker's gate shuts.
+//!
+//! # Locks
+//! Taken with a queue's lock held (R4), hence never held across anything that may block.
+
+use std::{
+    sync::{
+        Condvar, Mutex,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use super::{
+    op::StoreOp,
+    watermark::{Waiters, lock},
+};
+
+/// Rounds of `linger` for which the store thread stays half awake after its last work, so that a
+/// submit need not wake it.
+const WARM_ROUNDS: u32 = 200;
+
+/// What the store thread takes out of the inbox.
+#[derive(Debug)]
+pub(super) struct Taken {
+    /// The operations, in the order of their numbers.
+    pub(super) ops: Vec<StoreOp>,
+    /// The number of the last one.
+    pub(super) last: u64,
+    /// The bytes they were counted as.
+    pub(super) bytes: usize,
+    /// The inbox is closed: nothing comes after these.
+    pub(super) is_closed: bool,
+}
+
+/// Operations on their way to the store thread.
+#[derive(Debug)]
+pub(super) struct Inbox {
+    state: Mutex<State>,
+    wake: Condvar,
+    /// The number up to which the store thread has taken operations.
+    taken: AtomicU64,
+    /// Bytes submitted and not yet written.
+    bytes: AtomicUsize,
+    bytes_max: usize,
+    linger: Duration,
+    linger_bytes_max: usize,
+    /// Who waits for room.
+    pub(super) room: Waiters,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    ops: Vec<StoreOp>,
+    /// The number of the last operation submitted.
+    last: u64,
+    /// Bytes of `ops`.
+    bytes: usize,
+    /// Somebody waits for an operation in `ops`.
+    is_hurried: bool,
+    is_closed: bool,
+    sleep: Sleep,
+}
+
+#[derive(Debug, Default, PartialEq, Eq, Clone, Copy)]
+enum Sleep {
+    /// At work; looks into the inbox before it sleeps.
+    #[default]
+    Awake,
+    /// Looks again within `linger`.
+    Light,
+    /// Must be woken.
+    Deep,
+}
+
+impl Inbox {
+    pub(super) fn new(bytes_max: usize, linger: Duration, linger_bytes_max: usize) -> Self {
+        Self {
+            state: Mutex::default(),
+            wake: Condvar::new(),
+            taken: AtomicU64::new(0),
+            bytes: AtomicUsize::new(0),
+            bytes_max,
+            linger,
+            linger_bytes_max,
+            room: Waiters::default(),
+        }
+    }
+
+    /// Adds operations and returns the number of the last one.
+    pub(super) fn submit(&self, ops: impl IntoIterator<Item = StoreOp>) -> u64 {
+        let mut state = lock(&self.state);
+        let before = state.bytes;
+        for op in ops {
+            state.bytes += op_bytes(&op);
+            state.last += 1;
+            state.ops.push(op);
+        }
+        let last = state.last;
+        self.bytes.fetch_add(state.bytes - before, Ordering::Relaxed);
+        let must_wake = match state.sleep {
+            Sleep::Awake => false,
+            Sleep::Light => state.bytes >= self.linger_bytes_max,
+            Sleep::Deep => !state.ops.is_empty(),
+        };
+        if must_wake {
+            state.sleep = Sleep::Awake;
+        }
+        drop(state);
+        if must_wake {
+            self.wake.notify_one();
+        }
+        last
+    }
+
+    /// Says that somebody waits for operation `needed`: it is written as soon as possible.
+    pub(super) fn hasten(&self, needed: u64) {
+        if needed <= self.taken.load(Ordering::Acquire) {
+            return;
+        }
+        let mut state = lock(&self.state);
+        if state.ops.is_empty() || state.is_hurried {
+            return;
+        }
+        state.is_hurried = true;
+        let must_wake = state.sleep != Sleep::Awake;
+        state.sleep = Sleep::Awake;
+        drop(state);
+        if must_wake {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Waits until there is something to write and takes all of it. `ops` is an empty vector whose
+    /// memory is used again. Called by the store thread.
+    pub(super) fn take_blocking(&self, ops: Vec<StoreOp>) -> Taken {
+        debug_assert!(ops.is_empty());
+        let mut state = lock(&self.state);
+        let mut rounds = 0;
+        loop {
+            let is_due = state.is_hurried || state.bytes >= self.linger_bytes_max;
+            if state.is_closed || (is_due && !state.ops.is_empty()) {
+                break;
+            }
+            if state.ops.is_empty() && rounds >= WARM_ROUNDS {
+                state.sleep = Sleep::Deep;
+                state = self.wake.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
+                rounds = 0;
+            } else {
+                rounds += 1;
+                let had_ops = !state.ops.is_empty();
+                state.sleep = Sleep::Light;
+                let (guard, waited) = self
+                    .wake
+                    .wait_timeout(state, self.linger)
+                    .unwrap_or_else(std::sync::PoisonError::into_inner);
+                state = guard;
+                if waited.timed_out() && had_ops {
+                    break;
+                }
+            }
+        }
+        state.sleep = Sleep::Awake;
+        state.is_hurried = false;
+        let taken = Taken {
+            ops: std::mem::replace(&mut state.ops, ops),
+            last: state.last,
+            bytes: std::mem::take(&mut state.bytes),
+            is_closed: state.is_closed,
+        };
+        self.taken.store(state.last, Ordering::Release);
+        taken
+    }
+
+    /// Counts `bytes` of operations as written.
+    pub(super) fn written(&self, bytes: usize) {
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        if !self.is_full() {
+            self.room.release(u64::MAX);
+        }
+    }
+
+    /// Whether more waits than should.
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes.load(Ordering::Relaxed) > self.bytes_max
+    }
+
+    /// Lets the store thread take what is left and end.
+    pub(super) fn close(&self) {
+        let mut state = lock(&self.state);
+        state.is_closed = true;
+        state.sleep = Sleep::Awake;
+        drop(state);
+        self.wake.notify_one();
+    }
+}
+
+fn op_bytes(op: &StoreOp) -> usize {
+    size_of::<StoreOp>()
+        + match op {
+            StoreOp::Put { key, value, .. } => key.len() + value.len(),
+            StoreOp::Remove { key, .. } => key.len(),
+            StoreOp::Publish { message, .. } | StoreOp::Spill { message, .. } => {
+                message.footprint()
+            }
+            StoreOp::Settle { .. }
+            | StoreOp::SettleRange { .. }
+            | StoreOp::Returned { .. }
+            | StoreOp::DropQueue { .. } => 0,
+        }
+}

@@ -1,0 +1,138 @@
+//! The broker under test.
+
+use std::{
+    env,
+    net::{SocketAddr, ToSocketAddrs},
+    path::Path,
+    sync::{OnceLock, mpsc},
+    thread::{self, JoinHandle},
+};
+
+use lepus::{config::Config, server::Server};
+use tempfile::TempDir;
+use tokio::{runtime, sync::oneshot};
+
+use super::{Connection, Options};
+
+/// Where the tests connect.
+#[derive(Debug)]
+pub(crate) struct Broker {
+    pub(crate) address: SocketAddr,
+    /// Started by somebody else, and taken for a RabbitMQ 4.3.
+    pub(crate) is_external: bool,
+}
+
+/// The broker that all tests of the process share.
+pub(crate) fn broker() -> &'static Broker {
+    static BROKER: OnceLock<Broker> = OnceLock::new();
+    BROKER.get_or_init(|| match env::var("LEPUS_TEST_URI") {
+        Ok(uri) => Broker { address: address_of(&uri), is_external: true },
+        Err(_) => {
+            let running = start_lepus("");
+            let address = running.address;
+            // It serves all tests, and ends with the process.
+            std::mem::forget(running);
+            Broker { address, is_external: false }
+        }
+    })
+}
+
+fn address_of(uri: &str) -> SocketAddr {
+    let rest = uri.strip_prefix("amqp://").expect("LEPUS_TEST_URI is amqp://HOST:PORT");
+    let host = rest.rsplit('@').next().unwrap_or(rest).trim_end_matches('/');
+    let found = host.to_socket_addrs().ok().and_then(|mut addresses| addresses.next());
+    found.unwrap_or_else(|| panic!("LEPUS_TEST_URI names no address: {uri}"))
+}
+
+/// True where the broker is not ours: the test says why it does not apply there and leaves.
+pub(crate) fn only_on_lepus(reason: &str) -> bool {
+    if broker().is_external {
+        eprintln!("skipped on an external broker: {reason}");
+    }
+    !broker().is_external
+}
+
+/// A Lepus inside this process. It is stopped in order when dropped.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
+    /// Ends the server's thread when dropped.
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Starts a Lepus with these lines of `lepus.toml` on free ports and a fresh directory.
+pub(crate) fn start_lepus(settings: &str) -> Running {
+    let directory = tempfile::tempdir().expect("a fresh directory");
+    start_lepus_in(directory.keep().as_path(), settings)
+}
+
+fn start_lepus_in(directory: &Path, settings: &str) -> Running {
+    let mut config = Config::from_toml(Path::new("settings of the test"), settings)
+        .unwrap_or_else(|error| panic!("{error}"));
+    (config.amqp_port, config.http_port, config.metrics_port) = (0, 0, 0);
+    config.data_dir = Some(directory.to_owned());
+    let (stop, stopped) = oneshot::channel();
+    let (started, start) = mpsc::channel();
+    let thread = thread::spawn(move || {
+        let runtime = runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let server = Server::start(config).await.unwrap_or_else(|error| panic!("{error}"));
+            started.send(server.amqp_addr()).expect("the test waits for the start");
+            let _ = stopped.await;
+            server.stop().await;
+        });
+    });
+    let address = start.recv().expect("the server starts");
+    Running { address, stop: Some(stop), thread: Some(thread) }
+}
+
+impl Running {
+    fn stop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            thread.join().expect("the server stops in order");
+        }
+    }
+}
+
+/// A broker with settings of its own, which may be stopped and started again.
+#[derive(Debug)]
+pub(crate) struct PrivateBroker {
+    running: Running,
+    directory: TempDir,
+    settings: String,
+}
+
+/// None, with a word why, where the broker under test is external.
+pub(crate) fn private_broker(settings: &str) -> Option<PrivateBroker> {
+    only_on_lepus("needs a broker of its own").then(|| {
+        let directory = tempfile::tempdir().expect("a fresh directory");
+        let running = start_lepus_in(directory.path(), settings);
+        PrivateBroker { running, directory, settings: settings.to_owned() }
+    })
+}
+
+impl PrivateBroker {
+    pub(crate) fn options(&self) -> Options {
+        Options::at(self.running.address)
+    }
+
+    #[track_caller]
+    pub(crate) fn open(&self) -> Connection {
+        self.options().open()
+    }
+
+    /// Stops in order, and starts again on the same directory.
+    pub(crate) fn restart(mut self) -> Self {
+        self.running.stop();
+        self.running = start_lepus_in(self.directory.path(), &self.settings);
+        self
+    }
+}
+
+impl Drop for PrivateBroker {
+    fn drop(&mut self) {
+        self.running.stop();
+    }
+}
