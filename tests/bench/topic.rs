@@ -4,6 +4,7 @@
 //! them, so that its cost should not grow with the others.
 
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::cast_precision_loss)]
+#![expect(clippy::disallowed_methods, reason = "a bench measures time")]
 
 use std::{
     hint::black_box,

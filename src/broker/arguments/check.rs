@@ -4,10 +4,10 @@ use crate::{
     broker::{
         Error,
         arguments::DEAD_LETTER_EXCHANGE,
-        error::{Reason, type_name},
+        error::Reason,
         exchange::HeaderValue,
     },
-    wire::table::{Table, Value},
+    wire::table::{Table, Value, type_name},
 };
 
 /// Checks an argument's value. The table holds the other arguments.
