@@ -311,11 +311,11 @@ impl<'a> Reader<'a> {
         Ok(self.text()?.into())
     }
 
-    /// A table, behind which there is no more.
+    /// The table that is the last thing of all.
     fn table(&mut self) -> Result<Table, RecordError> {
-        let table = table::decode(self.bytes()?).map_err(|_| RecordError::Damaged)?;
+        let raw = self.bytes()?;
         self.end()?;
-        Ok(table)
+        table::decode(raw).map_err(|_| RecordError::Damaged)
     }
 
     fn end(&self) -> Result<(), RecordError> {

@@ -207,6 +207,10 @@ impl Vhost {
         by: &DeclaredBy,
     ) -> Result<DeclaredQueue, Error> {
         let (queue, needed) = self.change(|topology, ops| {
+            // Not even a name that the broker gave may be declared again.
+            if !by.gave_name {
+                check_new_name(Kind::Queue, name)?;
+            }
             if let Some(queue) = topology.queue(name) {
                 check_owner(queue, by.connection)?;
                 if queue.owner.is_some() != owner.is_some() {
@@ -219,9 +223,6 @@ impl Vhost {
                     &queue.spec,
                 )?;
                 return Ok(Arc::clone(queue));
-            }
-            if !by.gave_name {
-                check_new_name(Kind::Queue, name)?;
             }
             let queue_type =
                 arguments::check_queue(name, &spec.arguments, QueueType::Classic)?;

@@ -92,11 +92,12 @@ impl Session {
         matches!(self.stage, Stage::Closed { .. } | Stage::Mute { .. } | Stage::Finished)
     }
 
-    /// A frame error while the connection closes is not answered again.
+    /// A frame error is not answered while the connection closes, nor before it is open.
     fn while_closing(&self, failed: (u16, Failure)) -> Result<Taken, (u16, Failure)> {
         match self.stage {
             Stage::Closing { .. } => Ok(Taken::Frame { more: 0 }),
-            _ => Err(failed),
+            Stage::Running => Err(failed),
+            _ => Err((0, Failure::Silent("a malformed frame during the handshake"))),
         }
     }
 

@@ -162,14 +162,19 @@ impl Session {
     fn tune_ok(&mut self, tune_ok: &connection::TuneOk) -> Result<(), Failure> {
         let config = &self.context.config;
         let frame_max = config.frame_max.bytes() as u32;
-        if tune_ok.frame_max < FRAME_MAX_MIN || tune_ok.frame_max > frame_max {
+        // deviation: 0, no limit, is refused by RabbitMQ and means our own limit here (TOP-06).
+        let wanted = |asked: u32, own: u32| if asked == 0 { own } else { asked };
+        let asked_frame_max = wanted(tune_ok.frame_max, frame_max);
+        let asked_channel_max =
+            wanted(tune_ok.channel_max.into(), config.channel_max.into()) as u16;
+        if !(FRAME_MAX_MIN..=frame_max).contains(&asked_frame_max) {
             return Err(Failure::Silent("negotiated frame_max is out of range"));
         }
-        if tune_ok.channel_max == 0 || tune_ok.channel_max > config.channel_max {
+        if asked_channel_max > config.channel_max {
             return Err(Failure::Silent("negotiated channel_max is out of range"));
         }
-        self.tuning.frame_max = tune_ok.frame_max;
-        self.tuning.channel_max = tune_ok.channel_max;
+        self.tuning.frame_max = asked_frame_max;
+        self.tuning.channel_max = asked_channel_max;
         let interval = Duration::from_secs(u64::from(tune_ok.heartbeat));
         self.heartbeat.start(interval, clock::now());
         self.stage = Stage::AwaitOpen;
