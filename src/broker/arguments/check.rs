@@ -1,12 +1,7 @@
 //! What values an argument takes.
 
 use crate::{
-    broker::{
-        Error,
-        arguments::DEAD_LETTER_EXCHANGE,
-        error::Reason,
-        exchange::HeaderValue,
-    },
+    broker::{Error, arguments::DEAD_LETTER_EXCHANGE, error::Reason, exchange::HeaderValue},
     wire::table::{Table, Value, type_name},
 };
 
