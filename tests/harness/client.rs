@@ -601,6 +601,14 @@ impl Channel {
         }
     }
 
+    /// The broker has handled everything that was sent on this channel before, also where deliveries
+    /// keep coming: they are put aside.
+    #[track_caller]
+    pub(crate) fn expect_settled(&self) {
+        self.send(&flow(true));
+        while self.next().method.id != (20, 21) {}
+    }
+
     // ---- failing
 
     /// The method closes the channel with this code and text, named as the cause.
