@@ -117,7 +117,7 @@ fn connection_close_belongs_on_channel_0() {
 // CN-127
 #[test]
 fn stop_of_the_broker_is_told_to_every_connection() {
-    let Some(mut private) = private_broker(|_| {}) else { return };
+    let Some(mut private) = private_broker("") else { return };
     let (one, two) = (private.open(), private.open());
     two.channel(1);
     private.stop();
@@ -138,8 +138,7 @@ fn update_secret_is_answered() {
 }
 
 fn blocked_broker() -> Option<PrivateBroker> {
-    use lepus::config::{MemoryLimit, Size};
-    private_broker(|config| config.memory_watermark = MemoryLimit::Absolute(Size(0)))
+    private_broker("memory_watermark = '0'")
 }
 
 // CN-143

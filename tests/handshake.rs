@@ -55,7 +55,7 @@ fn other_headers_are_answered_by_the_version_that_is_spoken() {
 #[test]
 fn silence_during_the_handshake_ends_at_the_timeout() {
     // A broker that is not ours is waited for: ten seconds.
-    let private = private_broker(|config| config.handshake_timeout = Duration::from_millis(300));
+    let private = private_broker("handshake_timeout = '300ms'");
     let options = private.as_ref().map_or_else(Options::new, PrivateBroker::options);
     in_parallel(
         &[("half a header", b"AMQP".to_vec()), ("no start-ok", PROTOCOL_HEADER.to_vec())],
@@ -73,9 +73,7 @@ fn silence_during_the_handshake_ends_at_the_timeout() {
 // CN-010
 #[test]
 fn handshake_timeout_is_over_once_the_connection_is_open() {
-    let Some(private) =
-        private_broker(|config| config.handshake_timeout = Duration::from_millis(300))
-    else {
+    let Some(private) = private_broker("handshake_timeout = '300ms'") else {
         return;
     };
     let connection = private.open();

@@ -4,7 +4,8 @@
     clippy::expect_used,
     clippy::panic,
     clippy::print_stderr,
-    reason = "a test fails by panicking and says why it skips"
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, says why it skips, and may look at the clock"
 )]
 
 mod ack;
@@ -21,6 +22,7 @@ mod handshake;
 mod harness;
 mod heartbeat;
 mod hostile;
+mod program;
 mod publish;
 mod qos;
 mod queue;
@@ -29,4 +31,5 @@ mod recover;
 mod restart;
 mod returns;
 mod routing;
+mod tidy;
 mod tx;

@@ -5,7 +5,7 @@ use crate::harness::*;
 // EX-020, EX-049, BA-017, QU-009
 #[test]
 fn durable_things_come_back_and_transient_ones_do_not() {
-    let Some(mut private) = private_broker(|_| {}) else { return };
+    let Some(mut private) = private_broker("") else { return };
     let channel = private.open().channel(1);
     channel.call(&exchange("durable", "topic").durable().arg("alternate-exchange", "amq.fanout"));
     channel.call(&exchange("target", "headers").durable());
@@ -39,7 +39,7 @@ fn durable_things_come_back_and_transient_ones_do_not() {
 // BA-017
 #[test]
 fn persistent_messages_come_back_in_order() {
-    let Some(mut private) = private_broker(|_| {}) else { return };
+    let Some(mut private) = private_broker("") else { return };
     let channel = private.open().channel(1);
     channel.declare(&queue("q").durable());
     channel.confirm_select();
@@ -63,7 +63,7 @@ fn persistent_messages_come_back_in_order() {
 // BA-013, BA-017
 #[test]
 fn properties_come_back_as_they_were() {
-    let Some(mut private) = private_broker(|_| {}) else { return };
+    let Some(mut private) = private_broker("") else { return };
     let channel = private.open().channel(1);
     channel.declare(&queue("q").durable());
     let text = |text: &str| Some(text.to_owned());
@@ -93,7 +93,7 @@ fn properties_come_back_as_they_were() {
 // BA-017, BA-128
 #[test]
 fn unacked_messages_come_back_first_and_redelivered() {
-    let Some(mut private) = private_broker(|_| {}) else { return };
+    let Some(mut private) = private_broker("") else { return };
     let channel = private.open().channel(1);
     channel.declare(&queue("q").durable());
     channel.confirm_select();
@@ -115,7 +115,7 @@ fn unacked_messages_come_back_first_and_redelivered() {
 
 #[test]
 fn settled_and_purged_messages_do_not_come_back() {
-    let Some(mut private) = private_broker(|_| {}) else { return };
+    let Some(mut private) = private_broker("") else { return };
     let channel = private.open().channel(1);
     for q in ["acked", "rejected", "no ack", "purged", "deleted", "committed"] {
         channel.declare(&queue(q).durable());
@@ -144,7 +144,7 @@ fn settled_and_purged_messages_do_not_come_back() {
 
 #[test]
 fn what_was_deleted_does_not_come_back() {
-    let Some(mut private) = private_broker(|_| {}) else { return };
+    let Some(mut private) = private_broker("") else { return };
     let channel = private.open().channel(1);
     channel.call(&exchange("x", "fanout").durable());
     channel.declare(&queue("q").durable());
@@ -168,7 +168,7 @@ fn what_was_deleted_does_not_come_back() {
 
 #[test]
 fn restarts_in_a_row_change_nothing() {
-    let Some(mut private) = private_broker(|_| {}) else { return };
+    let Some(mut private) = private_broker("") else { return };
     let channel = private.open().channel(1);
     channel.declare(&queue("q").durable());
     channel.confirm_select();

@@ -38,7 +38,7 @@ fn return_through_the_default_exchange_has_an_empty_exchange() {
     channel.publish(&publish("", "no-such-queue", "").mandatory());
     let got = channel.returned();
     assert_eq!((got.exchange.as_str(), got.routing_key.as_str()), ("", "no-such-queue"));
-    assert_eq!(got.body_frames, []);
+    assert!(got.body_frames.is_empty());
 }
 
 // BA-005

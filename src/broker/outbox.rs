@@ -58,6 +58,8 @@ pub enum Event {
     Close {
         /// What follows `CONNECTION_FORCED - `.
         reason: String,
+        /// Whether the socket is closed without waiting for an answer (CN-127).
+        at_once: bool,
     },
 }
 
@@ -250,4 +252,3 @@ impl Window {
         was_full
     }
 }
-

@@ -320,3 +320,149 @@ impl<'a> Reader<'a> {
         if self.0.is_empty() { Ok(()) } else { Err(RecordError::Damaged) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::wire::table::{LongString, ShortString, Value};
+
+    fn table() -> impl Strategy<Value = Table> {
+        let value = prop_oneof![
+            any::<i64>().prop_map(Value::LongLongInt),
+            any::<u8>().prop_map(Value::ShortShortUInt),
+            any::<bool>().prop_map(Value::Boolean),
+            any::<Vec<u8>>().prop_map(|bytes| Value::LongString(LongString::from(bytes))),
+            Just(Value::Void),
+        ];
+        proptest::collection::btree_map("[a-z]{0,9}", value, 0..5).prop_map(|entries| {
+            let mut table = Table::default();
+            for (name, value) in entries {
+                table.insert(ShortString::from(name), value);
+            }
+            table
+        })
+    }
+
+    fn name() -> impl Strategy<Value = Name> {
+        prop_oneof!["\\PC{0,20}", "[a-z]{120,255}"].prop_map(Name::from)
+    }
+
+    fn exchange() -> impl Strategy<Value = ExchangeRecord> {
+        (name(), name(), "[a-z-]{1,20}", any::<(bool, bool, bool)>(), table()).prop_map(
+            |(vhost, name, type_name, (durable, auto_delete, internal), arguments)| {
+                let spec = ExchangeSpec { type_name, durable, auto_delete, internal, arguments };
+                ExchangeRecord { vhost, name, spec }
+            },
+        )
+    }
+
+    fn queue() -> impl Strategy<Value = QueueRecord> {
+        (name(), name(), any::<(u64, bool, bool)>(), name(), table()).prop_map(
+            |(vhost, name, (id, durable, auto_delete), declared_by, arguments)| {
+                let spec = QueueSpec { durable, auto_delete, arguments };
+                QueueRecord { vhost, name, id: QueueId(id), spec, declared_by }
+            },
+        )
+    }
+
+    fn binding() -> impl Strategy<Value = BindingRecord> {
+        let destination = prop_oneof![
+            name().prop_map(Destination::Queue),
+            name().prop_map(Destination::Exchange)
+        ];
+        let key = proptest::collection::vec(any::<u8>(), 0..=255);
+        (name(), name(), destination, key, table()).prop_map(
+            |(vhost, source, destination, key, arguments)| {
+                let key = key.into();
+                BindingRecord { vhost, source, destination, key, arguments }
+            },
+        )
+    }
+
+    /// Whether a record comes back whole, and in no part or excess of its bytes.
+    fn check<R: Record + PartialEq + std::fmt::Debug>(record: &R) {
+        let (key, value) = (record.key(), record.value());
+        assert_eq!(R::decode(&key, &value).as_ref(), Ok(record));
+        for end in 0..key.len() {
+            assert!(R::decode(&key[..end], &value).is_err());
+        }
+        for end in 0..value.len() {
+            assert!(R::decode(&key, &value[..end]).is_err());
+        }
+        assert!(R::decode(&[&key[..], b"\0"].concat(), &value).is_err());
+        assert!(R::decode(&key, &[&value[..], b"\0"].concat()).is_err());
+        let later = [&[VERSION + 1], &value[1..]].concat();
+        assert_eq!(R::decode(&key, &later).err(), Some(RecordError::Version(VERSION + 1)));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn records_come_back_whole(
+            exchange in exchange(),
+            queue in queue(),
+            binding in binding(),
+        ) {
+            check(&exchange);
+            check(&queue);
+            check(&binding);
+        }
+
+        #[test]
+        fn noise_is_an_error_or_a_record(key in any::<Vec<u8>>(), value in any::<Vec<u8>>()) {
+            let value = [&[VERSION], &value[..]].concat();
+            let _ = ExchangeRecord::decode(&key, &value);
+            let _ = QueueRecord::decode(&key, &value);
+            let _ = BindingRecord::decode(&key, &value);
+        }
+
+        #[test]
+        fn bindings_that_differ_have_keys_that_differ(one in binding(), other in binding()) {
+            prop_assert_eq!(one.key() == other.key(), one == other);
+        }
+    }
+
+    #[test]
+    fn removed_definitions_are_store_operations() {
+        let mut topology = super::super::topology::Topology::new();
+        let spec = ExchangeSpec {
+            type_name: "fanout".to_owned(),
+            durable: true,
+            auto_delete: true,
+            internal: false,
+            arguments: Table::default(),
+        };
+        topology.declare_exchange("x", spec.clone()).unwrap();
+        for (queue, durable) in [("durable", true), ("transient", false)] {
+            topology.insert_queue(queue.into(), (), durable);
+            let queue = Destination::Queue(queue.into());
+            topology.bind("x", &queue, b"k", &Table::default()).unwrap();
+        }
+        let (vhost, mut ops) = (Name::from("/"), Vec::new());
+        for queue in ["durable", "transient"] {
+            let ((), removed) = topology.remove_queue(queue).unwrap();
+            ops.extend(removed.store_ops(&vhost));
+        }
+        let removed: Vec<_> = ops
+            .into_iter()
+            .map(|op| match op {
+                StoreOp::Remove { kind, key } => (kind, key),
+                other => panic!("{other:?} removes nothing"),
+            })
+            .collect();
+        let binding = BindingRecord {
+            vhost: vhost.clone(),
+            source: "x".into(),
+            destination: Destination::Queue("durable".into()),
+            key: (*b"k").into(),
+            arguments: Table::default(),
+        };
+        let exchange = ExchangeRecord { vhost, name: "x".into(), spec };
+        let expected =
+            [(RecordKind::Binding, binding.key()), (RecordKind::Exchange, exchange.key())];
+        assert_eq!(removed, expected);
+    }
+}

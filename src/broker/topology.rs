@@ -15,6 +15,12 @@ use self::{
     bindings::{Bindings, Stored},
     slab::Slab,
 };
+pub use self::{
+    list::Dropped,
+    parts::{
+        Binding, Bound, Declared, Destination, Exchange, ExchangeSpec, Removed, RemovedExchange,
+    },
+};
 use crate::{
     broker::{
         Error,
@@ -23,11 +29,15 @@ use crate::{
         exchange::{self, BindingRef, ExchangeType, Target},
     },
     names::Name,
-    wire::table::{self, Table, Value},
+    wire::table::Table,
 };
 
 mod bindings;
+mod list;
+mod parts;
 mod slab;
+#[cfg(test)]
+mod tests;
 
 /// The exchanges that every vhost has from the start (EX-001): name, type, internal.
 const PREDECLARED: [(&str, &str, bool); 7] = [
@@ -57,35 +67,6 @@ pub struct Topology<Q> {
     bindings: Bindings,
 }
 
-/// How an exchange was declared.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ExchangeSpec {
-    /// The name of its type.
-    pub type_name: String,
-    /// Whether it outlives the broker's process.
-    pub durable: bool,
-    /// Whether it goes with the last binding that begins at it (EX-017).
-    pub auto_delete: bool,
-    /// Whether only other exchanges may give it messages (EX-018).
-    pub internal: bool,
-    /// The arguments.
-    pub arguments: Table,
-}
-
-/// An exchange.
-#[derive(Debug)]
-pub struct Exchange {
-    name: Name,
-    spec: ExchangeSpec,
-    /// Where messages go that match nothing here (EX-074).
-    pub(super) alternate: Option<Name>,
-    pub(super) bound: Box<dyn ExchangeType>,
-    /// The bindings that begin here.
-    from: BTreeSet<u32>,
-    /// The bindings that lead here.
-    to: BTreeSet<u32>,
-}
-
 /// A queue, as far as routing goes.
 #[derive(Debug)]
 struct Queue<Q> {
@@ -93,69 +74,6 @@ struct Queue<Q> {
     handle: Q,
     is_durable: bool,
     to: BTreeSet<u32>,
-}
-
-/// Where a binding leads.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Destination {
-    /// To a queue.
-    Queue(Name),
-    /// To an exchange.
-    Exchange(Name),
-}
-
-/// A binding.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Binding {
-    /// The exchange that it begins at.
-    pub source: Name,
-    /// Where it leads.
-    pub destination: Destination,
-    /// The binding key.
-    pub key: Box<[u8]>,
-    /// The arguments.
-    pub arguments: Table,
-    /// Whether both of its ends are durable, so that it is (EX-049).
-    pub is_durable: bool,
-}
-
-/// What a declare did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Declared {
-    /// It is new.
-    Created,
-    /// It was there, and alike.
-    Existing,
-}
-
-/// What a bind did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bound {
-    /// The binding is new.
-    New {
-        /// Whether both of its ends are durable, so that it is.
-        is_durable: bool,
-    },
-    /// The binding was there (EX-040).
-    Existing,
-}
-
-/// What went, the auto-deleted included.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Removed {
-    /// The exchanges.
-    pub exchanges: Vec<RemovedExchange>,
-    /// The bindings.
-    pub bindings: Vec<Binding>,
-}
-
-/// An exchange that went.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RemovedExchange {
-    /// Its name.
-    pub name: Name,
-    /// Whether it was durable.
-    pub is_durable: bool,
 }
 
 /// A name without the carriage returns and line feeds that RabbitMQ takes out of names (EX-012).
@@ -435,52 +353,6 @@ impl<Q: Clone> Topology<Q> {
         }
     }
 
-    /// The exchanges, the predeclared ones first.
-    pub fn exchanges(&self) -> impl Iterator<Item = &Exchange> {
-        self.exchanges.iter().map(|(_, exchange)| exchange)
-    }
-
-    /// The queues.
-    pub fn queues(&self) -> impl Iterator<Item = (&Name, &Q)> {
-        self.queues.iter().map(|(_, queue)| (&queue.name, &queue.handle))
-    }
-
-    /// How many queues there are.
-    pub fn queues_count(&self) -> usize {
-        self.queues.len()
-    }
-
-    /// The bindings, without those that the default exchange has by its nature (EX-045).
-    pub fn bindings(&self) -> impl Iterator<Item = Binding> {
-        self.bindings.iter().filter_map(|stored| self.describe(stored))
-    }
-
-    /// How many bindings there are.
-    pub fn bindings_count(&self) -> usize {
-        self.bindings.len()
-    }
-
-    /// The bindings that begin at an exchange.
-    pub fn bindings_from(&self, source: &str) -> impl Iterator<Item = Binding> {
-        let from = self.exchange(source).map(|exchange| &exchange.from);
-        self.described(from)
-    }
-
-    /// The bindings that lead to a queue or an exchange.
-    pub fn bindings_to(&self, destination: &Destination) -> impl Iterator<Item = Binding> {
-        let to = match destination {
-            Destination::Exchange(name) => self.exchange(name).map(|exchange| &exchange.to),
-            Destination::Queue(name) => {
-                self.queue_slots.get(name).and_then(|s| self.queues.get(*s)).map(|queue| &queue.to)
-            }
-        };
-        self.described(to)
-    }
-
-    fn described(&self, ids: Option<&BTreeSet<u32>>) -> impl Iterator<Item = Binding> {
-        ids.into_iter().flatten().filter_map(|id| self.describe(self.bindings.get(*id)?))
-    }
-
     fn describe(&self, stored: &Stored) -> Option<Binding> {
         let destination = match (stored.target.as_queue(), stored.target.as_exchange()) {
             (Some(slot), _) => Destination::Queue(self.queues.get(slot)?.name.clone()),
@@ -539,70 +411,6 @@ impl<Q: Clone> Topology<Q> {
 impl<Q: Clone> Default for Topology<Q> {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-impl Exchange {
-    /// Its name.
-    pub fn name(&self) -> &Name {
-        &self.name
-    }
-
-    /// How it was declared.
-    pub fn spec(&self) -> &ExchangeSpec {
-        &self.spec
-    }
-
-    /// How many bindings begin at it.
-    pub fn bindings_count(&self) -> usize {
-        self.from.len()
-    }
-
-    /// Whether a redeclare says what is there already, in RabbitMQ's order (EX-007).
-    fn check_equivalence(&self, received: &ExchangeSpec) -> Result<(), Error> {
-        let current = &self.spec;
-        let type_name = |spec: &ExchangeSpec| Value::LongString(spec.type_name.as_str().into());
-        let properties = [
-            ("type", type_name(received), type_name(current)),
-            ("durable", Value::Boolean(received.durable), Value::Boolean(current.durable)),
-            (
-                "auto_delete",
-                Value::Boolean(received.auto_delete),
-                Value::Boolean(current.auto_delete),
-            ),
-            ("internal", Value::Boolean(received.internal), Value::Boolean(current.internal)),
-        ];
-        for (property, received, current) in properties {
-            arguments::check_property(Kind::Exchange, &self.name, property, received, current)?;
-        }
-        arguments::check_equivalence(
-            Kind::Exchange,
-            &self.name,
-            [ALTERNATE_EXCHANGE],
-            &received.arguments,
-            &self.spec.arguments,
-        )
-    }
-}
-
-impl Destination {
-    fn not_found(&self) -> Error {
-        match self {
-            Self::Queue(name) => not_found(Kind::Queue, name),
-            Self::Exchange(name) => not_found(Kind::Exchange, name),
-        }
-    }
-}
-
-impl Stored {
-    fn new(source: u32, target: Target, key: &[u8], arguments: &Table) -> Self {
-        let is_bare = arguments.inner().is_empty();
-        let arguments = if is_bare { Box::default() } else { table::encode(arguments).into() };
-        Self { source, target, key: key.into(), arguments }
-    }
-
-    fn arguments(&self) -> Table {
-        table::decode(&self.arguments).unwrap_or_default()
     }
 }
 

@@ -6,6 +6,7 @@ use crate::{config, server::StartError};
 
 /// The exit codes, as `sysexits.h` numbers them.
 pub(super) const USAGE: u8 = 64;
+const DATA: u8 = 65;
 const UNAVAILABLE: u8 = 69;
 const SYSTEM: u8 = 71;
 const CANNOT_CREATE: u8 = 73;
@@ -52,6 +53,8 @@ impl Failure {
                 StartError::PortForbidden(_) => NOT_PERMITTED,
                 StartError::NoSuchAddress(_) => CONFIGURATION,
                 StartError::DataDirectory { .. } => CANNOT_CREATE,
+                StartError::Store(_) | StartError::Restore(_) | StartError::User(_) => DATA,
+                StartError::Random(_) => SYSTEM,
             },
         }
     }
@@ -72,6 +75,11 @@ impl Failure {
                 StartError::NoSuchAddress(_) => "choose one of its addresses with --bind",
                 StartError::Listen { .. } => "choose another address or port",
                 StartError::DataDirectory { .. } => "choose another with --data-dir",
+                // These say it themselves.
+                StartError::Store(_)
+                | StartError::Restore(_)
+                | StartError::User(_)
+                | StartError::Random(_) => return None,
             }),
         }
     }

@@ -26,11 +26,11 @@ pub(super) fn run(config: Config, started: Now) -> Result<(), Failure> {
     log::start(&config);
     runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
         let mut signals = Signals::listen()?;
-        warn_of_open_listeners(&config);
         let handle = tokio::select! {
             handle = Server::start(config) => handle?,
             () = signals.received() => process::exit(INTERRUPTED),
         };
+        warn_of_open_listeners(&handle);
         announce(&handle, started);
         signals.received().await;
         tracing::info!("stopping");
@@ -78,8 +78,8 @@ fn announce(handle: &Handle, started: Now) {
     );
 }
 
-fn warn_of_open_listeners(config: &Config) {
-    if config.bind.iter().any(|address| !address.is_loopback()) {
-        tracing::warn!(addresses = ?config.bind, "others on the network can read what is sent");
+fn warn_of_open_listeners(handle: &Handle) {
+    if handle.addrs().iter().any(|address| !address.ip().is_loopback()) {
+        tracing::warn!("passwords and messages cross the network as plain text");
     }
 }

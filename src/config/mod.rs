@@ -145,6 +145,14 @@ impl Config {
         Ok(config)
     }
 
+    /// Reads the defaults and the text of a file, and nothing of the environment; `path` is for
+    /// the messages.
+    pub fn from_toml(path: &Path, text: &str) -> Result<Self, Error> {
+        let mut config = Self::default();
+        source::apply_toml(&mut config, path, text)?;
+        Ok(config)
+    }
+
     /// The data directory: the one that was chosen, else the platform's place for it.
     pub fn data_path(&self) -> PathBuf {
         let variable = |name| env::var_os(name).filter(|value| !value.is_empty());

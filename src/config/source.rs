@@ -21,10 +21,10 @@ const RABBITMQ_VARIABLES: [(&str, &str); 4] = [
 /// What the variables of our own begin with.
 const PREFIX: &str = "LEPUS_";
 
-/// Kubernetes and Docker put variables of this shape into every container near a service that is
-/// called `lepus`: `LEPUS_PORT`, `LEPUS_PORT_5672_TCP`, `LEPUS_SERVICE_HOST`. They are not ours,
-/// and no setting's name begins like them.
-pub(super) const FOREIGN: [&str; 2] = ["PORT", "SERVICE_"];
+/// Variables behind [`PREFIX`] that are no settings, and no setting's name begins like them.
+/// Kubernetes and Docker put `LEPUS_PORT`, `LEPUS_PORT_5672_TCP` and `LEPUS_SERVICE_HOST` into
+/// every container near a service that is called `lepus`; `LEPUS_TEST_*` are for the tests.
+pub(super) const FOREIGN: [&str; 3] = ["PORT", "SERVICE_", "TEST_"];
 
 /// Names the configuration file; read before everything else, and no setting.
 pub(super) const CONFIG_VARIABLE: &str = "LEPUS_CONFIG";

@@ -7,8 +7,7 @@ use super::{source::apply_toml, *};
 const SHIPPED: &str = include_str!("../../config/lepus.toml");
 
 fn from_toml(text: &str) -> Result<Config, Error> {
-    let mut config = Config::default();
-    apply_toml(&mut config, Path::new("lepus.toml"), text).map(|()| config)
+    Config::from_toml(Path::new("lepus.toml"), text)
 }
 
 fn from_environment(variables: &[(&str, &str)]) -> Result<Config, Error> {
@@ -169,11 +168,12 @@ fn a_bad_password_is_not_repeated() {
 }
 
 #[test]
-fn variables_that_kubernetes_makes_of_a_service_are_ignored() {
+fn variables_that_are_no_settings_are_ignored() {
     let variables = [
         ("LEPUS_PORT", "tcp://10.0.0.1:5672"),
         ("LEPUS_PORT_5672_TCP_ADDR", "10.0.0.1"),
         ("LEPUS_SERVICE_HOST", "10.0.0.1"),
+        ("LEPUS_TEST_URI", "amqp://localhost"),
     ];
     assert_eq!(from_environment(&variables).unwrap(), Config::default());
     for setting in Setting::ALL {

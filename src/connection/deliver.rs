@@ -50,9 +50,12 @@ impl Session {
         match event {
             Event::Deliver(delivery) => self.delivery(delivery),
             Event::Cancelled { slot } => self.cancelled(slot),
-            Event::Close { reason } => {
+            Event::Close { reason, at_once } => {
                 if matches!(self.stage, Stage::Running) {
                     self.close_connection(Code::ConnectionForced.close((0, 0), reason));
+                }
+                if at_once {
+                    self.stage = Stage::Finished;
                 }
             }
         }

@@ -10,7 +10,6 @@
 mod channel;
 mod confirm;
 mod consume;
-mod content;
 mod deliver;
 mod dispatch;
 mod error;
@@ -51,7 +50,7 @@ use crate::{
     broker::{
         Broker, Vhost,
         outbox::{Event, Outbox, OutboxLimits, Stalled},
-        queue::Effects,
+        queue::{Effects, Queue},
     },
     clock::Now,
     config::Config,
@@ -90,18 +89,12 @@ enum Stage {
     /// Open.
     Running,
     /// `connection.close` was sent; everything but its answer is discarded (FR-023).
-    Closing {
-        until: Now,
-    },
+    Closing { until: Now },
     /// The goodbyes are said; the socket closes when the output is written, the peer closes it, or
     /// time is up (CN-121).
-    Closed {
-        until: Now,
-    },
+    Closed { until: Now },
     /// Nothing is said any more: the socket closes when time is up (CN-045).
-    Mute {
-        until: Now,
-    },
+    Mute { until: Now },
     /// The socket is to be closed when the output is written.
     Finished,
 }
@@ -146,6 +139,8 @@ struct Session {
     stalled: Vec<Stalled>,
     fx: Effects,
     gathered: Gathered,
+    /// The queues that belong to this connection.
+    exclusive: Vec<Arc<Queue>>,
     /// Channels with publishes that are not confirmed yet.
     confirming: Vec<ChannelId>,
     /// Whether the peer was told that it is blocked.
@@ -162,7 +157,7 @@ impl Session {
         let config = &context.config;
         let outbox = Arc::new(Outbox::new(OutboxLimits {
             events_max: config.outbox_events_max as usize,
-            bytes_max: config.outbox_bytes_max.bytes() as usize,
+            bytes_max: config.outbox_bytes_max.bytes(),
         }));
         let id = context.broker.connect(Arc::clone(&outbox));
         // Until `connection.open` names one, the default stands in; nothing can be done with it.
@@ -178,7 +173,7 @@ impl Session {
             vhost,
             heartbeat: Heartbeat::default(),
             out: Output::default(),
-            output_max: config.write_buffer.bytes() as usize * 4,
+            output_max: config.write_buffer.bytes() * 4,
             channels: Channels::default(),
             sources: Sources::default(),
             routes: Routes::default(),
@@ -188,6 +183,7 @@ impl Session {
             stalled: Vec::new(),
             fx: Effects::default(),
             gathered: Gathered::default(),
+            exclusive: Vec::new(),
             confirming: Vec::new(),
             is_blocked: false,
             scratch: Vec::new(),

@@ -73,7 +73,7 @@ impl Session {
         }
         let (body, end) = match header.body_size {
             0 => (&[][..], body_at),
-            size if size > INLINE_BODY_MAX as u64 => return Ok(None),
+            size if size > self.message_size_max().min(INLINE_BODY_MAX as u64) => return Ok(None),
             size => match next(body_at, FrameKind::Body) {
                 Some((body, end)) if body.len() as u64 == size => (body, end),
                 _ => return Ok(None),
@@ -118,7 +118,7 @@ impl Session {
             return Err(Code::FrameError
                 .failure(PUBLISH, "content body frame exceeds remaining content size"));
         };
-        if incoming.body_size <= self.context.config.max_message_size.bytes() {
+        if incoming.body_size <= self.message_size_max() {
             incoming.body.push(Bytes::copy_from_slice(payload));
         }
         self.content_body_or_done(id, incoming, left)
@@ -136,7 +136,7 @@ impl Session {
             }
             return Ok(());
         }
-        let max = self.context.config.max_message_size.bytes();
+        let max = self.message_size_max();
         if incoming.body_size > max {
             // BA-002: the largest size of all is not called `configured`.
             let word = if max == BODY_SIZE_MAX { "max size" } else { "configured max size" };
@@ -207,13 +207,17 @@ impl Session {
         Ok(())
     }
 
+    fn message_size_max(&self) -> u64 {
+        self.context.config.max_message_size.bytes() as u64
+    }
+
     /// Finds the queues of a message; they are the current route then.
     fn route(&mut self, message: &Message, scan: &Scan<'_>) -> Result<(), Failure> {
         let generation = self.vhost.generation();
         let is_known = self.routes.find(message.address(), generation);
         if !is_known {
             let exchange = str::from_utf8(message.exchange()).unwrap_or_default();
-            let headers = scan.headers.map(RawTable::new);
+            let headers = scan.headers.map(RawTable);
             let headers = headers.as_ref().map(|headers| headers as &dyn Headers);
             let cacheable = self
                 .vhost
@@ -234,15 +238,11 @@ impl Session {
 }
 
 fn scan(properties: &[u8]) -> Result<Scan<'_>, Failure> {
-    Properties::scan(properties)
-        .map_err(|e| Code::FrameError.failure(PUBLISH, e))
+    Properties::scan(properties).map_err(|e| Code::FrameError.failure(PUBLISH, e))
 }
 
 fn traits(scan: &Scan<'_>) -> Traits {
-    Traits {
-        is_persistent: scan.delivery_mode == 2,
-        priority: scan.priority,
-    }
+    Traits { is_persistent: scan.delivery_mode == 2, priority: scan.priority }
 }
 
 fn check_header(header: &ContentHeader<'_>) -> Result<(), Failure> {

@@ -45,9 +45,6 @@ impl Session {
         verdict: Verdict,
         ids: Ids,
     ) -> Result<(), Failure> {
-        if self.is_closing(id) {
-            return Ok(());
-        }
         let Some(channel) = self.channel_mut(id) else { return Ok(()) };
         if !multiple {
             let Some(unacked) = channel.unacked.take(tag) else {

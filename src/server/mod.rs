@@ -11,6 +11,7 @@
 
 mod accept;
 mod listen;
+mod node;
 
 use std::{
     fs::DirBuilder,
@@ -23,16 +24,24 @@ use std::{
 };
 
 use tokio::{
-    net::TcpStream,
     sync::{Semaphore, watch},
     task::{JoinHandle, JoinSet},
 };
 
-use crate::config::Config;
+use crate::{
+    auth,
+    broker::RestoreError,
+    config::Config,
+    connection::{self, Context},
+    store::StoreError,
+};
 
 /// Connections that may be open beyond `connections_max`, so that the broker can refuse a client
 /// with a reply code (CN-085) instead of a bare close.
 const ROOM_FOR_REFUSALS: usize = 64;
+
+/// What connections are told when the server stops (CN-127).
+const SHUTDOWN: &str = "broker forced connection closure with reason 'shutdown'";
 
 /// What keeps a server from starting.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +72,18 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What the store holds cannot be understood.
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
+    /// A user in the store cannot be understood.
+    #[error(transparent)]
+    User(#[from] auth::RecordError),
+    /// The operating system has no random numbers to give.
+    #[error("no random numbers: {0}")]
+    Random(#[from] getrandom::Error),
 }
 
 /// The server, before it runs.
@@ -76,7 +97,14 @@ impl Server {
         // The listeners come first: a second start must not touch the data of the first.
         let listeners = listen::open(&config.bind, config.amqp_port, config.listen_backlog)?;
         make_data_directory(&data_path)?;
-        let broker = Broker::open(&config, &data_path).await?;
+        let config = Arc::new(config);
+        let opening = (Arc::clone(&config), data_path.clone());
+        let opened =
+            tokio::task::spawn_blocking(move || node::open_blocking(&opening.0, &opening.1));
+        let context = opened.await.map_err(|panic| StartError::DataDirectory {
+            path: data_path.clone(),
+            source: io::Error::other(panic),
+        })??;
 
         let room = config.connections_max as usize + ROOM_FOR_REFUSALS;
         let room = Arc::new(Semaphore::new(room.min(Semaphore::MAX_PERMITS)));
@@ -85,14 +113,15 @@ impl Server {
         let acceptors = listeners
             .into_iter()
             .map(|(listener, _)| {
-                let broker = Arc::clone(&broker);
-                let serve = move |stream, peer| serve(stream, peer, Arc::clone(&broker));
+                let context = Arc::clone(&context);
+                let serve =
+                    move |stream, peer| connection::serve(stream, peer, Arc::clone(&context));
                 let room = Arc::clone(&room);
                 tokio::spawn(accept::run(listener, room, stopped.clone(), serve))
             })
             .collect();
         let drain_timeout = config.drain_timeout;
-        Ok(Handle { addresses, data_path, drain_timeout, running, acceptors, broker })
+        Ok(Handle { addresses, data_path, drain_timeout, running, acceptors, context })
     }
 }
 
@@ -105,7 +134,7 @@ pub struct Handle {
     /// Acceptors run until it is dropped.
     running: watch::Sender<()>,
     acceptors: Vec<JoinHandle<JoinSet<()>>>,
-    broker: Arc<Broker>,
+    context: Arc<Context>,
 }
 
 impl Handle {
@@ -129,7 +158,7 @@ impl Handle {
     /// and data directory are free.
     pub async fn stop(self) {
         drop(self.running);
-        self.broker.shutdown();
+        self.context.broker.close_connections(SHUTDOWN);
         let mut connections = Vec::new();
         for acceptor in self.acceptors {
             // An acceptor that panicked has dropped its connections and so ended them.
@@ -147,7 +176,9 @@ impl Handle {
                 set.shutdown().await;
             }
         }
-        self.broker.close().await;
+        let store = self.context.broker.store.clone();
+        // If closing panics, the store has said so; there is nothing left to do.
+        let _ = tokio::task::spawn_blocking(move || store.close()).await;
     }
 }
 
@@ -160,30 +191,10 @@ fn make_data_directory(path: &Path) -> Result<(), StartError> {
         .map_err(|source| StartError::DataDirectory { path: path.into(), source })
 }
 
-// The seam to the floors below, until they stand: `crate::broker::Broker` and
-// `crate::connection::serve` take the place of what follows.
-
-#[derive(Debug)]
-struct Broker;
-
-#[expect(clippy::unused_async, clippy::unused_self, reason = "the broker's own will do more")]
-impl Broker {
-    async fn open(_config: &Config, _data_path: &Path) -> Result<Arc<Self>, StartError> {
-        Ok(Arc::new(Self))
-    }
-
-    fn shutdown(&self) {}
-
-    async fn close(&self) {}
-}
-
-#[expect(clippy::unused_async, reason = "the connection's own will wait for its client")]
-async fn serve(stream: TcpStream, _peer: SocketAddr, _broker: Arc<Broker>) {
-    drop(stream);
-}
-
 #[cfg(test)]
 mod tests {
+    use tokio::net::TcpStream;
+
     use super::*;
 
     fn config(directory: &Path) -> Config {

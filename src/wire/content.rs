@@ -34,3 +34,24 @@ pub fn header(payload: &[u8]) -> Result<ContentHeader<'_>, ContentError> {
     let (class_id, weight, body_size) = parts().ok_or(ContentError::TooShort)?;
     Ok(ContentHeader { class_id, weight, body_size, properties: rest.0 })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_header_gives_its_parts() {
+        let payload = [0, 60, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 0x10, 0, 2];
+        let expected =
+            ContentHeader { class_id: 60, weight: 0, body_size: 258, properties: &[0x10, 0, 2] };
+        assert_eq!(header(&payload), Ok(expected));
+    }
+
+    #[test]
+    fn content_header_needs_twelve_octets() {
+        for len in 0..12 {
+            assert_eq!(header(&[0; 12][..len]), Err(ContentError::TooShort));
+        }
+        assert!(header(&[0; 12]).is_ok());
+    }
+}

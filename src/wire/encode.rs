@@ -1,6 +1,6 @@
 //! Frames to bytes, appended to an output buffer.
 //!
-//! Nothing here allocates but the buffer when it has to grow, once for each call, and [`method`],
+//! Nothing here allocates but the buffer when it has to grow, once for each call, and [`method()`],
 //! which is for what does not come with every message.
 
 use super::{
@@ -32,10 +32,13 @@ pub fn deliver(
     redelivered: bool,
     address: &[u8],
 ) {
+    debug_assert!(consumer_tag.len() <= 255);
     let size = 4 + 1 + consumer_tag.len() + 9 + address.len();
-    begin(out, FrameKind::Method, channel, size);
-    out.extend_from_slice(&[0, 60, 0, 60]);
-    shortstr(out, consumer_tag);
+    out.reserve(FRAME_OVERHEAD + size);
+    let [kind, c1, c0, s3, s2, s1, s0] = frame_header(FrameKind::Method, channel, size);
+    let tag_len = consumer_tag.len() as u8;
+    out.extend_from_slice(&[kind, c1, c0, s3, s2, s1, s0, 0, 60, 0, 60, tag_len]);
+    out.extend_from_slice(consumer_tag);
     out.extend_from_slice(&tagged(tag, redelivered.into()));
     out.extend_from_slice(address);
     out.push(FRAME_END);
@@ -92,11 +95,27 @@ pub fn heartbeat(out: &mut Vec<u8>) {
 
 /// Appends a content header of class basic; `properties` are flags and list as they came in.
 pub fn content_header(out: &mut Vec<u8>, channel: u16, body_size: u64, properties: &[u8]) {
-    begin(out, FrameKind::Header, channel, 12 + properties.len());
-    out.extend_from_slice(&[0, 60, 0, 0]);
-    out.extend_from_slice(&body_size.to_be_bytes());
+    let size = 12 + properties.len();
+    out.reserve(FRAME_OVERHEAD + size);
+    let [kind, c1, c0, s3, s2, s1, s0] = frame_header(FrameKind::Header, channel, size);
+    let [b7, b6, b5, b4, b3, b2, b1, b0] = body_size.to_be_bytes();
+    out.extend_from_slice(&[
+        kind, c1, c0, s3, s2, s1, s0, 0, 60, 0, 0, b7, b6, b5, b4, b3, b2, b1, b0,
+    ]);
     out.extend_from_slice(properties);
     out.push(FRAME_END);
+}
+
+/// Appends a whole content whose body lies in one piece: header and body frames, room for which is
+/// made once.
+pub fn content(out: &mut Vec<u8>, channel: u16, properties: &[u8], body: &[u8], frame_max: u32) {
+    out.reserve(2 * FRAME_OVERHEAD + 12 + properties.len() + body.len());
+    content_header(out, channel, body.len() as u64, properties);
+    for piece in body.chunks(payload_max(frame_max)) {
+        out.extend_from_slice(&frame_header(FrameKind::Body, channel, piece.len()));
+        out.extend_from_slice(piece);
+        out.push(FRAME_END);
+    }
 }
 
 /// Appends a body in as many frames as it takes, none if it is empty. `frame_max` is the

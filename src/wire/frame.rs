@@ -254,3 +254,135 @@ pub fn protocol_header(buf: &[u8]) -> Option<Result<(), Refusal>> {
     };
     Some(Err(Refusal { answer, header }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(kind: u8, channel: u16, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![kind];
+        bytes.extend_from_slice(&channel.to_be_bytes());
+        bytes.extend_from_slice(&u32::try_from(payload.len()).unwrap().to_be_bytes());
+        bytes.extend_from_slice(payload);
+        bytes.push(FRAME_END);
+        bytes
+    }
+
+    fn text(bytes: &[u8], frame_max: u32) -> String {
+        parse(bytes, frame_max).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn frame_is_found_at_the_front_of_what_follows() {
+        let mut bytes = frame(3, 513, b"body");
+        bytes.extend_from_slice(b"more");
+        let found = parse(&bytes, 4096).unwrap().unwrap();
+        assert_eq!((found.kind, found.channel, found.len), (FrameKind::Body, 513, 12));
+        assert_eq!(&bytes[found.payload], b"body");
+    }
+
+    #[test]
+    fn every_beginning_of_a_frame_waits_for_more() {
+        let bytes = frame(1, 1, &[0, 60, 0, 80, 0, 0, 0, 0, 0, 0, 0, 1, 0]);
+        for len in 0..bytes.len() {
+            assert_eq!(parse(&bytes[..len], 4096), Ok(None), "{len} octets");
+        }
+        assert!(parse(&bytes, 4096).unwrap().is_some());
+    }
+
+    #[test]
+    fn every_kind_gives_back_its_octet() {
+        for kind in [FrameKind::Method, FrameKind::Header, FrameKind::Body, FrameKind::Heartbeat] {
+            assert_eq!(parse(&frame(kind.octet(), 0, b""), 0).unwrap().unwrap().kind, kind);
+        }
+    }
+
+    #[test]
+    fn wrong_frame_end_is_explained_with_the_payload() {
+        let mut bytes = frame(1, 0, &[0, 60, 0, 10]);
+        *bytes.last_mut().unwrap() = 85;
+        assert_eq!(
+            text(&bytes, 0),
+            "type 1, all octets = <<0,60,0,10>>: {invalid_frame_end_marker,85}"
+        );
+    }
+
+    #[test]
+    fn wrong_frame_end_counts_more_than_an_unknown_kind() {
+        let mut bytes = frame(9, 0, b"x");
+        *bytes.last_mut().unwrap() = 0;
+        assert!(matches!(parse(&bytes, 0), Err(FrameError::BadEnd { kind: 9, end: 0, .. })));
+    }
+
+    #[test]
+    fn too_large_frame_is_refused_before_its_payload_is_there() {
+        assert_eq!(
+            text(&[1, 0, 0, 0, 2, 0, 1], 131_072),
+            "type 1, all octets = <<>>: {frame_too_large,131073,131064}"
+        );
+    }
+
+    #[test]
+    fn payload_of_exactly_frame_max_is_tolerated() {
+        assert_eq!(parse(&frame(3, 1, &[7; 4096]), 4096).unwrap().unwrap().len, 4104);
+        assert!(parse(&frame(3, 1, &[7; 4097]), 4096).is_err());
+        assert!(parse(&frame(3, 1, &[7; 4097]), 0).unwrap().is_some());
+    }
+
+    #[test]
+    fn unknown_kind_is_explained_and_says_where_the_next_frame_begins() {
+        let bytes = frame(9, 3, b"abc");
+        let error = parse(&bytes, 4096).unwrap_err();
+        assert_eq!(error.to_string(), "type 9, all octets = <<\"abc\">>: unknown_frame");
+        assert!(matches!(error, FrameError::UnknownKind { channel: 3, len: 11, .. }));
+    }
+
+    #[test]
+    fn heartbeat_with_a_payload_is_an_unknown_frame() {
+        assert_eq!(
+            text(&frame(8, 0, b"abc"), 4096),
+            "type 8, all octets = <<\"abc\">>: unknown_frame"
+        );
+    }
+
+    #[test]
+    fn long_payload_is_explained_with_its_first_sixteen_octets() {
+        assert_eq!(
+            text(&frame(9, 0, &[1; 17]), 4096),
+            "type 9, first 16 octets = <<1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1>>: unknown_frame"
+        );
+        assert!(Octets::of(&[1; 16]).is_whole());
+    }
+
+    #[test]
+    fn amqp_0_9_1_and_0_9_are_served() {
+        assert_eq!(protocol_header(b"AMQP\x00\x00\x09\x01rest"), Some(Ok(())));
+        assert_eq!(protocol_header(b"AMQP\x01\x01\x00\x09"), Some(Ok(())));
+    }
+
+    #[test]
+    fn fewer_than_eight_octets_are_not_answered() {
+        assert_eq!(protocol_header(b"AMQP\x00\x00\x09"), None);
+        assert_eq!(protocol_header(b"HELLO"), None);
+    }
+
+    #[test]
+    fn other_protocol_headers_are_answered_as_rabbitmq_4_does() {
+        let answer = |bytes: &[u8]| protocol_header(bytes).unwrap().unwrap_err().answer;
+        assert_eq!(answer(b"AMQP\x00\x00\x09\x00"), AMQP_0_9_1);
+        assert_eq!(answer(b"AMQP\x00\x00\x0a\x00"), AMQP_0_9_1);
+        assert_eq!(answer(b"AMQP\x00\x00\x08\x01"), AMQP_1_0_SASL);
+        assert_eq!(answer(b"AMQP\x00\x01\x00\x00"), AMQP_1_0_SASL);
+        assert_eq!(answer(b"AMQP\x01\x01\x08\x00"), AMQP_1_0_SASL);
+        assert_eq!(answer(b"AMQP\x05\x05\x05\x05"), AMQP_1_0_SASL);
+        assert_eq!(answer(b"HELLO123"), AMQP_1_0_SASL);
+        assert_eq!(answer(b"AMQP\x03\x01\x00\x00"), AMQP_0_9_1);
+    }
+
+    #[test]
+    fn http_and_tls_are_recognised() {
+        let header = |bytes: &[u8]| protocol_header(bytes).unwrap().unwrap_err().header;
+        assert_eq!(header(b"GET / HTTP/1.1"), ProtocolHeader::Http);
+        assert_eq!(header(&[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc]), ProtocolHeader::Tls);
+    }
+}

@@ -109,3 +109,47 @@ impl From<TableError> for MethodError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use amq_protocol::protocol::parse_class;
+
+    use super::*;
+    use crate::wire::{encode, frame, method};
+
+    /// The method with arguments that are all 0 and empty.
+    fn empty(class_id: u16, method_id: u16, shape: &str) -> Vec<u8> {
+        let fields: usize = shape
+            .bytes()
+            .map(|kind| match kind {
+                b'2' => 2,
+                b'4' | b'S' | b'F' => 4,
+                b'8' => 8,
+                _ => 1,
+            })
+            .sum();
+        [&class_id.to_be_bytes()[..], &method_id.to_be_bytes(), &vec![0; fields]].concat()
+    }
+
+    #[test]
+    fn shapes_are_those_of_the_methods_that_amq_protocol_knows() {
+        let mut known = 0;
+        for (class_id, method_id) in (0..=100).flat_map(|c| (0..=300).map(move |m| (c, m))) {
+            let Some(shape) = arguments(class_id, method_id) else {
+                let payload = empty(class_id, method_id, "SSSSSSSS");
+                assert!(parse_class(&payload[..]).is_err(), "{class_id}.{method_id}");
+                continue;
+            };
+            known += 1;
+            let payload = empty(class_id, method_id, shape);
+            let (rest, class) = parse_class(&payload[..]).unwrap();
+            assert!(rest.is_empty());
+            assert_eq!(method::ids(&class), (class_id, method_id));
+            assert!(method::decode(&payload).is_ok());
+            let mut out = Vec::new();
+            encode::method(&mut out, 1, &class);
+            assert_eq!(out.len(), payload.len() + frame::FRAME_OVERHEAD);
+        }
+        assert_eq!(known, 66);
+    }
+}

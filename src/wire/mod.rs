@@ -1,11 +1,11 @@
 //! Bytes to frames to methods, and back. Floor 1.
 //!
 //! * No I/O, no clock, no panic on input (R1): everything here is a function of a byte slice, and
-//!   every slice is taken through [`reader`], which cannot run past its end.
+//!   every slice is taken through `reader`, which cannot run past its end.
 //! * What every message passes through ([`frame::parse`], [`method::decode`] of publish, ack, nack
-//!   and reject, [`content::header`], [`properties::Properties::scan`], [`encode::delivery`])
-//!   neither allocates nor copies more than it writes out.
-//! * Everything else is decoded and built by `amq-protocol`, after [`grammar`] has checked that the
+//!   and reject, [`content::header`], [`properties::Properties::scan`], [`encode::deliver`],
+//!   [`encode::content`]) neither allocates nor copies more than it writes out.
+//! * Everything else is decoded and built by `amq-protocol`, after `grammar` has checked that the
 //!   bytes have the shape that the method must have. No other floor names `amq_protocol`.
 //! * Errors are facts. What a peer reads of them is written in `connection::error`.
 //!
@@ -26,6 +26,8 @@ pub mod method;
 pub mod properties;
 mod reader;
 pub mod table;
+#[cfg(test)]
+mod tests;
 
 /// Whatever can be wrong with what a peer sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

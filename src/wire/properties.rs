@@ -44,7 +44,8 @@ pub enum Property {
 }
 
 impl Property {
-    const ALL: [Self; 14] = [
+    /// All of them, in the order of the list.
+    pub const ALL: [Self; 14] = [
         Self::ContentType,
         Self::ContentEncoding,
         Self::Headers,
@@ -358,4 +359,107 @@ impl<'a> Properties<'a> {
 #[inline]
 fn octet(value: &[u8]) -> u8 {
     value.first().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Content type "a/b", headers {k: void}, delivery mode 2, reply-to "r", expiration "60000".
+    const RAW: &[u8] = b"\xb3\x00\x03a/b\x00\x00\x00\x03\x01kV\x02\x01r\x0560000";
+
+    #[test]
+    fn scan_finds_what_the_broker_needs() {
+        let expected = Scan {
+            delivery_mode: 2,
+            priority: 0,
+            expiration: Some(b"60000"),
+            user_id: None,
+            reply_to: Some(b"r"),
+            headers: Some(b"\x01kV"),
+        };
+        assert_eq!(Properties::scan(RAW), Ok(expected));
+    }
+
+    #[test]
+    fn getters_find_what_is_there_and_nothing_else() {
+        let properties = Properties::parse(RAW).unwrap();
+        assert_eq!(properties.content_type(), Some(&b"a/b"[..]));
+        assert_eq!(properties.headers(), Some(&b"\x01kV"[..]));
+        assert_eq!(properties.delivery_mode(), Some(2));
+        assert_eq!(properties.reply_to(), Some(&b"r"[..]));
+        assert_eq!(properties.expiration(), Some(&b"60000"[..]));
+        assert_eq!(properties.priority(), None);
+        assert_eq!(properties.timestamp(), None);
+        assert_eq!(properties.cluster_id(), None);
+    }
+
+    #[test]
+    fn no_properties_are_legal() {
+        assert_eq!(Properties::scan(&[0, 0]), Ok(Scan::default()));
+        assert_eq!(Properties::parse(&[0, 0]), Ok(Properties::EMPTY));
+    }
+
+    #[test]
+    fn every_truncation_is_an_error() {
+        for len in 0..RAW.len() {
+            assert_eq!(Properties::scan(&RAW[..len]), Err(PropertiesError::Truncated));
+            let _ = Properties::of_message(&RAW[..len]).expiration();
+        }
+    }
+
+    #[test]
+    fn octets_behind_the_last_property_are_an_error() {
+        assert_eq!(Properties::scan(&[RAW, b"!"].concat()), Err(PropertiesError::Trailing));
+    }
+
+    #[test]
+    fn headers_must_be_a_table() {
+        let raw = b"\x20\x00\0\0\0\x03\x01kU";
+        let error = PropertiesError::Headers(TableError::UnknownType { tag: b'U' });
+        assert_eq!(Properties::scan(raw), Err(error));
+        assert_eq!(Properties::parse(raw), Err(error));
+    }
+
+    #[test]
+    fn further_words_of_flags_are_skipped_if_they_say_nothing() {
+        let raw = b"\x10\x01\x00\x01\x00\x00\x02";
+        assert_eq!(Properties::scan(raw).map(|scan| scan.delivery_mode), Ok(2));
+        let edited = Properties::parse(raw).unwrap().with(&[(Property::Priority, Some(&[9]))]);
+        assert_eq!(edited, b"\x18\x01\x00\x01\x00\x00\x02\x09");
+        assert_eq!(Properties::scan(b"\x00\x01\x80\x00"), Err(PropertiesError::UnknownFlags));
+        assert_eq!(Properties::scan(b"\x00\x01"), Err(PropertiesError::Truncated));
+    }
+
+    #[test]
+    fn edits_keep_all_other_properties() {
+        let properties = Properties::parse(RAW).unwrap();
+        assert_eq!(
+            properties.without_expiration(),
+            b"\xb2\x00\x03a/b\x00\x00\x00\x03\x01kV\x02\x01r"
+        );
+        assert_eq!(properties.with_headers(None), b"\x93\x00\x03a/b\x02\x01r\x0560000");
+        assert_eq!(
+            properties.with_reply_to(b"other"),
+            b"\xb3\x00\x03a/b\x00\x00\x00\x03\x01kV\x02\x05other\x0560000"
+        );
+        assert_eq!(
+            properties.without_header(b"k"),
+            b"\xb3\x00\x03a/b\x00\x00\x00\x00\x02\x01r\x0560000"
+        );
+        assert_eq!(properties.with(&[]), RAW);
+    }
+
+    #[test]
+    fn properties_are_built_from_nothing() {
+        let raw = Properties::EMPTY.with(&[
+            (Property::DeliveryMode, Some(&[2])),
+            (Property::ContentType, Some(b"a/b")),
+            (Property::Timestamp, Some(&256_u64.to_be_bytes())),
+        ]);
+        let properties = Properties::parse(&raw).unwrap();
+        assert_eq!(properties.content_type(), Some(&b"a/b"[..]));
+        assert_eq!(properties.delivery_mode(), Some(2));
+        assert_eq!(properties.timestamp(), Some(256));
+    }
 }

@@ -16,7 +16,8 @@ mod write;
 use super::{method, reader::Reader};
 
 pub use amq_protocol::types::{
-    AMQPValue as Value, ByteArray, DecimalValue, FieldArray, FieldTable as Table,
+    AMQPValue as Value, ByteArray, DecimalValue, FieldArray, FieldTable as Table, LongString,
+    ShortString,
 };
 pub use write::{ArrayWriter, TableWriter, encode, put_first, put_last, remove};
 
@@ -170,7 +171,7 @@ impl<'a> RawValue<'a> {
     }
 
     /// Copies the value out; tables of a depth that was checked.
-    fn to_value(self) -> Value {
+    pub fn to_value(self) -> Value {
         match self {
             Self::Bool(value) => Value::Boolean(value),
             Self::I8(value) => Value::ShortShortInt(value),
@@ -331,4 +332,134 @@ fn check_nested(value: RawValue<'_>, levels: usize) -> Result<(), TableError> {
 pub fn decode(raw: &[u8]) -> Result<Table, TableError> {
     check(raw)?;
     Ok(RawTable(raw).to_table())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every type once, as RabbitMQ writes them.
+    const ALL_TYPES: &[u8] = b"\x01at\x01\x01bb\xff\x01cB\xff\x01ds\xff\xfe\x01eu\xff\xfe\
+        \x01fI\xff\xff\xff\xfe\x01gi\xff\xff\xff\xfe\x01hl\xff\xff\xff\xff\xff\xff\xff\xfe\
+        \x01if\x3f\x80\x00\x00\x01jd\x3f\xf0\x00\x00\x00\x00\x00\x00\x01kD\x02\x00\x00\x01\x00\
+        \x01lS\x00\x00\x00\x02hi\x01mA\x00\x00\x00\x03Vt\x00\x01nT\x00\x00\x00\x00\x00\x00\x01\x00\
+        \x01oF\x00\x00\x00\x03\x01kV\x01pV\x01qx\x00\x00\x00\x01\xff";
+
+    fn all_types() -> Vec<(&'static [u8], RawValue<'static>)> {
+        vec![
+            (b"a", RawValue::Bool(true)),
+            (b"b", RawValue::I8(-1)),
+            (b"c", RawValue::U8(255)),
+            (b"d", RawValue::I16(-2)),
+            (b"e", RawValue::U16(65534)),
+            (b"f", RawValue::I32(-2)),
+            (b"g", RawValue::U32(0xffff_fffe)),
+            (b"h", RawValue::I64(-2)),
+            (b"i", RawValue::F32(1.0)),
+            (b"j", RawValue::F64(1.0)),
+            (b"k", RawValue::Decimal { scale: 2, value: 256 }),
+            (b"l", RawValue::LongStr(b"hi")),
+            (b"m", RawValue::Array(RawArray(b"Vt\0"))),
+            (b"n", RawValue::Timestamp(256)),
+            (b"o", RawValue::Table(RawTable(b"\x01kV"))),
+            (b"p", RawValue::Void),
+            (b"q", RawValue::Bytes(b"\xff")),
+        ]
+    }
+
+    #[test]
+    fn every_type_is_read_and_written_back() {
+        assert_eq!(check(ALL_TYPES), Ok(()));
+        assert_eq!(RawTable(ALL_TYPES).iter().collect::<Vec<_>>(), all_types());
+        let mut writer = TableWriter::new();
+        for (key, value) in all_types() {
+            writer.put(key, value);
+        }
+        assert_eq!(writer.finish(), ALL_TYPES);
+        assert_eq!(encode(&decode(ALL_TYPES).unwrap()), ALL_TYPES);
+    }
+
+    #[test]
+    fn names_of_types_are_the_same_raw_and_decoded() {
+        let table = decode(ALL_TYPES).unwrap();
+        for (key, value) in all_types() {
+            let decoded = table.inner().get(str::from_utf8(key).unwrap()).unwrap();
+            assert_eq!(type_name(decoded), value.type_name());
+        }
+    }
+
+    #[test]
+    fn large_l_is_signed_too() {
+        let raw = b"\x01kL\xff\xff\xff\xff\xff\xff\xff\xff";
+        assert_eq!(RawTable(raw).get(b"k"), Some(RawValue::I64(-1)));
+    }
+
+    #[test]
+    fn every_truncation_is_an_error_unless_it_ends_an_entry() {
+        let mut ends = vec![0];
+        let mut entries = RawTable(ALL_TYPES).entries();
+        while let Some(entry) = entries.try_next().unwrap() {
+            ends.push(ends.last().unwrap() + entry.raw.len());
+        }
+        for len in 0..ALL_TYPES.len() {
+            assert_eq!(check(&ALL_TYPES[..len]).is_ok(), ends.contains(&len), "{len} bytes");
+        }
+    }
+
+    #[test]
+    fn faults_inside_nested_tables_and_arrays_are_found() {
+        assert_eq!(check(b"\x01kF\0\0\0\x03\x01kU"), Err(TableError::UnknownType { tag: b'U' }));
+        assert_eq!(check(b"\x01kA\0\0\0\x02Vl"), Err(TableError::Truncated));
+    }
+
+    #[test]
+    fn keys_may_be_any_bytes_and_come_twice() {
+        let raw = b"\x01\xffb\x01\x01\xffb\x02";
+        assert_eq!(check(raw), Ok(()));
+        assert_eq!(RawTable(raw).get(b"\xff"), Some(RawValue::I8(1)));
+        let table = decode(raw).unwrap();
+        assert_eq!(table.inner().get("\u{fffd}"), Some(&Value::ShortShortInt(1)));
+    }
+
+    #[test]
+    fn arrays_nested_too_deep_are_refused() {
+        let nested = |levels: usize| {
+            let array = (2..levels).fold(Vec::new(), |inner, _| {
+                [b"A", &u32::try_from(inner.len()).unwrap().to_be_bytes()[..], &inner].concat()
+            });
+            put_first(b"", b"k", RawValue::Array(RawArray(&array)))
+        };
+        assert_eq!(check(&nested(DEPTH_MAX)), Ok(()));
+        assert_eq!(check(&nested(DEPTH_MAX + 1)), Err(TableError::TooDeep));
+        assert_eq!(decode(&nested(20_000)), Err(TableError::TooDeep));
+    }
+
+    #[test]
+    fn edits_leave_other_entries_as_they_were() {
+        // `L` would become `l` if it were read and written.
+        let before = b"\x01aL\0\0\0\0\0\0\0\x01\x01kt\x01\x01zs\0\x01";
+        let (a, z) = (&before[..11], &before[15..]);
+        let k = &b"\x01kS\0\0\0\x01v"[..];
+        let value = RawValue::LongStr(b"v");
+        assert_eq!(put_first(before, b"k", value), [k, a, z].concat());
+        assert_eq!(put_last(before, b"k", value), [a, z, k].concat());
+        assert_eq!(remove(before, b"k"), [a, z].concat());
+        assert_eq!(remove(before, b"none"), before);
+    }
+
+    #[test]
+    fn array_is_written_as_it_is_read() {
+        let mut writer = ArrayWriter::new();
+        writer.push(RawValue::LongStr(b"one")).push(RawValue::I64(2));
+        let raw = writer.finish();
+        let values: Vec<_> = RawArray(&raw).iter().collect();
+        assert_eq!(values, [RawValue::LongStr(b"one"), RawValue::I64(2)]);
+    }
+
+    #[test]
+    fn short_strings_are_written_as_long_ones() {
+        let mut writer = TableWriter::new();
+        writer.put_value(b"k", &Value::ShortString("v".into()));
+        assert_eq!(writer.finish(), b"\x01kS\0\0\0\x01v");
+    }
 }

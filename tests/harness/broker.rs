@@ -1,16 +1,17 @@
 //! The broker under test.
 
-use std::env;
-use std::fs;
-use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::{Path, PathBuf};
-use std::process;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    env, fs,
+    net::{SocketAddr, ToSocketAddrs},
+    path::{Path, PathBuf},
+    process,
+    sync::{OnceLock, mpsc},
+    thread::{self, JoinHandle},
+};
 
-use lepus::config::Config;
-use lepus::server::{Handle, Server};
-use tokio::runtime::Runtime;
+use lepus::{config::Config, server::Server};
+use tempfile::TempDir;
+use tokio::{runtime, sync::oneshot};
 
 use super::{Connection, Options};
 
@@ -20,20 +21,21 @@ pub(crate) struct Broker {
     pub(crate) address: SocketAddr,
     /// Started by somebody else, and taken for a RabbitMQ 4.3.
     pub(crate) is_external: bool,
-    /// It runs as long as the process.
-    _running: Option<PrivateBroker>,
 }
 
 /// The broker that all tests of the process share.
 pub(crate) fn broker() -> &'static Broker {
     static BROKER: OnceLock<Broker> = OnceLock::new();
-    BROKER.get_or_init(|| {
-        if let Ok(uri) = env::var("LEPUS_TEST_URI") {
-            return Broker { address: address_of(&uri), is_external: true, _running: None };
+    BROKER.get_or_init(|| match env::var("LEPUS_TEST_URI") {
+        Ok(uri) => Broker { address: address_of(&uri), is_external: true },
+        Err(_) => {
+            sweep_directories();
+            let running = start_lepus(&fresh_directory().keep(), "");
+            let address = running.address;
+            // It serves all tests, and ends with the process.
+            std::mem::forget(running);
+            Broker { address, is_external: false }
         }
-        sweep_directories();
-        let running = PrivateBroker::start(Config::default());
-        Broker { address: running.address(), is_external: false, _running: Some(running) }
     })
 }
 
@@ -52,49 +54,65 @@ pub(crate) fn only_on_lepus(reason: &str) -> bool {
     !broker().is_external
 }
 
+/// A Lepus inside this process. It is stopped in order when dropped.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
+    /// Ends the server's thread when dropped.
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Starts a Lepus with these lines of `lepus.toml` on free ports.
+fn start_lepus(directory: &Path, settings: &str) -> Running {
+    let mut config = Config::from_toml(Path::new("settings of the test"), settings)
+        .unwrap_or_else(|error| panic!("{error}"));
+    (config.amqp_port, config.http_port, config.metrics_port) = (0, 0, 0);
+    config.data_dir = Some(directory.to_owned());
+    let (stop, stopped) = oneshot::channel();
+    let (started, start) = mpsc::channel();
+    let thread = thread::spawn(move || {
+        let runtime = runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let server = Server::start(config).await.unwrap_or_else(|error| panic!("{error}"));
+            started.send(server.amqp_addr()).expect("the test waits for the start");
+            let _ = stopped.await;
+            server.stop().await;
+        });
+    });
+    let address = start.recv().expect("the server starts");
+    Running { address, stop: Some(stop), thread: Some(thread) }
+}
+
+impl Running {
+    fn stop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            thread.join().expect("the server stops in order");
+        }
+    }
+}
+
+/// A broker with settings of its own, which may be stopped and started again.
+#[derive(Debug)]
+pub(crate) struct PrivateBroker {
+    running: Running,
+    directory: TempDir,
+    settings: String,
+}
+
 /// None, with a word why, where the broker under test is external.
-pub(crate) fn private_broker(change: impl FnOnce(&mut Config)) -> Option<PrivateBroker> {
+pub(crate) fn private_broker(settings: &str) -> Option<PrivateBroker> {
     only_on_lepus("needs a broker of its own").then(|| {
-        let mut config = Config::default();
-        change(&mut config);
-        PrivateBroker::start(config)
+        let directory = fresh_directory();
+        let running = start_lepus(directory.path(), settings);
+        PrivateBroker { running, directory, settings: settings.to_owned() }
     })
 }
 
-/// A Lepus inside this process, with settings of its own, which may be stopped and started again.
-#[derive(Debug)]
-pub(crate) struct PrivateBroker {
-    runtime: Runtime,
-    handle: Option<Handle>,
-    config: Config,
-}
-
 impl PrivateBroker {
-    /// On a free port and a fresh directory.
-    fn start(mut config: Config) -> Self {
-        config.amqp_port = 0;
-        config.data_dir = Some(fresh_directory());
-        let runtime = Runtime::new().expect("threads for the broker");
-        let mut broker = Self { runtime, handle: None, config };
-        broker.begin();
-        broker
-    }
-
-    fn begin(&mut self) {
-        let started = self.runtime.block_on(Server::start(self.config.clone()));
-        self.handle = Some(started.expect("the broker starts"));
-    }
-
-    fn directory(&self) -> &Path {
-        self.config.data_dir.as_deref().expect("every broker of the tests has one")
-    }
-
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.handle.as_ref().expect("the broker runs").amqp_addr()
-    }
-
     pub(crate) fn options(&self) -> Options {
-        Options::at(self.address())
+        Options::at(self.running.address)
     }
 
     #[track_caller]
@@ -104,47 +122,42 @@ impl PrivateBroker {
 
     /// Stops in order.
     pub(crate) fn stop(&mut self) {
-        let handle = self.handle.take().expect("the broker runs");
-        self.runtime.block_on(handle.stop());
+        self.running.stop();
     }
 
     /// Stops in order, and starts again on the same directory.
     pub(crate) fn restart(&mut self) {
         self.stop();
-        self.begin();
+        self.running = start_lepus(self.directory.path(), &self.settings);
     }
 }
 
 impl Drop for PrivateBroker {
     fn drop(&mut self) {
-        if let Some(handle) = self.handle.take() {
-            self.runtime.block_on(handle.stop());
-        }
-        let _ = fs::remove_dir_all(self.directory());
+        self.stop();
     }
 }
 
+/// Where the brokers of the tests keep their data.
 fn directories() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("brokers")
 }
 
-fn fresh_directory() -> PathBuf {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let directory = directories().join(format!("{}-{number}", process::id()));
-    fs::create_dir_all(&directory).expect("the target directory can be written");
-    directory
+fn fresh_directory() -> TempDir {
+    fs::create_dir_all(directories()).expect("the target directory can be written");
+    let prefix = format!("{}-", process::id());
+    tempfile::Builder::new().prefix(&prefix).tempdir_in(directories()).expect("a fresh directory")
 }
 
-/// The shared broker is never dropped: its directory is removed by the next run.
+/// The shared broker is never dropped: a later run removes what it left.
 fn sweep_directories() {
-    let is_left_over = |path: &Path| {
+    let is_left = |path: &Path| {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let process = name.split('-').next().unwrap_or_default();
         !Path::new("/proc").join(process).exists()
     };
     let entries = fs::read_dir(directories()).into_iter().flatten().flatten();
-    for path in entries.map(|entry| entry.path()).filter(|path| is_left_over(path)) {
+    for path in entries.map(|entry| entry.path()).filter(|path| is_left(path)) {
         let _ = fs::remove_dir_all(path);
     }
 }

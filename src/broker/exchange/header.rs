@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::wire::table::{Table, Value};
+use crate::wire::table::{RawTable, RawValue, Table, Value};
 
 /// A message's headers. `wire`'s raw header table is one, and so is a decoded [`Table`].
 pub trait Headers {
@@ -58,6 +58,31 @@ impl<'a> From<&'a Value> for HeaderValue<'a> {
             Value::FieldArray(_) | Value::FieldTable(_) | Value::DecimalValue(_) => {
                 Self::Compound(Cow::Borrowed(value))
             }
+        }
+    }
+}
+
+impl<'a> From<RawValue<'a>> for HeaderValue<'a> {
+    fn from(value: RawValue<'a>) -> Self {
+        match value {
+            RawValue::Void => Self::Void,
+            RawValue::Bool(v) => Self::Bool(v),
+            RawValue::F32(v) => Self::float(v.into()),
+            RawValue::F64(v) => Self::float(v),
+            RawValue::Timestamp(v) => Self::Timestamp(v),
+            RawValue::LongStr(v) | RawValue::Bytes(v) => Self::Bytes(v),
+            RawValue::Array(_) | RawValue::Table(_) | RawValue::Decimal { .. } => {
+                Self::Compound(Cow::Owned(value.to_value()))
+            }
+            integer => integer.as_int().map_or(Self::Void, Self::Int),
+        }
+    }
+}
+
+impl Headers for RawTable<'_> {
+    fn each<'a>(&'a self, visit: &mut dyn FnMut(&'a [u8], HeaderValue<'a>)) {
+        for (name, value) in self.iter() {
+            visit(name, value.into());
         }
     }
 }

@@ -75,3 +75,31 @@ impl TargetSet {
         &self.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn target_stays_until_it_was_removed_as_often_as_added() {
+        let mut set = TargetSet::default();
+        let (queue, exchange) = (Target::queue(7), Target::exchange(7));
+        for target in [exchange, queue, queue] {
+            set.add(target);
+        }
+        assert_eq!(set.as_slice(), [queue, queue, exchange]);
+        set.remove(queue);
+        assert_eq!(set.as_slice(), [queue, exchange]);
+        set.remove(queue);
+        set.remove(queue);
+        set.remove(exchange);
+        assert!(set.is_empty());
+    }
+
+    #[test]
+    fn queues_and_exchanges_have_their_own_numbers() {
+        assert_eq!((Target::queue(3).as_queue(), Target::queue(3).as_exchange()), (Some(3), None));
+        let exchange = Target::exchange(3);
+        assert_eq!((exchange.as_queue(), exchange.as_exchange()), (None, Some(3)));
+    }
+}

@@ -5,7 +5,10 @@ use std::hash::BuildHasher;
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::slab::Slab;
-use crate::broker::exchange::Target;
+use crate::{
+    broker::exchange::Target,
+    wire::table::{self, Table},
+};
 
 /// All bindings, each at a number of its own.
 #[derive(Debug)]
@@ -26,6 +29,18 @@ pub(super) struct Stored {
     pub(super) arguments: Box<[u8]>,
 }
 
+impl Stored {
+    pub(super) fn new(source: u32, target: Target, key: &[u8], arguments: &Table) -> Self {
+        let is_bare = arguments.inner().is_empty();
+        let arguments = if is_bare { Box::default() } else { table::encode(arguments).into() };
+        Self { source, target, key: key.into(), arguments }
+    }
+
+    pub(super) fn arguments(&self) -> Table {
+        table::decode(&self.arguments).unwrap_or_default()
+    }
+}
+
 impl Bindings {
     pub(super) fn new() -> Self {
         Self { stored: Slab::new(), index: HashTable::new(), hasher: DefaultHashBuilder::default() }
@@ -41,7 +56,8 @@ impl Bindings {
         let hash = self.hasher.hash_one(&binding);
         let id = self.stored.insert(binding);
         let (stored, hasher) = (&self.stored, &self.hasher);
-        self.index.insert_unique(hash, id, |id| hasher.hash_one(stored.get(*id)));
+        let rehash = |id: &u32| stored.get(*id).map_or(0, |binding| hasher.hash_one(binding));
+        self.index.insert_unique(hash, id, rehash);
         id
     }
 

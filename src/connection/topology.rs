@@ -1,0 +1,284 @@
+//! `exchange.*` and `queue.*`: from methods to the vhost, and the replies, which leave when what
+//! they promise is durable (R6).
+
+use std::sync::Arc;
+
+use super::{
+    Session,
+    error::{Code, Failure, Ids},
+};
+use crate::{
+    broker::{
+        arguments::QueueSpec,
+        queue::Queue,
+        topology::{Destination, ExchangeSpec, strip_cr_lf},
+        vhost::{DeclaredBy, DeclaredQueue},
+    },
+    names::{ChannelId, CommitSeq, Name},
+    wire::method::{AMQPClass, exchange, queue, short_string},
+};
+
+impl Session {
+    pub(super) fn exchange(
+        &mut self,
+        id: ChannelId,
+        method: &exchange::AMQPMethod,
+        ids: Ids,
+    ) -> Result<(), Failure> {
+        use exchange::AMQPMethod as M;
+        let (needed, nowait, ok) = match method {
+            M::Declare(declare) => (
+                self.exchange_declare(declare, ids)?,
+                declare.nowait,
+                M::DeclareOk(exchange::DeclareOk {}),
+            ),
+            M::Delete(delete) => {
+                let name = strip_cr_lf(delete.exchange.as_str());
+                let needed = self.vhost.delete_exchange(&name, delete.if_unused);
+                (self.checked(needed, ids)?, delete.nowait, M::DeleteOk(exchange::DeleteOk {}))
+            }
+            M::Bind(bind) => {
+                let destination =
+                    Destination::Exchange(strip_cr_lf(bind.destination.as_str()).into());
+                let needed = self.vhost.bind(
+                    &strip_cr_lf(bind.source.as_str()),
+                    &destination,
+                    bind.routing_key.as_str().as_bytes(),
+                    &bind.arguments,
+                );
+                (self.checked(needed, ids)?, bind.nowait, M::BindOk(exchange::BindOk {}))
+            }
+            M::Unbind(unbind) => {
+                let destination =
+                    Destination::Exchange(strip_cr_lf(unbind.destination.as_str()).into());
+                let needed = self.vhost.unbind(
+                    &strip_cr_lf(unbind.source.as_str()),
+                    &destination,
+                    unbind.routing_key.as_str().as_bytes(),
+                    &unbind.arguments,
+                );
+                (self.checked(needed, ids)?, unbind.nowait, M::UnbindOk(exchange::UnbindOk {}))
+            }
+            _ => return Err(Code::CommandInvalid.failure(ids, "unimplemented method")),
+        };
+        self.promise(id, needed, nowait, &AMQPClass::Exchange(ok));
+        Ok(())
+    }
+
+    fn checked<T>(&self, result: Result<T, crate::broker::Error>, ids: Ids) -> Result<T, Failure> {
+        result.map_err(|error| self.refused(&error, ids))
+    }
+
+    /// Sends a reply that is true once the store has reached `needed`.
+    fn promise(&mut self, id: ChannelId, needed: CommitSeq, nowait: bool, ok: &AMQPClass) {
+        if !nowait {
+            self.out.hold_until(needed);
+            self.reply(id, ok);
+        }
+    }
+
+    fn exchange_declare(
+        &mut self,
+        declare: &exchange::Declare,
+        ids: Ids,
+    ) -> Result<CommitSeq, Failure> {
+        let name = strip_cr_lf(declare.exchange.as_str());
+        if declare.passive {
+            let found = self.vhost.topology().check_exchange(&name).map(|_| CommitSeq(0));
+            return self.checked(found, ids);
+        }
+        let spec = ExchangeSpec {
+            type_name: declare.kind.as_str().to_owned(),
+            durable: declare.durable,
+            auto_delete: declare.auto_delete,
+            internal: declare.internal,
+            arguments: declare.arguments.clone(),
+        };
+        let needed = self.vhost.declare_exchange(&name, spec);
+        self.checked(needed, ids)
+    }
+
+    pub(super) fn queue(
+        &mut self,
+        id: ChannelId,
+        method: &queue::AMQPMethod,
+        ids: Ids,
+    ) -> Result<(), Failure> {
+        use queue::AMQPMethod as M;
+        match method {
+            M::Declare(declare) => self.queue_declare(id, declare, ids),
+            M::Delete(delete) => self.queue_delete(id, delete, ids),
+            M::Purge(purge) => self.queue_purge(id, purge, ids),
+            M::Bind(bind) => {
+                let (queue, key) =
+                    self.queue_and_key(id, bind.queue.as_str(), bind.routing_key.as_str(), ids)?;
+                let source = strip_cr_lf(bind.exchange.as_str());
+                self.check_binding_ends(&source, &queue, ids)?;
+                let destination = Destination::Queue(queue);
+                let needed =
+                    self.vhost.bind(&source, &destination, key.as_bytes(), &bind.arguments);
+                let needed = self.checked(needed, ids)?;
+                let ok = AMQPClass::Queue(M::BindOk(queue::BindOk {}));
+                self.promise(id, needed, bind.nowait, &ok);
+                Ok(())
+            }
+            M::Unbind(unbind) => {
+                let (queue, key) = self.queue_and_key(
+                    id,
+                    unbind.queue.as_str(),
+                    unbind.routing_key.as_str(),
+                    ids,
+                )?;
+                let source = strip_cr_lf(unbind.exchange.as_str());
+                let destination = Destination::Queue(queue);
+                let needed =
+                    self.vhost.unbind(&source, &destination, key.as_bytes(), &unbind.arguments);
+                let needed = self.checked(needed, ids)?;
+                let ok = AMQPClass::Queue(M::UnbindOk(queue::UnbindOk {}));
+                self.promise(id, needed, false, &ok);
+                Ok(())
+            }
+            _ => Err(Code::CommandInvalid.failure(ids, "unimplemented method")),
+        }
+    }
+
+    /// Another connection's exclusive queue cannot be bound (EX-046); a missing exchange is found
+    /// first (EX-042).
+    fn check_binding_ends(&self, source: &str, queue: &str, ids: Ids) -> Result<(), Failure> {
+        if source.is_empty() || self.vhost.topology().exchange(source).is_none() {
+            return Ok(());
+        }
+        self.checked(self.vhost.queue(queue, self.id), ids).map(|_| ())
+    }
+
+    /// The queue that a name means: an empty one is the channel's last declared (CH-020).
+    pub(super) fn queue_name(
+        &mut self,
+        id: ChannelId,
+        name: &str,
+        ids: Ids,
+    ) -> Result<Name, Failure> {
+        if !name.is_empty() {
+            return Ok(strip_cr_lf(name).into());
+        }
+        self.channel_mut(id)
+            .and_then(|channel| channel.last_queue.clone())
+            .ok_or_else(|| Code::NotFound.failure(ids, "no previously declared queue"))
+    }
+
+    /// Where both name and key are empty, both are the last declared queue's name (CH-021).
+    fn queue_and_key(
+        &mut self,
+        id: ChannelId,
+        name: &str,
+        key: &str,
+        ids: Ids,
+    ) -> Result<(Name, String), Failure> {
+        let queue = self.queue_name(id, name, ids)?;
+        let key = match (name, key) {
+            ("", "") => queue.as_str().to_owned(),
+            (_, key) => key.to_owned(),
+        };
+        Ok((queue, key))
+    }
+
+    fn queue_declare(
+        &mut self,
+        id: ChannelId,
+        declare: &queue::Declare,
+        ids: Ids,
+    ) -> Result<(), Failure> {
+        let given = strip_cr_lf(declare.queue.as_str());
+        let (queue, needed) = if declare.passive {
+            let name = self.queue_name(id, &given, ids)?;
+            (self.checked(self.vhost.queue(&name, self.id), ids)?, CommitSeq(0))
+        } else {
+            let DeclaredQueue { queue, needed } = self.declare(&given, declare, ids)?;
+            (queue, needed)
+        };
+        if let Some(channel) = self.channel_mut(id) {
+            channel.last_queue = Some(queue.name.clone());
+        }
+        let counts = queue.counts();
+        let ok = queue::DeclareOk {
+            queue: short_string(&queue.name),
+            message_count: u32::try_from(counts.ready).unwrap_or(u32::MAX),
+            consumer_count: u32::try_from(counts.consumers).unwrap_or(u32::MAX),
+        };
+        let ok = AMQPClass::Queue(queue::AMQPMethod::DeclareOk(ok));
+        self.promise(id, needed, declare.nowait, &ok);
+        Ok(())
+    }
+
+    fn declare(
+        &mut self,
+        given: &str,
+        declare: &queue::Declare,
+        ids: Ids,
+    ) -> Result<DeclaredQueue, Failure> {
+        let gave_name = given.is_empty();
+        let name = if gave_name { self.generated("amq.gen-") } else { given.to_owned() };
+        let owner = declare.exclusive.then_some(self.id);
+        let spec = QueueSpec {
+            // QU-009: an exclusive queue is never durable.
+            durable: declare.durable && !declare.exclusive,
+            auto_delete: declare.auto_delete,
+            arguments: declare.arguments.clone(),
+        };
+        let by = DeclaredBy { connection: self.id, user: self.user.clone(), gave_name };
+        let declared = self.vhost.declare_queue(&name, spec, owner, &by);
+        let declared = self.checked(declared, ids)?;
+        let queue = &declared.queue;
+        if owner.is_some() && !self.exclusive.iter().any(|known| Arc::ptr_eq(known, queue)) {
+            self.exclusive.push(Arc::clone(queue));
+        }
+        Ok(declared)
+    }
+
+    fn queue_delete(
+        &mut self,
+        id: ChannelId,
+        delete: &queue::Delete,
+        ids: Ids,
+    ) -> Result<(), Failure> {
+        let name = self.queue_name(id, delete.queue.as_str(), ids)?;
+        let (count, needed) = match self.vhost.queue(&name, self.id) {
+            Ok(queue) => self.delete_found(&queue, delete, ids)?,
+            // QU-080: one that is not there is deleted already.
+            Err(crate::broker::Error::NotFound { .. }) => (0, CommitSeq(0)),
+            Err(error) => return Err(self.refused(&error, ids)),
+        };
+        let message_count = u32::try_from(count).unwrap_or(u32::MAX);
+        let ok = queue::AMQPMethod::DeleteOk(queue::DeleteOk { message_count });
+        self.promise(id, needed, delete.nowait, &AMQPClass::Queue(ok));
+        Ok(())
+    }
+
+    fn delete_found(
+        &mut self,
+        queue: &Arc<Queue>,
+        delete: &queue::Delete,
+        ids: Ids,
+    ) -> Result<(u64, CommitSeq), Failure> {
+        let (if_unused, if_empty) = (delete.if_unused, delete.if_empty);
+        let deleted = self.vhost.delete_queue(queue, if_unused, if_empty, &mut self.fx);
+        let deleted = self.checked(deleted, ids)?;
+        self.exclusive.retain(|known| !Arc::ptr_eq(known, queue));
+        Ok(deleted)
+    }
+
+    fn queue_purge(
+        &mut self,
+        id: ChannelId,
+        purge: &queue::Purge,
+        ids: Ids,
+    ) -> Result<(), Failure> {
+        let name = self.queue_name(id, purge.queue.as_str(), ids)?;
+        let queue = self.checked(self.vhost.queue(&name, self.id), ids)?;
+        let count = queue.purge(&mut self.fx);
+        let message_count = u32::try_from(count).unwrap_or(u32::MAX);
+        let ok = queue::AMQPMethod::PurgeOk(queue::PurgeOk { message_count });
+        self.promise(id, CommitSeq(0), purge.nowait, &AMQPClass::Queue(ok));
+        Ok(())
+    }
+}
