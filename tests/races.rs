@@ -1,5 +1,5 @@
-//! Races: what must hold however threads and sockets interleave. Nothing here depends on timing; many
-//! rounds make the rare order likely.
+//! Races: what must hold however threads and sockets interleave. Nothing here depends on timing;
+//! many rounds make the rare order likely.
 
 use std::collections::BTreeMap;
 use std::sync::Barrier;
@@ -7,6 +7,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use crate::harness::*;
+
+/// Ends the other threads of a test also where the test fails.
+struct WhenDropped<'a>(&'a AtomicBool);
+
+impl Drop for WhenDropped<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
 
 /// Several publishers at once: the messages of each arrive in its order.
 #[test]
@@ -67,8 +76,8 @@ fn ack_that_overtakes_the_confirm_settles_the_message() {
     consumer.call(&delete(&q));
 }
 
-/// A publisher that never stops, and consumers that keep leaving: `leave` ends one of them and tells how
-/// many messages it had acked. In the end every message was acked once or is still there, in order.
+/// A publisher that never stops, and consumers that keep leaving, each by `leave`. In the end
+/// every message was acked once or is still there, in order.
 #[track_caller]
 fn conserve(rounds: u64, leave: impl Fn(&Channel)) {
     let watcher = Channel::open();
@@ -90,6 +99,7 @@ fn conserve(rounds: u64, leave: impl Fn(&Channel)) {
             }
             published.store(sent, Ordering::Relaxed);
         });
+        let _done = WhenDropped(&is_done);
         for _ in 0..rounds {
             let channel = Channel::open();
             channel.call(&qos(10));
@@ -101,7 +111,6 @@ fn conserve(rounds: u64, leave: impl Fn(&Channel)) {
             acked.push(got.text().parse::<u64>().unwrap());
             leave(&channel);
         }
-        is_done.store(true, Ordering::Relaxed);
     });
     let total = published.load(Ordering::Relaxed);
     acked.sort_unstable();
@@ -188,7 +197,7 @@ fn requeue_storm_settles_each_message_once() {
     publisher.call(&delete(&q));
 }
 
-/// A queue that comes and goes under a publisher: every publish is routed or returned, and confirmed.
+/// A queue that comes and goes under a publisher: every publish is decided and confirmed.
 #[test]
 fn publish_against_delete_is_decided_either_way() {
     let q = name("flicker");
@@ -201,6 +210,7 @@ fn publish_against_delete_is_decided_either_way() {
                 channel.call(&delete(&q));
             }
         });
+        let _done = WhenDropped(&is_done);
         let channel = Channel::open();
         channel.confirm_select();
         let (mut confirmed, mut returned) = (0, 0);
@@ -228,7 +238,6 @@ fn publish_against_delete_is_decided_either_way() {
             }
         }
         assert!(returned <= confirmed);
-        is_done.store(true, Ordering::Relaxed);
     });
 }
 
@@ -256,8 +265,8 @@ fn consume_against_delete_is_cancelled_or_refused() {
     }
 }
 
-/// One write with thousands of methods: a consumer elsewhere is woken by a publish in the midst of it,
-/// without anything further from the publisher.
+/// One write with thousands of methods: a consumer elsewhere is woken by a publish in the midst
+/// of it, without anything further from the publisher.
 #[test]
 fn consumer_is_woken_by_a_message_in_a_long_batch() {
     let publisher = Channel::open();

@@ -1,7 +1,7 @@
 //! A small blocking client that shows every frame and hides none.
 //!
-//! Nothing here sleeps. Every wait ends with the thing waited for, with something else (the test fails
-//! and says what came), or at the deadline.
+//! Nothing here sleeps. Every wait ends with the thing waited for, with something else (the test
+//! fails and says what came), or at the deadline.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -584,8 +584,8 @@ impl Channel {
 
     /// Waits until the queue has this many ready messages.
     ///
-    /// A passive declare may overtake the publishes before it (RabbitMQ answers it out of turn), so one
-    /// look is not enough. basic.get and queue.purge never overtake: they need no wait.
+    /// A passive declare may overtake the publishes before it (RabbitMQ answers it out of turn), so
+    /// one look is not enough. basic.get and queue.purge never overtake: they need no wait.
     #[track_caller]
     pub(crate) fn expect_ready(&self, queue_name: &str, count: u32) {
         let start = std::time::Instant::now();
@@ -601,8 +601,8 @@ impl Channel {
         }
     }
 
-    /// The broker has handled everything that was sent on this channel before, also where deliveries
-    /// keep coming: they are put aside.
+    /// The broker has handled everything that was sent on this channel before. Deliveries that come
+    /// meanwhile are dropped.
     #[track_caller]
     pub(crate) fn expect_settled(&self) {
         self.send(&flow(true));
