@@ -252,3 +252,4 @@ impl Window {
         was_full
     }
 }
+

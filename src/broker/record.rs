@@ -119,7 +119,7 @@ impl Record for ExchangeRecord {
             | bit(spec.internal, INTERNAL);
         let mut out = vec![VERSION, flags];
         put_bytes(&mut out, spec.type_name.as_bytes());
-        out.extend(table::encode(&spec.arguments));
+        put_bytes(&mut out, &table::encode(&spec.arguments));
         out.into()
     }
 
@@ -152,7 +152,7 @@ impl Record for QueueRecord {
         let mut out = vec![VERSION, flags];
         out.extend(self.id.0.to_be_bytes());
         put_bytes(&mut out, self.declared_by.as_bytes());
-        out.extend(table::encode(&spec.arguments));
+        put_bytes(&mut out, &table::encode(&spec.arguments));
         out.into()
     }
 
@@ -187,7 +187,7 @@ impl Record for BindingRecord {
         out.push(to);
         put_bytes(&mut out, name.as_bytes());
         put_bytes(&mut out, &self.key);
-        out.extend(table::encode(&self.arguments));
+        put_bytes(&mut out, &table::encode(&self.arguments));
         out.into()
     }
 
@@ -311,9 +311,11 @@ impl<'a> Reader<'a> {
         Ok(self.text()?.into())
     }
 
-    /// The table that the rest is.
+    /// The table that is the last thing of all.
     fn table(&mut self) -> Result<Table, RecordError> {
-        table::decode(std::mem::take(&mut self.0)).map_err(|_| RecordError::Damaged)
+        let raw = self.bytes()?;
+        self.end()?;
+        table::decode(raw).map_err(|_| RecordError::Damaged)
     }
 
     fn end(&self) -> Result<(), RecordError> {

@@ -207,6 +207,10 @@ impl Vhost {
         by: &DeclaredBy,
     ) -> Result<DeclaredQueue, Error> {
         let (queue, needed) = self.change(|topology, ops| {
+            // Not even a name that the broker gave may be declared again.
+            if !by.gave_name {
+                check_new_name(Kind::Queue, name)?;
+            }
             if let Some(queue) = topology.queue(name) {
                 check_owner(queue, by.connection)?;
                 if queue.owner.is_some() != owner.is_some() {
@@ -220,10 +224,8 @@ impl Vhost {
                 )?;
                 return Ok(Arc::clone(queue));
             }
-            if !by.gave_name {
-                check_new_name(Kind::Queue, name)?;
-            }
-            let queue_type = arguments::check_queue(name, &spec.arguments, QueueType::Classic)?;
+            let queue_type =
+                arguments::check_queue(name, &spec.arguments, QueueType::Classic)?;
             let id = self.shared.next_queue_id();
             let name = Name::from(name);
             if spec.durable {
@@ -267,7 +269,10 @@ impl Vhost {
     }
 
     /// Changes the topology to what the store knows already.
-    pub(super) fn restore<T>(&self, change: impl FnOnce(&mut Topology<Arc<Queue>>) -> T) -> T {
+    pub(super) fn restore<T>(
+        &self,
+        change: impl FnOnce(&mut Topology<Arc<Queue>>) -> T,
+    ) -> T {
         let mut topology = self.topology.write().unwrap_or_else(PoisonError::into_inner);
         let result = change(&mut topology);
         self.generation.store(topology.generation(), Ordering::Release);

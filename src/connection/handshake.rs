@@ -89,7 +89,11 @@ impl Session {
     }
 
     /// A frame before the connection is open: it must be the one that is waited for (CN-048).
-    pub(super) fn handshake_frame(&mut self, frame: &Frame, payload: &[u8]) -> Result<(), Failure> {
+    pub(super) fn handshake_frame(
+        &mut self,
+        frame: &Frame,
+        payload: &[u8],
+    ) -> Result<(), Failure> {
         if frame.kind == FrameKind::Heartbeat && frame.channel == 0 {
             return Ok(());
         }
@@ -158,14 +162,19 @@ impl Session {
     fn tune_ok(&mut self, tune_ok: &connection::TuneOk) -> Result<(), Failure> {
         let config = &self.context.config;
         let frame_max = config.frame_max.bytes() as u32;
-        if tune_ok.frame_max < FRAME_MAX_MIN || tune_ok.frame_max > frame_max {
+        // deviation: 0, no limit, is refused by RabbitMQ and means our own limit here (TOP-06).
+        let wanted = |asked: u32, own: u32| if asked == 0 { own } else { asked };
+        let asked_frame_max = wanted(tune_ok.frame_max, frame_max);
+        let asked_channel_max =
+            wanted(tune_ok.channel_max.into(), config.channel_max.into()) as u16;
+        if !(FRAME_MAX_MIN..=frame_max).contains(&asked_frame_max) {
             return Err(Failure::Silent("negotiated frame_max is out of range"));
         }
-        if tune_ok.channel_max == 0 || tune_ok.channel_max > config.channel_max {
+        if asked_channel_max > config.channel_max {
             return Err(Failure::Silent("negotiated channel_max is out of range"));
         }
-        self.tuning.frame_max = tune_ok.frame_max;
-        self.tuning.channel_max = tune_ok.channel_max;
+        self.tuning.frame_max = asked_frame_max;
+        self.tuning.channel_max = asked_channel_max;
         let interval = Duration::from_secs(u64::from(tune_ok.heartbeat));
         self.heartbeat.start(interval, clock::now());
         self.stage = Stage::AwaitOpen;
@@ -224,10 +233,8 @@ impl Session {
                 self.send_connection(ok);
                 Ok(())
             }
-            _ => {
-                Err(Code::ChannelError
-                    .failure(ids, "unexpected method in connection state running"))
-            }
+            _ => Err(Code::ChannelError
+                .failure(ids, "unexpected method in connection state running")),
         }
     }
 
@@ -306,3 +313,4 @@ impl Capabilities {
         }
     }
 }
+

@@ -89,12 +89,18 @@ enum Stage {
     /// Open.
     Running,
     /// `connection.close` was sent; everything but its answer is discarded (FR-023).
-    Closing { until: Now },
+    Closing {
+        until: Now,
+    },
     /// The goodbyes are said; the socket closes when the output is written, the peer closes it, or
     /// time is up (CN-121).
-    Closed { until: Now },
+    Closed {
+        until: Now,
+    },
     /// Nothing is said any more: the socket closes when time is up (CN-045).
-    Mute { until: Now },
+    Mute {
+        until: Now,
+    },
     /// The socket is to be closed when the output is written.
     Finished,
 }

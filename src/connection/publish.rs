@@ -216,12 +216,13 @@ impl Session {
         let generation = self.vhost.generation();
         let is_known = self.routes.find(message.address(), generation);
         if !is_known {
-            let exchange = str::from_utf8(message.exchange()).unwrap_or_default();
+            // No exchange has a name that is no UTF-8; what is made of it here names none, either.
+            let exchange = String::from_utf8_lossy(message.exchange());
             let headers = scan.headers.map(RawTable);
             let headers = headers.as_ref().map(|headers| headers as &dyn Headers);
             let cacheable = self
                 .vhost
-                .route(exchange, &[message.routing_key()], headers, self.routes.set())
+                .route(&exchange, &[message.routing_key()], headers, self.routes.set())
                 .map_err(|e| error::of_broker(&e, self.vhost.name(), PUBLISH))?;
             if cacheable == Cacheable::Yes {
                 self.routes.keep(message.address(), generation);
@@ -232,17 +233,23 @@ impl Session {
 
     /// `basic.return` of a message that reached no queue (BA-005).
     pub(super) fn return_unroutable(&mut self, id: ChannelId, message: &Message) {
+        // Confirms of earlier publishes go before it, its own behind it (BA-042).
+        self.confirm();
         encode::basic_return(self.out.buffer(), id.0, 312, "NO_ROUTE", message.address());
         self.content(id, message);
     }
 }
 
 fn scan(properties: &[u8]) -> Result<Scan<'_>, Failure> {
-    Properties::scan(properties).map_err(|e| Code::FrameError.failure(PUBLISH, e))
+    Properties::scan(properties)
+        .map_err(|e| Code::FrameError.failure(PUBLISH, e))
 }
 
 fn traits(scan: &Scan<'_>) -> Traits {
-    Traits { is_persistent: scan.delivery_mode == 2, priority: scan.priority }
+    Traits {
+        is_persistent: scan.delivery_mode == 2,
+        priority: scan.priority,
+    }
 }
 
 fn check_header(header: &ContentHeader<'_>) -> Result<(), Failure> {

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     broker::{
-        arguments::QueueSpec,
+        arguments::{QueueSpec, QueueType, with_queue_type},
         queue::Queue,
         topology::{Destination, ExchangeSpec, strip_cr_lf},
         vhost::{DeclaredBy, DeclaredQueue},
@@ -130,6 +130,13 @@ impl Session {
                     ids,
                 )?;
                 let source = strip_cr_lf(unbind.exchange.as_str());
+                // What is not there is unbound already (EX-043), what is another's is not.
+                match self.vhost.queue(&queue, self.id) {
+                    Err(error @ crate::broker::Error::Locked { .. }) => {
+                        return Err(self.refused(&error, ids));
+                    }
+                    _ => {}
+                }
                 let destination = Destination::Queue(queue);
                 let needed =
                     self.vhost.unbind(&source, &destination, key.as_bytes(), &unbind.arguments);
@@ -223,7 +230,7 @@ impl Session {
             // QU-009: an exclusive queue is never durable.
             durable: declare.durable && !declare.exclusive,
             auto_delete: declare.auto_delete,
-            arguments: declare.arguments.clone(),
+            arguments: with_queue_type(declare.arguments.clone(), QueueType::Classic),
         };
         let by = DeclaredBy { connection: self.id, user: self.user.clone(), gave_name };
         let declared = self.vhost.declare_queue(&name, spec, owner, &by);

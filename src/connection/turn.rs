@@ -10,7 +10,12 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{Context, Session, Stage, dispatch::Flow, heartbeat::Due, input::Input};
+use super::{
+    Context, Session, Stage,
+    dispatch::Flow,
+    heartbeat::Due,
+    input::Input,
+};
 use crate::{
     clock::{self, Now},
     names::CommitSeq,
@@ -109,8 +114,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn dispatch(&mut self) -> bool {
         let (buffer, start, end) = self.input.take();
-        let (done, flow) =
-            if start == end { (0, Flow::On) } else { self.session.dispatch(&buffer[start..end]) };
+        let (done, flow) = if start == end {
+            (0, Flow::On)
+        } else {
+            self.session.dispatch(&buffer[start..end])
+        };
         self.input.put_back(buffer, start + done);
         self.flow = flow;
         done > 0
@@ -190,9 +198,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn deadline(&self) -> Option<Now> {
         let stage = match self.session.stage {
-            Stage::ProtocolHeader | Stage::AwaitStartOk | Stage::AwaitTuneOk | Stage::AwaitOpen => {
-                Some(self.handshake_ends)
-            }
+            Stage::ProtocolHeader
+            | Stage::AwaitStartOk
+            | Stage::AwaitTuneOk
+            | Stage::AwaitOpen => Some(self.handshake_ends),
             Stage::Closing { until } | Stage::Closed { until } | Stage::Mute { until } => {
                 Some(until)
             }
@@ -221,7 +230,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn due(&mut self, now: Now) -> Result<(), Broken> {
         match self.session.stage {
-            Stage::ProtocolHeader | Stage::AwaitStartOk | Stage::AwaitTuneOk | Stage::AwaitOpen
+            Stage::ProtocolHeader
+            | Stage::AwaitStartOk
+            | Stage::AwaitTuneOk
+            | Stage::AwaitOpen
                 if now >= self.handshake_ends =>
             {
                 tracing::info!(peer = %self.session.peer, "no handshake in time");

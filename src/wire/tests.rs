@@ -147,7 +147,7 @@ fn payload(out: &[u8]) -> &[u8] {
 
 /// What was decoded by hand, as `amq-protocol` has it.
 fn as_class(incoming: Incoming<'_>) -> AMQPClass {
-    let name = |bytes| ShortString::from(str::from_utf8(bytes).unwrap());
+    let name = |bytes| ShortString::from(&*String::from_utf8_lossy(bytes));
     AMQPClass::Basic(match incoming {
         Incoming::Publish(publish) => basic::AMQPMethod::Publish(basic::Publish {
             exchange: name(publish.exchange()),

@@ -49,7 +49,9 @@ pub(super) struct Entry {
 
 impl Entry {
     fn has_credit(&self) -> bool {
-        self.consumer.no_ack || self.consumer.prefetch == 0 || self.unacked < self.consumer.prefetch
+        self.consumer.no_ack
+            || self.consumer.prefetch == 0
+            || self.unacked < self.consumer.prefetch
     }
 }
 

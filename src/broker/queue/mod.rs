@@ -119,7 +119,11 @@ impl Queue {
     }
 
     /// Submits what the section left, drops the lock and starts the reads that were asked for.
-    fn finish(self: &Arc<Self>, mut state: MutexGuard<'_, State>, fx: &mut Effects) -> CommitSeq {
+    fn finish(
+        self: &Arc<Self>,
+        mut state: MutexGuard<'_, State>,
+        fx: &mut Effects,
+    ) -> CommitSeq {
         let mut seq = CommitSeq(0);
         if !fx.ops.is_empty() {
             seq = self.store.submit_all(fx.ops.drain(..));
@@ -170,11 +174,7 @@ impl Queue {
 
     /// Adds a message, or hands it straight to a consumer. What must be durable before the publish
     /// may be confirmed is returned; 0 where nothing must.
-    pub fn publish(
-        self: &Arc<Self>,
-        message: Message,
-        fx: &mut Effects,
-    ) -> Result<CommitSeq, Gone> {
+    pub fn publish(self: &Arc<Self>, message: Message, fx: &mut Effects) -> Result<CommitSeq, Gone> {
         let mut state = self.state();
         if state.is_deleted {
             return Err(Gone);
