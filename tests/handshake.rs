@@ -1,5 +1,6 @@
 //! Protocol header, start, authentication, tune, open.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::time::Duration;
 
 use crate::harness::*;
@@ -114,9 +115,9 @@ fn start_tells_who_the_server_is() {
         ],
     );
     assert_eq!(properties.text("product"), "RabbitMQ");
-    // Lepus tells the licence it has.
+    // Lepus tells the platform and the licence that it has.
     assert!(properties.text("information").starts_with("Licensed under the "));
-    assert!(properties.text("platform").starts_with("Erlang/OTP "));
+    assert!(!properties.text("platform").is_empty());
     assert!(properties.text("cluster_name").contains('@'));
     assert!(!properties.text("copyright").is_empty());
     let version: Vec<&str> = properties.text("version").split('.').collect();
@@ -349,5 +350,81 @@ fn missing_vhost_is_not_allowed() {
     ] {
         let bare = Options::new().capabilities(Table::new()).until_tuned();
         bare.control().kills(&connection_open(vhost), 530, text);
+    }
+}
+
+// CN-085, CN-086
+#[test]
+fn limit_of_connections_is_told_before_anything_else() {
+    let Some(private) = private_broker("connections_max = 1") else { return };
+    let first = private.open();
+    let text = "NOT_ALLOWED - connection refused: node connection limit (1) is reached";
+    for vhost in ["/", "nope"] {
+        let second = private.options().until_tuned();
+        second.control().kills(&connection_open(vhost), 530, text);
+    }
+    first.close();
+}
+
+// CN-067
+#[test]
+fn broker_without_a_heartbeat_takes_any() {
+    let Some(private) = private_broker("heartbeat = 0") else { return };
+    let (_connection, tune) = private.options().until_tune();
+    assert_eq!(tune.arguments[6..], [0, 0]);
+    private.options().heartbeat_s(0).open().close();
+    private.options().heartbeat_s(30).open().close();
+}
+
+/// The address that others see this machine under; None where it has no network.
+fn outer_address() -> Option<IpAddr> {
+    let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
+    // Nothing is sent: this only asks which way it would go.
+    socket.connect("192.0.2.1:9").ok()?;
+    let address = socket.local_addr().ok()?.ip();
+    (!address.is_loopback()).then_some(address)
+}
+
+// CN-049
+#[test]
+fn guest_comes_from_this_machine_alone() {
+    let Some(private) = private_broker("bind = ['0.0.0.0']") else { return };
+    let Some(address) = outer_address() else {
+        eprintln!("skipped: this machine has no address but loopback");
+        return;
+    };
+    let mut options = private.options();
+    options.address.set_ip(address);
+    let (connection, _) = options.until_start();
+    connection.control().send(&options.start_ok());
+    let text = "ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN. \
+                For details see the broker logfile.";
+    connection.expect_close(403, text, (0, 0));
+    options.address.set_ip(Ipv4Addr::new(127, 9, 9, 9).into());
+    options.open().close();
+}
+
+// CN-049
+#[test]
+fn list_of_loopback_users_may_be_empty() {
+    let settings = "bind = ['0.0.0.0']\nloopback_users = []";
+    let Some(private) = private_broker(settings) else { return };
+    let Some(address) = outer_address() else {
+        eprintln!("skipped: this machine has no address but loopback");
+        return;
+    };
+    let mut options = private.options();
+    options.address.set_ip(address);
+    options.open().close();
+}
+
+// CN-050
+#[test]
+fn loopback_of_ipv6_is_loopback_too() {
+    for bind in ["::1", "::"] {
+        let Some(private) = private_broker(&format!("bind = ['{bind}']")) else { return };
+        let mut options = private.options();
+        options.address.set_ip(Ipv6Addr::LOCALHOST.into());
+        options.open().close();
     }
 }

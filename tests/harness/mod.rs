@@ -1,9 +1,9 @@
 //! What the integration tests stand on: a raw client and the broker under test.
 //!
 //! `cargo test` runs against Lepus inside the test process. With
-//! `LEPUS_TEST_URI=amqp://127.0.0.1:5673` the same tests run against a broker that is there already:
-//! a RabbitMQ 4.3 proves that they test RabbitMQ's behaviour and not ours. Tests that need a broker
-//! of their own skip themselves then.
+//! `LEPUS_TEST_URI=amqp://127.0.0.1:5673` the same tests run against a broker that is there
+//! already: a RabbitMQ 4.3 proves that they test RabbitMQ's behaviour and not ours. Tests that need
+//! a broker of their own skip themselves then.
 
 mod broker;
 mod client;
