@@ -14,22 +14,20 @@ pub mod route;
 pub mod topology;
 pub mod vhost;
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
 };
 
 use dashmap::DashMap;
 
-pub use self::{error::Error, error::Kind, vhost::Vhost};
 use self::{
     alarm::Gate,
     outbox::{Event, Outbox, Wakes},
     queue::Budget,
     record::{BindingRecord, ExchangeRecord, QueueRecord, Record, RecordError},
 };
+pub use self::{error::Error, error::Kind, vhost::Vhost};
 use crate::{
     names::{ConnectionId, Name},
     store::{RecordKind, Recovered, Store, StoreOp},
@@ -63,8 +61,10 @@ pub struct Broker {
 
 /// A record that cannot be understood.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("the {kind:?} record {key:?} cannot be read: {reason}; the data directory may have been \
-         written by a later version of lepus, or be damaged")]
+#[error(
+    "the {kind:?} record {key:?} cannot be read: {reason}; the data directory may have been \
+         written by a later version of lepus, or be damaged"
+)]
 pub struct RestoreError {
     kind: RecordKind,
     key: String,
@@ -101,9 +101,8 @@ impl Broker {
     }
 
     fn restore(&self, recovered: &Recovered) -> Result<(), RestoreError> {
-        let of_kind = |kind: RecordKind| {
-            recovered.records.iter().filter(move |(found, ..)| *found == kind)
-        };
+        let of_kind =
+            |kind: RecordKind| recovered.records.iter().filter(move |(found, ..)| *found == kind);
         for (_, key, _) in of_kind(RecordKind::Vhost) {
             self.insert_vhost(Name::from(&*String::from_utf8_lossy(key)));
         }

@@ -63,11 +63,9 @@ pub enum Event {
     },
 }
 
-/// How an offer ended.
+/// Why a delivery was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Offer {
-    /// The delivery was taken.
-    Taken,
+pub enum Refusal {
     /// There is no room; the queue is resumed when there is.
     Full,
     /// The connection is gone.
@@ -142,17 +140,17 @@ impl Outbox {
         delivery: Delivery,
         stalled: impl FnOnce() -> Stalled,
         wakes: &mut Wakes,
-    ) -> Result<(), (Offer, Delivery)> {
+    ) -> Result<(), (Refusal, Delivery)> {
         let size = delivery.message.footprint();
         let mut state = self.state();
         if state.is_closed {
-            return Err((Offer::Closed, delivery));
+            return Err((Refusal::Closed, delivery));
         }
         let is_full = state.events.len() >= self.limits.events_max
             || state.bytes + size > self.limits.bytes_max;
         if is_full && !state.events.is_empty() {
             state.stalled.push(stalled());
-            return Err((Offer::Full, delivery));
+            return Err((Refusal::Full, delivery));
         }
         state.bytes += size;
         state.events.push(Event::Deliver(delivery));
@@ -252,4 +250,3 @@ impl Window {
         was_full
     }
 }
-

@@ -224,8 +224,7 @@ impl Vhost {
                 )?;
                 return Ok(Arc::clone(queue));
             }
-            let queue_type =
-                arguments::check_queue(name, &spec.arguments, QueueType::Classic)?;
+            let queue_type = arguments::check_queue(name, &spec.arguments, QueueType::Classic)?;
             let id = self.shared.next_queue_id();
             let name = Name::from(name);
             if spec.durable {
@@ -269,10 +268,7 @@ impl Vhost {
     }
 
     /// Changes the topology to what the store knows already.
-    pub(super) fn restore<T>(
-        &self,
-        change: impl FnOnce(&mut Topology<Arc<Queue>>) -> T,
-    ) -> T {
+    pub(super) fn restore<T>(&self, change: impl FnOnce(&mut Topology<Arc<Queue>>) -> T) -> T {
         let mut topology = self.topology.write().unwrap_or_else(PoisonError::into_inner);
         let result = change(&mut topology);
         self.generation.store(topology.generation(), Ordering::Release);

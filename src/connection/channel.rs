@@ -27,10 +27,7 @@ pub(super) enum Expecting {
     /// The content header of a publish.
     Header(Incoming),
     /// `left` bytes of its body.
-    Body {
-        incoming: Incoming,
-        left: u64,
-    },
+    Body { incoming: Incoming, left: u64 },
 }
 
 /// A publish whose content is still coming in.

@@ -11,8 +11,7 @@ use super::{
 };
 use crate::{
     broker::{
-        Error,
-        arguments,
+        Error, arguments,
         outbox::Event,
         queue::{ConsumeRefused, Consumer, GetOutcome, Got, Queue},
     },
@@ -72,10 +71,8 @@ impl Session {
         let consumers = self.sources.iter().filter(|(_, s)| s.channel == id).count();
         let max = self.context.config.channel_consumers_max;
         if consumers >= max as usize {
-            return Err(Code::NotAllowed.failure(
-                ids,
-                format_args!("reached maximum ({max}) of consumers per channel"),
-            ));
+            return Err(Code::NotAllowed
+                .failure(ids, format_args!("reached maximum ({max}) of consumers per channel")));
         }
         let slot = self.add_consumer(id, &queue, &tag, method, ids)?;
         if !method.nowait {
@@ -109,10 +106,9 @@ impl Session {
             no_ack: method.no_ack,
             prefetch: u32::from(channel.prefetch),
             window: Arc::clone(&channel.window),
-            priority: arguments::integer(&method.arguments, "x-priority")
-                .map_or(0, |priority| {
-                    priority.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32
-                }),
+            priority: arguments::integer(&method.arguments, "x-priority").map_or(0, |priority| {
+                priority.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32
+            }),
         };
         let handle = queue.consume(consumer, method.exclusive).map_err(|refused| {
             let name = queue.name.clone();
@@ -314,4 +310,3 @@ impl Session {
         self.vhost.queue(name, self.id).map_err(|e| self.refused(&e, ids))
     }
 }
-

@@ -4,7 +4,7 @@ use super::{
     Session, Stage,
     channel::{Channel, ChannelState, Expecting, Mode, PUBLISH},
     confirm::Confirms,
-    error::{self, Code, Close, Failure, Ids},
+    error::{self, Close, Code, Failure, Ids},
     settle::Verdict,
 };
 use crate::{
@@ -145,27 +145,23 @@ impl Session {
                 self.closing_channel_frame(id, kind, payload)?;
                 Ok(Taken::Frame { more: 0 })
             }
-            Some(ChannelState::Open(channel)) => {
-                match std::mem::take(&mut channel.expecting) {
-                    Expecting::Method => self.method_frame(id, kind, payload, behind),
-                    Expecting::Header(incoming) if kind == FrameKind::Header => {
-                        self.content_header(id, payload, incoming)?;
-                        Ok(Taken::Frame { more: 0 })
-                    }
-                    Expecting::Body { incoming, left } if kind == FrameKind::Body => {
-                        self.content_body(id, payload, incoming, left)?;
-                        Ok(Taken::Frame { more: 0 })
-                    }
-                    Expecting::Header(_) => Err(Code::UnexpectedFrame.failure(
-                        PUBLISH,
-                        "expected content header for class 60, got non content header frame instead",
-                    )),
-                    Expecting::Body { .. } => Err(Code::UnexpectedFrame.failure(
-                        PUBLISH,
-                        "expected content body, got non content body frame instead",
-                    )),
+            Some(ChannelState::Open(channel)) => match std::mem::take(&mut channel.expecting) {
+                Expecting::Method => self.method_frame(id, kind, payload, behind),
+                Expecting::Header(incoming) if kind == FrameKind::Header => {
+                    self.content_header(id, payload, incoming)?;
+                    Ok(Taken::Frame { more: 0 })
                 }
-            }
+                Expecting::Body { incoming, left } if kind == FrameKind::Body => {
+                    self.content_body(id, payload, incoming, left)?;
+                    Ok(Taken::Frame { more: 0 })
+                }
+                Expecting::Header(_) => Err(Code::UnexpectedFrame.failure(
+                    PUBLISH,
+                    "expected content header for class 60, got non content header frame instead",
+                )),
+                Expecting::Body { .. } => Err(Code::UnexpectedFrame
+                    .failure(PUBLISH, "expected content body, got non content body frame instead")),
+            },
         }
     }
 
@@ -345,8 +341,9 @@ impl Session {
         let Some(channel) = self.channel_mut(id) else { return Ok(()) };
         match channel.mode {
             Mode::Transaction(_) => {
-                return Err(Code::PreconditionFailed
-                    .failure(ids, "cannot switch from tx to confirm mode"));
+                return Err(
+                    Code::PreconditionFailed.failure(ids, "cannot switch from tx to confirm mode")
+                );
             }
             Mode::Plain => channel.mode = Mode::Confirm(Confirms::default()),
             Mode::Confirm(_) => {}
@@ -392,7 +389,9 @@ impl Session {
     fn may_publish(&mut self) -> Result<bool, Failure> {
         let broker = self.broker();
         if let Some(reason) = broker.store.failed() {
-            return Err(Code::InternalError.failure(PUBLISH, format_args!("the store failed: {reason}")));
+            return Err(
+                Code::InternalError.failure(PUBLISH, format_args!("the store failed: {reason}"))
+            );
         }
         if broker.gate.is_shut() {
             self.blocked();
@@ -402,7 +401,7 @@ impl Session {
             return Ok(false);
         }
         self.unblocked();
-        Ok(true)
+        Ok(!self.is_ahead())
     }
 }
 

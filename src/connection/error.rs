@@ -146,16 +146,15 @@ pub(super) fn of_broker(error: &broker::Error, vhost: &str, ids: Ids) -> Failure
         E::NotFound { kind, name } => {
             Code::NotFound.failure(ids, format_args!("no {}", named(*kind, name)))
         }
-        E::Inequivalent { kind, name, property, received, current } => {
-            Code::PreconditionFailed.failure(
+        E::Inequivalent { kind, name, property, received, current } => Code::PreconditionFailed
+            .failure(
                 ids,
                 format_args!(
                     "inequivalent arg '{property}' for {}: received {received} but current is \
                      {current}",
                     named(*kind, name)
                 ),
-            )
-        }
+            ),
         E::InvalidArgument { name, argument, reason } => Code::PreconditionFailed.failure(
             ids,
             format_args!("invalid arg '{argument}' for {}: {reason}", named(Kind::Queue, name)),
@@ -167,21 +166,21 @@ pub(super) fn of_broker(error: &broker::Error, vhost: &str, ids: Ids) -> Failure
                 named(Kind::Queue, name)
             ),
         ),
-        E::InvalidArgumentType { kind, name, argument, type_name } => {
-            Code::PreconditionFailed.failure(
+        E::InvalidArgumentType { kind, name, argument, type_name } => Code::PreconditionFailed
+            .failure(
                 ids,
                 format_args!(
                     "invalid type '{type_name}' for arg '{argument}' in {}",
                     named(*kind, name)
                 ),
-            )
-        }
+            ),
         E::SystemExchange { name } => Code::AccessRefused.failure(
             ids,
             format_args!("deletion of system {} not allowed", named(Kind::Exchange, name)),
         ),
-        E::InUse { kind, name } => Code::PreconditionFailed
-            .failure(ids, format_args!("{} in use", named(*kind, name))),
+        E::InUse { kind, name } => {
+            Code::PreconditionFailed.failure(ids, format_args!("{} in use", named(*kind, name)))
+        }
         E::NotEmpty { name } => Code::PreconditionFailed
             .failure(ids, format_args!("{} not empty", named(Kind::Queue, name))),
         E::InternalExchange { name } => Code::AccessRefused.failure(

@@ -89,11 +89,7 @@ impl Session {
     }
 
     /// A frame before the connection is open: it must be the one that is waited for (CN-048).
-    pub(super) fn handshake_frame(
-        &mut self,
-        frame: &Frame,
-        payload: &[u8],
-    ) -> Result<(), Failure> {
+    pub(super) fn handshake_frame(&mut self, frame: &Frame, payload: &[u8]) -> Result<(), Failure> {
         if frame.kind == FrameKind::Heartbeat && frame.channel == 0 {
             return Ok(());
         }
@@ -233,8 +229,10 @@ impl Session {
                 self.send_connection(ok);
                 Ok(())
             }
-            _ => Err(Code::ChannelError
-                .failure(ids, "unexpected method in connection state running")),
+            _ => {
+                Err(Code::ChannelError
+                    .failure(ids, "unexpected method in connection state running"))
+            }
         }
     }
 
@@ -313,4 +311,3 @@ impl Capabilities {
         }
     }
 }
-

@@ -67,9 +67,7 @@ impl Input {
     fn make_room(&mut self) {
         let len = self.end - self.start;
         if self.buffer.len() < BUFFER_LEN {
-            let mut buffer = POOL
-                .with_borrow_mut(Vec::pop)
-                .unwrap_or_else(|| vec![0; BUFFER_LEN]);
+            let mut buffer = POOL.with_borrow_mut(Vec::pop).unwrap_or_else(|| vec![0; BUFFER_LEN]);
             if buffer.len() < len {
                 buffer.resize(len, 0);
             }

@@ -89,18 +89,12 @@ enum Stage {
     /// Open.
     Running,
     /// `connection.close` was sent; everything but its answer is discarded (FR-023).
-    Closing {
-        until: Now,
-    },
+    Closing { until: Now },
     /// The goodbyes are said; the socket closes when the output is written, the peer closes it, or
     /// time is up (CN-121).
-    Closed {
-        until: Now,
-    },
+    Closed { until: Now },
     /// Nothing is said any more: the socket closes when time is up (CN-045).
-    Mute {
-        until: Now,
-    },
+    Mute { until: Now },
     /// The socket is to be closed when the output is written.
     Finished,
 }
@@ -151,6 +145,10 @@ struct Session {
     confirming: Vec<ChannelId>,
     /// Whether the peer was told that it is blocked.
     is_blocked: bool,
+    /// Bytes published since it was last looked how far the connection runs ahead.
+    unchecked_bytes: usize,
+    /// The queue whose consumers it waits for, and until when.
+    ahead: Option<(Arc<Queue>, Now)>,
     /// Memory for assembling messages.
     scratch: Vec<u8>,
     /// The task's waker.
@@ -192,6 +190,8 @@ impl Session {
             exclusive: Vec::new(),
             confirming: Vec::new(),
             is_blocked: false,
+            unchecked_bytes: 0,
+            ahead: None,
             scratch: Vec::new(),
             waker,
             has_ended: false,

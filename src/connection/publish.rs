@@ -4,6 +4,8 @@
 //! buffer; then the message is copied out of it once, and nothing is kept in between. Otherwise
 //! the channel keeps what has come so far.
 
+use std::{sync::Arc, time::Duration};
+
 use bytes::Bytes;
 
 use super::{
@@ -14,6 +16,7 @@ use super::{
 };
 use crate::{
     broker::{exchange::Headers, route::Cacheable},
+    clock,
     message::{INLINE_BODY_MAX, Message, Traits},
     names::{ChannelId, CommitSeq},
     wire::{
@@ -26,6 +29,10 @@ use crate::{
     },
 };
 
+/// Bytes that a connection publishes between two looks at how far it runs ahead.
+const FLOW_QUANTUM: usize = 128 * 1024;
+/// The longest that a publisher waits for consumers, so that a slow one cannot hold it up.
+const FLOW_PAUSE: Duration = Duration::from_millis(2);
 /// The largest body size that RabbitMQ lets a content header announce (FR-015).
 const BODY_SIZE_MAX: u64 = 512 * 1024 * 1024;
 
@@ -171,6 +178,7 @@ impl Session {
             return Err(Code::NotImplemented.failure(PUBLISH, "immediate=true"));
         }
         self.route(&message, scan)?;
+        let size = message.footprint();
         let is_transactional =
             self.channel_mut(id).is_some_and(|c| matches!(c.mode, Mode::Transaction(_)));
         if is_transactional {
@@ -204,7 +212,30 @@ impl Session {
             confirms.published(needed);
             self.note_confirms(id);
         }
+        self.count_published(size);
         Ok(())
+    }
+
+    /// Looks now and then whether this connection publishes faster than busy consumers can take:
+    /// if so, its next publish waits for them for a moment. A short queue is a fast queue.
+    fn count_published(&mut self, size: usize) {
+        self.unchecked_bytes += size;
+        if self.unchecked_bytes < FLOW_QUANTUM {
+            return;
+        }
+        self.unchecked_bytes = 0;
+        let ahead_of = self.routes.queues().iter().find(|queue| queue.is_ahead(&self.waker));
+        self.ahead = ahead_of.map(|queue| (Arc::clone(queue), clock::now().after(FLOW_PAUSE)));
+    }
+
+    /// Whether this connection waits for consumers to catch up.
+    pub(super) fn is_ahead(&mut self) -> bool {
+        let Some((queue, until)) = &self.ahead else { return false };
+        if clock::now() < *until && queue.is_ahead(&self.waker) {
+            return true;
+        }
+        self.ahead = None;
+        false
     }
 
     fn message_size_max(&self) -> u64 {
@@ -241,15 +272,11 @@ impl Session {
 }
 
 fn scan(properties: &[u8]) -> Result<Scan<'_>, Failure> {
-    Properties::scan(properties)
-        .map_err(|e| Code::FrameError.failure(PUBLISH, e))
+    Properties::scan(properties).map_err(|e| Code::FrameError.failure(PUBLISH, e))
 }
 
 fn traits(scan: &Scan<'_>) -> Traits {
-    Traits {
-        is_persistent: scan.delivery_mode == 2,
-        priority: scan.priority,
-    }
+    Traits { is_persistent: scan.delivery_mode == 2, priority: scan.priority }
 }
 
 fn check_header(header: &ContentHeader<'_>) -> Result<(), Failure> {

@@ -10,12 +10,7 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{
-    Context, Session, Stage,
-    dispatch::Flow,
-    heartbeat::Due,
-    input::Input,
-};
+use super::{Context, Session, Stage, dispatch::Flow, heartbeat::Due, input::Input};
 use crate::{
     clock::{self, Now},
     names::CommitSeq,
@@ -114,11 +109,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn dispatch(&mut self) -> bool {
         let (buffer, start, end) = self.input.take();
-        let (done, flow) = if start == end {
-            (0, Flow::On)
-        } else {
-            self.session.dispatch(&buffer[start..end])
-        };
+        let (done, flow) =
+            if start == end { (0, Flow::On) } else { self.session.dispatch(&buffer[start..end]) };
         self.input.put_back(buffer, start + done);
         self.flow = flow;
         done > 0
@@ -198,16 +190,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn deadline(&self) -> Option<Now> {
         let stage = match self.session.stage {
-            Stage::ProtocolHeader
-            | Stage::AwaitStartOk
-            | Stage::AwaitTuneOk
-            | Stage::AwaitOpen => Some(self.handshake_ends),
+            Stage::ProtocolHeader | Stage::AwaitStartOk | Stage::AwaitTuneOk | Stage::AwaitOpen => {
+                Some(self.handshake_ends)
+            }
             Stage::Closing { until } | Stage::Closed { until } | Stage::Mute { until } => {
                 Some(until)
             }
             Stage::Running | Stage::Finished => None,
         };
-        stage.into_iter().chain(self.session.heartbeat.next()).min()
+        let ahead = self.session.ahead.as_ref().map(|(_, until)| *until);
+        stage.into_iter().chain(self.session.heartbeat.next()).chain(ahead).min()
     }
 
     /// Does what is due, and waits for what will be.
@@ -230,10 +222,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn due(&mut self, now: Now) -> Result<(), Broken> {
         match self.session.stage {
-            Stage::ProtocolHeader
-            | Stage::AwaitStartOk
-            | Stage::AwaitTuneOk
-            | Stage::AwaitOpen
+            Stage::ProtocolHeader | Stage::AwaitStartOk | Stage::AwaitTuneOk | Stage::AwaitOpen
                 if now >= self.handshake_ends =>
             {
                 tracing::info!(peer = %self.session.peer, "no handshake in time");
@@ -246,6 +235,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             _ => {}
         }
+        // Whatever it waited for, it goes on.
+        self.session.ahead.take_if(|(_, until)| now >= *until);
         match self.session.heartbeat.due(now, self.flow == Flow::Again) {
             Due::Nothing => Ok(()),
             Due::Send => {

@@ -50,8 +50,9 @@ impl Session {
         let Some(channel) = self.channel_mut(id) else { return Ok(()) };
         match channel.mode {
             Mode::Confirm(_) => {
-                return Err(Code::PreconditionFailed
-                    .failure(ids, "cannot switch from confirm to tx mode"));
+                return Err(
+                    Code::PreconditionFailed.failure(ids, "cannot switch from confirm to tx mode")
+                );
             }
             Mode::Plain => channel.mode = Mode::Transaction(Transaction::default()),
             Mode::Transaction(_) => {}

@@ -99,7 +99,8 @@ impl Server {
         make_data_directory(&data_path)?;
         let config = Arc::new(config);
         let opening = (Arc::clone(&config), data_path.clone());
-        let opened = tokio::task::spawn_blocking(move || node::open_blocking(&opening.0, &opening.1));
+        let opened =
+            tokio::task::spawn_blocking(move || node::open_blocking(&opening.0, &opening.1));
         let context = opened.await.map_err(|panic| StartError::DataDirectory {
             path: data_path.clone(),
             source: io::Error::other(panic),

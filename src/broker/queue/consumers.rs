@@ -45,13 +45,13 @@ pub(super) struct Entry {
     id: u64,
     unacked: u32,
     is_in_line: bool,
+    /// Whether its outbox had no room for the last offer.
+    is_stalled: bool,
 }
 
 impl Entry {
     fn has_credit(&self) -> bool {
-        self.consumer.no_ack
-            || self.consumer.prefetch == 0
-            || self.unacked < self.consumer.prefetch
+        self.consumer.no_ack || self.consumer.prefetch == 0 || self.unacked < self.consumer.prefetch
     }
 }
 
@@ -61,6 +61,8 @@ pub(super) struct Consumers {
     vacant: Vec<u32>,
     /// Indices of the consumers that may be served, highest priority first.
     line: VecDeque<u32>,
+    /// Consumers whose outboxes have no room.
+    stalled: usize,
     next_id: u64,
 }
 
@@ -76,7 +78,7 @@ impl Consumers {
     pub(super) fn add(&mut self, consumer: Consumer) -> ConsumerHandle {
         let id = self.next_id;
         self.next_id += 1;
-        let entry = Some(Entry { consumer, id, unacked: 0, is_in_line: false });
+        let entry = Some(Entry { consumer, id, unacked: 0, is_in_line: false, is_stalled: false });
         let index = if let Some(index) = self.vacant.pop() {
             self.slots[index as usize] = entry;
             index
@@ -91,6 +93,7 @@ impl Consumers {
     pub(super) fn remove(&mut self, handle: ConsumerHandle) -> Option<Consumer> {
         self.entry(handle)?;
         let entry = self.slots[handle.index as usize].take()?;
+        self.stalled -= usize::from(entry.is_stalled);
         self.vacant.push(handle.index);
         if entry.is_in_line {
             self.line.retain(|&index| index != handle.index);
@@ -102,6 +105,7 @@ impl Consumers {
     pub(super) fn clear(&mut self) -> Vec<Consumer> {
         self.line.clear();
         self.vacant.clear();
+        self.stalled = 0;
         self.slots.drain(..).flatten().map(|entry| entry.consumer).collect()
     }
 
@@ -131,25 +135,38 @@ impl Consumers {
         }
     }
 
-    /// The consumer next in line cannot take anything for now; [`Self::resume`] brings it back.
-    pub(super) fn step_aside(&mut self) {
+    /// The consumer next in line cannot take anything for now, because its outbox has no room or
+    /// for another reason; [`Self::resume`] brings it back.
+    pub(super) fn step_aside(&mut self, is_stalled: bool) {
         if let Some(index) = self.line.pop_front()
             && let Some(entry) = self.slots[index as usize].as_mut()
         {
             entry.is_in_line = false;
+            entry.is_stalled = is_stalled;
+            self.stalled += usize::from(is_stalled);
         }
+    }
+
+    /// Whether a consumer with credit waits only for its client to read.
+    pub(super) fn has_stalled(&self) -> bool {
+        self.stalled > 0
     }
 
     /// Gives credit back for `settled` deliveries.
     pub(super) fn settled(&mut self, handle: ConsumerHandle, settled: u32) {
         if let Some(entry) = self.entry(handle) {
             entry.unacked = entry.unacked.saturating_sub(settled);
-            self.resume(handle);
+            if !entry.is_stalled {
+                self.resume(handle);
+            }
         }
     }
 
     /// Puts a consumer back in line if it has credit.
     pub(super) fn resume(&mut self, handle: ConsumerHandle) {
+        let Some(entry) = self.entry(handle) else { return };
+        let was_stalled = std::mem::take(&mut entry.is_stalled);
+        self.stalled -= usize::from(was_stalled);
         if let Some(entry) = self.entry(handle)
             && !entry.is_in_line
             && entry.has_credit()

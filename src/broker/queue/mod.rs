@@ -119,11 +119,7 @@ impl Queue {
     }
 
     /// Submits what the section left, drops the lock and starts the reads that were asked for.
-    fn finish(
-        self: &Arc<Self>,
-        mut state: MutexGuard<'_, State>,
-        fx: &mut Effects,
-    ) -> CommitSeq {
+    fn finish(self: &Arc<Self>, mut state: MutexGuard<'_, State>, fx: &mut Effects) -> CommitSeq {
         let mut seq = CommitSeq(0);
         if !fx.ops.is_empty() {
             seq = self.store.submit_all(fx.ops.drain(..));
@@ -147,12 +143,12 @@ impl Queue {
         let queue = Arc::downgrade(self);
         self.store.read(request, move |result| {
             if let Some(queue) = queue.upgrade() {
-                queue.page_in(page_in.id, result);
+                queue.page_in(page_in, result);
             }
         });
     }
 
-    fn page_in(self: &Arc<Self>, id: u64, result: Result<ReadBatch, StoreError>) {
+    fn page_in(self: &Arc<Self>, asked: PageIn, result: Result<ReadBatch, StoreError>) {
         let batch = match result {
             Ok(batch) => batch,
             Err(error) => {
@@ -168,19 +164,30 @@ impl Queue {
         });
         let mut fx = Effects::default();
         let mut state = self.state();
-        state.page_in(id, entries, batch.next, batch.is_end, &mut fx);
+        let next = if batch.is_end { asked.end } else { batch.next };
+        state.page_in(asked.id, entries, next, &mut fx);
         self.finish(state, &mut fx);
     }
 
     /// Adds a message, or hands it straight to a consumer. What must be durable before the publish
     /// may be confirmed is returned; 0 where nothing must.
-    pub fn publish(self: &Arc<Self>, message: Message, fx: &mut Effects) -> Result<CommitSeq, Gone> {
+    pub fn publish(
+        self: &Arc<Self>,
+        message: Message,
+        fx: &mut Effects,
+    ) -> Result<CommitSeq, Gone> {
         let mut state = self.state();
         if state.is_deleted {
             return Err(Gone);
         }
         state.publish(message, fx);
         Ok(self.finish(state, fx))
+    }
+
+    /// Whether a publisher runs ahead of consumers that are busy, and should wait a turn; its task
+    /// is woken when it need not any more.
+    pub fn is_ahead(&self, waker: &Waker) -> bool {
+        self.state().is_ahead(waker)
     }
 
     /// Takes the next message for `basic.get`.

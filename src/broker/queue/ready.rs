@@ -201,13 +201,8 @@ impl Ready {
         }
     }
 
-    /// Messages of the run have come: those before `next`, and all of it when `is_end`.
-    pub(super) fn page_in(
-        &mut self,
-        entries: impl Iterator<Item = Entry>,
-        next: Position,
-        is_end: bool,
-    ) {
+    /// All messages of the run before `next` have come. The run may have grown meanwhile.
+    pub(super) fn page_in(&mut self, entries: impl Iterator<Item = Entry>, next: Position) {
         let Some(mut run) = self.run.take() else { return };
         for entry in entries {
             run.count = run.count.saturating_sub(1);
@@ -216,7 +211,7 @@ impl Ready {
             self.head.push_back(entry);
         }
         run.from = next;
-        if is_end || run.from >= run.end {
+        if run.from >= run.end {
             // What the run still claimed to hold was not there; the counts follow the facts.
             self.count -= run.count.min(self.count);
             self.body_bytes -= run.bytes.min(self.body_bytes);

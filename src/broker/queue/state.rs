@@ -12,7 +12,7 @@ use super::{
     residency::Residency,
 };
 use crate::{
-    broker::outbox::{Delivery, Event, Offer, Stalled, Wakes},
+    broker::outbox::{Delivery, Event, Refusal, Stalled, Wakes},
     message::Message,
     names::{CommitSeq, Position, QueueId},
     store::StoreOp,
@@ -102,6 +102,11 @@ enum Taken {
     Settled,
 }
 
+/// A publisher waits when more bytes than this pile up in memory before busy consumers.
+const RUNS_AHEAD: usize = 2 * 1024 * 1024;
+/// It goes on when fewer bytes than this are left.
+const CAUGHT_UP: usize = 1024 * 1024;
+
 #[derive(Debug)]
 pub(super) struct State {
     id: QueueId,
@@ -124,6 +129,8 @@ pub(super) struct State {
     reading: Option<u64>,
     reads: u64,
     waiting_gets: Vec<Waker>,
+    /// Publishers that wait for the consumers to catch up.
+    waiting_publishers: Vec<Waker>,
 }
 
 /// What may be found out about a queue at a glance.
@@ -164,6 +171,7 @@ impl State {
             reading: None,
             reads: 0,
             waiting_gets: Vec::new(),
+            waiting_publishers: Vec::new(),
         }
     }
 
@@ -251,7 +259,7 @@ impl State {
         let Entry { position, mut message, is_redelivered, is_stored } = entry;
         while let Some((handle, consumer)) = self.consumers.next() {
             if !consumer.no_ack && !consumer.window.try_take() {
-                self.consumers.step_aside();
+                self.consumers.step_aside(false);
                 continue;
             }
             let no_ack = consumer.no_ack;
@@ -271,12 +279,12 @@ impl State {
                     self.consumers.served();
                     return Ok(if no_ack { Taken::Settled } else { Taken::ToBeSettled });
                 }
-                Err((Offer::Taken | Offer::Full | Offer::Closed, delivery)) => {
+                Err((refusal, delivery)) => {
                     if !no_ack {
                         consumer.window.give_back(1);
                     }
                     message = delivery.message;
-                    self.consumers.step_aside();
+                    self.consumers.step_aside(refusal == Refusal::Full);
                 }
             }
         }
@@ -301,6 +309,26 @@ impl State {
         }
         self.residency.report(self.ready.resident_bytes());
         self.read_ahead(fx);
+        if !self.waiting_publishers.is_empty() && !self.is_outrun(CAUGHT_UP) {
+            for waker in self.waiting_publishers.drain(..) {
+                fx.wakes.owe(waker);
+            }
+        }
+    }
+
+    /// Whether messages pile up although there are consumers for them, which are busy reading: the
+    /// publishers run ahead.
+    fn is_outrun(&self, bytes: usize) -> bool {
+        self.consumers.has_stalled() && self.ready.resident_bytes() > bytes
+    }
+
+    /// Whether a publisher should wait a turn; the task is woken when it need not any more.
+    pub(super) fn is_ahead(&mut self, waker: &Waker) -> bool {
+        let is_ahead = self.is_outrun(RUNS_AHEAD);
+        if is_ahead && !self.waiting_publishers.iter().any(|other| other.will_wake(waker)) {
+            self.waiting_publishers.push(waker.clone());
+        }
+        is_ahead
     }
 
     /// Asks for the next paged-out messages when the head runs low.
@@ -314,20 +342,19 @@ impl State {
         fx.read = Some(PageIn { id: self.reads, from: run.from, end: run.end, after: run.after });
     }
 
-    /// Messages came from the store.
+    /// All messages of the run before `next` came from the store.
     pub(super) fn page_in(
         &mut self,
         id: u64,
         entries: impl Iterator<Item = Entry>,
         next: Position,
-        is_end: bool,
         fx: &mut Effects,
     ) {
         if self.reading != Some(id) {
             return;
         }
         self.reading = None;
-        self.ready.page_in(entries, next, is_end);
+        self.ready.page_in(entries, next);
         for waker in self.waiting_gets.drain(..) {
             fx.wakes.owe(waker);
         }
@@ -444,9 +471,7 @@ impl State {
             fx.ops.push(StoreOp::SettleRange { queue: self.id, first: run.from, end: run.end });
         }
         self.reading = None;
-        for waker in self.waiting_gets.drain(..) {
-            fx.wakes.owe(waker);
-        }
+        self.wake_all(fx);
         self.residency.report(0);
         count
     }
@@ -465,9 +490,13 @@ impl State {
             let event = Event::Cancelled { slot: consumer.slot };
             consumer.outbox.push(event, &mut fx.wakes);
         }
-        for waker in self.waiting_gets.drain(..) {
+        self.wake_all(fx);
+        count
+    }
+
+    fn wake_all(&mut self, fx: &mut Effects) {
+        for waker in self.waiting_gets.drain(..).chain(self.waiting_publishers.drain(..)) {
             fx.wakes.owe(waker);
         }
-        count
     }
 }
