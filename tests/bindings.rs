@@ -184,4 +184,4 @@ fn exchange_binding_needs_both_sides() {
     }
 }
 
-// EX-051 is the reply table of `Request::reply` and the flags of `METHODS`: every test stands on them.
+// EX-051 is `Request::reply` and the flags in `METHODS`: every test stands on them.

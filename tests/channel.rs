@@ -387,7 +387,7 @@ fn nowait_that_fails_closes_the_channel() {
     }
 }
 
-// CH-023
+// CH-023, QU-004
 #[test]
 fn nowait_that_succeeds_is_not_answered() {
     let channel = Channel::open();

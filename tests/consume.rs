@@ -311,3 +311,19 @@ fn consumer_that_leaves_is_counted_no_more() {
     channel.close();
     assert_eq!(other.declare(&queue(&q).passive()).consumers, 0);
 }
+
+// CH-025
+#[test]
+fn consumers_of_a_channel_have_a_limit() {
+    let Some(private) = private_broker("channel_consumers_max = 2") else { return };
+    let connection = private.open();
+    let channel = connection.channel(1);
+    let q = channel.queue();
+    channel.subscribe(&q, "a");
+    channel.subscribe(&q, "b");
+    connection.channel(2).subscribe(&q, "c");
+    channel.cancel("a");
+    channel.subscribe(&q, "d");
+    let text = "NOT_ALLOWED - reached maximum (2) of consumers per channel";
+    channel.kills(&consume(&q, "e"), 530, text);
+}

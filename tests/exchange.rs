@@ -9,7 +9,8 @@ fn missing(name: &str) -> String {
 fn inequivalent(name: &str, rest: &str) -> String {
     let (arg, values) = rest.split_once(": ").unwrap();
     format!(
-        "PRECONDITION_FAILED - inequivalent arg '{arg}' for exchange '{name}' in vhost '/': {values}"
+        "PRECONDITION_FAILED - inequivalent arg '{arg}' for exchange '{name}' in vhost '/': \
+         {values}"
     )
 }
 
@@ -153,7 +154,8 @@ fn redeclare_must_match_the_alternate_exchange_only() {
         ),
         (
             declare(),
-            "alternate-exchange: received none but current is the value 'nonexist' of type 'longstr'",
+            "alternate-exchange: received none but current is \
+             the value 'nonexist' of type 'longstr'",
         ),
     ] {
         channel.refused(&request, 406, inequivalent(&with, expected));

@@ -337,3 +337,65 @@ fn order_of_a_publisher_is_the_order_of_the_queue() {
     channel.consume(&consume(&q, "t").no_ack());
     assert_eq!(channel.deliveries(1000), expected);
 }
+
+// BA-010, BA-011
+#[test]
+#[ignore = "CC, BCC and user_id are not there yet"]
+fn cc_and_bcc_are_further_routing_keys() {
+    let channel = Channel::open();
+    let (one, two, three) = (channel.queue(), channel.queue(), channel.queue());
+    let copies = vec![two.as_str().into(), one.as_str().into(), 5.into()];
+    let headers = Table::new()
+        .with("BCC", vec![three.as_str().into()])
+        .with("CC", copies.clone())
+        .with("cc", "lower case is no address");
+    channel.publish(&publish("", &one, "m").headers(headers));
+    for q in [&one, &two, &three] {
+        let got = channel.get(q).unwrap();
+        assert_eq!((got.routing_key.as_str(), got.left), (one.as_str(), 0));
+        let expected =
+            Table::new().with("CC", copies.clone()).with("cc", "lower case is no address");
+        assert_eq!(got.headers(), expected);
+    }
+}
+
+// BA-012
+#[test]
+#[ignore = "CC, BCC and user_id are not there yet"]
+fn mandatory_message_with_a_routed_copy_does_not_come_back() {
+    let (channel, q) = with_queue();
+    let headers = Table::new().with("CC", vec![q.as_str().into()]);
+    channel.publish(&publish("", "nowhere", "m").headers(headers).mandatory());
+    channel.expect_nothing();
+    assert_eq!(channel.drain(&q), ["m"]);
+}
+
+// BA-010
+#[test]
+#[ignore = "CC, BCC and user_id are not there yet"]
+fn cc_and_bcc_are_arrays() {
+    let (channel, q) = with_queue();
+    for key in ["CC", "BCC"] {
+        channel.publish(&publish("", &q, "m").headers(Table::new().with(key, "text")));
+        let text = format!(
+            "PRECONDITION_FAILED - invalid message: \
+             {{unacceptable_type_in_header,\"{key}\",longstr}}"
+        );
+        channel.expect_close(406, text, (60, 40));
+        channel.reopen();
+    }
+}
+
+// BA-007
+#[test]
+#[ignore = "CC, BCC and user_id are not there yet"]
+fn user_id_is_the_user_of_the_connection() {
+    let (channel, q) = with_queue();
+    let claim = |user: &str| Properties { user_id: Some(user.to_owned()), ..Properties::default() };
+    let got = echo(&channel, &publish("", &q, "m").properties(claim("guest")));
+    assert_eq!(got.properties, claim("guest"));
+    channel.publish(&publish("", &q, "m").properties(claim("bob")));
+    let text = "PRECONDITION_FAILED - user_id property set to 'bob' \
+                but authenticated user was 'guest'";
+    channel.expect_close(406, text, (60, 40));
+}

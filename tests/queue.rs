@@ -485,7 +485,7 @@ fn mode_version_and_locator_of_a_classic_queue() {
     ]);
 }
 
-// QU-048, QU-055, QU-056, QU-059, QU-060, QU-061, QU-062, QU-034
+// QU-048, QU-055 to QU-063, QU-070, QT-034
 #[test]
 fn arguments_of_other_types_are_not_for_a_classic_queue() {
     check_arguments(vec![
@@ -493,6 +493,10 @@ fn arguments_of_other_types_are_not_for_a_classic_queue() {
         ("x-delivery-limit", 5.into(), NotForClassic),
         ("x-quorum-initial-group-size", 3.into(), NotForClassic),
         ("x-max-in-memory-length", 3.into(), NotForClassic),
+        ("x-max-in-memory-bytes", 3.into(), NotForClassic),
+        ("x-delayed-retry-type", "all".into(), NotForClassic),
+        ("x-delayed-retry-min", 1.into(), NotForClassic),
+        ("x-consumer-disconnected-timeout", 1.into(), NotForClassic),
         ("x-max-age", "1D".into(), NotForClassic),
         ("x-stream-max-segment-size-bytes", 1000.into(), NotForClassic),
         ("x-stream-filter-size-bytes", 32.into(), NotForClassic),
@@ -669,4 +673,39 @@ fn messages_of_a_deleted_queue_may_still_be_settled() {
     channel.send(&reject(3, false));
     channel.send(&ack(0).multiple());
     channel.expect_nothing();
+}
+
+// VM-15
+#[test]
+fn transient_queue_need_not_be_exclusive() {
+    let channel = Channel::open();
+    let q = channel.declare(&queue(name("transient"))).queue;
+    Channel::open().declare(&queue(&q));
+    channel.call(&delete(&q));
+}
+
+// QU-054
+#[test]
+fn queue_master_locator_is_not_permitted_anymore() {
+    let request = queue(name("queue")).durable().arg("x-queue-master-locator", "min-masters");
+    let text = "INTERNAL_ERROR - Feature `queue_master_locator` is deprecated.\n\
+                By default, this feature is not permitted anymore.";
+    Channel::open().kills(&request, 541, starts_with(text));
+}
+
+// CH-020: the empty name of a declare is not the last declared queue, not even a passive one.
+#[test]
+fn passive_declare_needs_a_name() {
+    let channel = Channel::open();
+    channel.queue();
+    channel.refused(&queue("").passive(), 404, missing(""));
+}
+
+// ER-20, ER-23
+#[test]
+fn long_texts_are_cut() {
+    let channel = Channel::open();
+    let long = "q".repeat(255);
+    let whole = missing(&long);
+    channel.refused(&queue(&long).passive(), 404, format!("{}...", &whole[..252]));
 }

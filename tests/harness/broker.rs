@@ -1,9 +1,10 @@
 //! The broker under test.
 
 use std::{
-    env,
+    env, fs,
     net::{SocketAddr, ToSocketAddrs},
-    path::Path,
+    path::{Path, PathBuf},
+    process,
     sync::{OnceLock, mpsc},
     thread::{self, JoinHandle},
 };
@@ -28,7 +29,8 @@ pub(crate) fn broker() -> &'static Broker {
     BROKER.get_or_init(|| match env::var("LEPUS_TEST_URI") {
         Ok(uri) => Broker { address: address_of(&uri), is_external: true },
         Err(_) => {
-            let running = start_lepus("");
+            sweep_directories();
+            let running = start_lepus(&fresh_directory().keep(), "");
             let address = running.address;
             // It serves all tests, and ends with the process.
             std::mem::forget(running);
@@ -44,7 +46,7 @@ fn address_of(uri: &str) -> SocketAddr {
     found.unwrap_or_else(|| panic!("LEPUS_TEST_URI names no address: {uri}"))
 }
 
-/// True where the broker is not ours: the test says why it does not apply there and leaves.
+/// True where the broker is ours; else the test says why it does not apply and leaves.
 pub(crate) fn only_on_lepus(reason: &str) -> bool {
     if broker().is_external {
         eprintln!("skipped on an external broker: {reason}");
@@ -61,13 +63,8 @@ pub(crate) struct Running {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Starts a Lepus with these lines of `lepus.toml` on free ports and a fresh directory.
-pub(crate) fn start_lepus(settings: &str) -> Running {
-    let directory = tempfile::tempdir().expect("a fresh directory");
-    start_lepus_in(directory.keep().as_path(), settings)
-}
-
-fn start_lepus_in(directory: &Path, settings: &str) -> Running {
+/// Starts a Lepus with these lines of `lepus.toml` on free ports.
+fn start_lepus(directory: &Path, settings: &str) -> Running {
     let mut config = Config::from_toml(Path::new("settings of the test"), settings)
         .unwrap_or_else(|error| panic!("{error}"));
     (config.amqp_port, config.http_port, config.metrics_port) = (0, 0, 0);
@@ -107,8 +104,8 @@ pub(crate) struct PrivateBroker {
 /// None, with a word why, where the broker under test is external.
 pub(crate) fn private_broker(settings: &str) -> Option<PrivateBroker> {
     only_on_lepus("needs a broker of its own").then(|| {
-        let directory = tempfile::tempdir().expect("a fresh directory");
-        let running = start_lepus_in(directory.path(), settings);
+        let directory = fresh_directory();
+        let running = start_lepus(directory.path(), settings);
         PrivateBroker { running, directory, settings: settings.to_owned() }
     })
 }
@@ -123,16 +120,44 @@ impl PrivateBroker {
         self.options().open()
     }
 
-    /// Stops in order, and starts again on the same directory.
-    pub(crate) fn restart(mut self) -> Self {
+    /// Stops in order.
+    pub(crate) fn stop(&mut self) {
         self.running.stop();
-        self.running = start_lepus_in(self.directory.path(), &self.settings);
-        self
+    }
+
+    /// Stops in order, and starts again on the same directory.
+    pub(crate) fn restart(&mut self) {
+        self.stop();
+        self.running = start_lepus(self.directory.path(), &self.settings);
     }
 }
 
 impl Drop for PrivateBroker {
     fn drop(&mut self) {
-        self.running.stop();
+        self.stop();
+    }
+}
+
+/// Where the brokers of the tests keep their data.
+fn directories() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("brokers")
+}
+
+fn fresh_directory() -> TempDir {
+    fs::create_dir_all(directories()).expect("the target directory can be written");
+    let prefix = format!("{}-", process::id());
+    tempfile::Builder::new().prefix(&prefix).tempdir_in(directories()).expect("a fresh directory")
+}
+
+/// The shared broker is never dropped: a later run removes what it left.
+fn sweep_directories() {
+    let is_left = |path: &Path| {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let process = name.split('-').next().unwrap_or_default();
+        !Path::new("/proc").join(process).exists()
+    };
+    let entries = fs::read_dir(directories()).into_iter().flatten().flatten();
+    for path in entries.map(|entry| entry.path()).filter(|path| is_left(path)) {
+        let _ = fs::remove_dir_all(path);
     }
 }

@@ -1,22 +1,40 @@
 //! What the integration tests stand on: a raw client and the broker under test.
 //!
-//! `cargo test` runs against Lepus inside the test process. With `LEPUS_TEST_URI=amqp://127.0.0.1:5673`
-//! the same tests run against a broker that is there already: a RabbitMQ 4.3 proves that they test
-//! RabbitMQ's behaviour and not ours. Tests that need a broker of their own skip themselves then.
+//! Nothing here sleeps. Every wait ends with the thing waited for, with something else (the test
+//! fails and says what came), or at the deadline.
+//!
+//! `cargo test` runs against Lepus inside the test process. With
+//! `LEPUS_TEST_URI=amqp://127.0.0.1:5673` the same tests run against a broker that is there
+//! already: a RabbitMQ 4.3 proves that they test RabbitMQ's behaviour and not ours. Tests that need
+//! a broker of their own skip themselves then.
 
 mod broker;
-mod client;
+mod channel;
+mod connection;
+mod message;
+mod options;
 mod request;
+mod socket;
 mod wire;
 
-use std::process;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
+use std::{
+    process,
+    sync::atomic::{AtomicU64, Ordering},
+    thread,
+    time::Duration,
+};
 
 pub(crate) use broker::*;
-pub(crate) use client::*;
+pub(crate) use channel::*;
+pub(crate) use connection::*;
+pub(crate) use message::*;
+pub(crate) use options::*;
 pub(crate) use request::*;
+pub(crate) use socket::End;
 pub(crate) use wire::*;
+
+/// How long a test waits for something that is certain to come.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// A name that nothing else has used, in this run or before.
 pub(crate) fn name(prefix: &str) -> String {

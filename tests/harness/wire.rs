@@ -1,7 +1,7 @@
 //! Bytes of AMQP 0-9-1 as the tests write and read them.
 //!
-//! Deliberately not the codec of the broker: a mistake there must not cancel itself out here. It also
-//! writes what a codec refuses to write: wrong lengths, odd types, keys twice.
+//! Deliberately not the codec of the broker: a mistake there must not cancel itself out here. It
+//! also writes what a codec refuses to write: wrong lengths, odd types, keys twice.
 
 use std::fmt;
 
