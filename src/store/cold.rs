@@ -21,7 +21,7 @@ use super::{
     hot::{HotBatch, put_pages},
     index::Summary,
     page::{Chunked, Draft, chunk_rows},
-    schema::{CHUNKS, ChunkKey, FORMAT, Fault, INDEX, META, META_FORMAT, Volume},
+    schema::{CHUNKS, ChunkKey, FORMAT, Fault, INDEX, META, META_FORMAT, PAGES, Volume},
     volumes::Volumes,
 };
 
@@ -150,6 +150,9 @@ impl Cold {
         let volume = open_segment(&*self.disk, id, true)?;
         volume.write(true, |txn| {
             txn.open_table(META)?.insert(META_FORMAT, FORMAT)?;
+            txn.open_table(PAGES)?;
+            txn.open_table(CHUNKS)?;
+            txn.open_table(INDEX)?;
             Ok(())
         })?;
         self.disk.sync_names().map_err(|e| StoreError::of_io(self.disk.path().to_owned(), e))?;

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 use redb::{ReadOnlyTable, ReadableTable};
 
 use super::{
@@ -76,8 +76,7 @@ pub(super) fn open(disk: &dyn Disk, hot_cache_bytes: usize) -> Result<Found, Sto
         segment.read_index(id, &mut finding)?;
         segments.insert(id, segment);
     }
-    let last = contents.segments.last().copied();
-    let active = last.filter(|id| !finding.with_copies.contains(id));
+    let active = contents.segments.last().copied();
     let names_free = names.iter().filter_map(|name| segment_id(name)).max().unwrap_or(0) + 1;
     let next_segment = contents.next_segment.max(names_free);
     // From here on things are changed.
@@ -184,12 +183,7 @@ impl Segment {
         let mut rows = Vec::new();
         self.volume.read(|txn| {
             check_format(&txn.open_table(META)?)?;
-            // A segment that was listed and then never written has no tables yet.
-            let index = match txn.open_table(INDEX) {
-                Err(redb::TableError::TableDoesNotExist(_)) => return Ok(()),
-                index => index?,
-            };
-            for row in index.iter()? {
+            for row in txn.open_table(INDEX)?.iter()? {
                 let (key, row) = row?;
                 let key = key.value();
                 let index = Index::read(key.1, row.value()).map_err(Fault::at("index", key))?;
@@ -217,8 +211,6 @@ struct Finding {
     hot_count: HotCount,
     /// Copies of pages that count elsewhere.
     copies: Vec<StateKey>,
-    /// The segments they lie in.
-    with_copies: HashSet<Place>,
     /// Hot pages of which nothing is left.
     hot_dead: Vec<(PageKey, u64)>,
 }
@@ -277,7 +269,6 @@ impl Finding {
         let before = pages.range(..=runs.last).next_back();
         if before.is_some_and(|(_, page)| page.runs.last >= runs.first) {
             self.copies.push(key);
-            self.with_copies.insert(place);
             return false;
         }
         let places = runs.positions().enumerate().filter(|&(at, _)| !is_settled(at as u32));

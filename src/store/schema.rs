@@ -86,6 +86,15 @@ impl Fault {
                     let dir = path.parent().map_or_else(|| path.clone(), PathBuf::from);
                     StoreError::Locked { dir }
                 }
+                // redb reports in this way that a file is none of its own, or too short.
+                redb::Error::Io(e)
+                    if matches!(
+                        e.kind(),
+                        io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
+                    ) =>
+                {
+                    StoreError::Damaged { path, what: e.to_string() }
+                }
                 redb::Error::Io(source) => StoreError::of_io(path, source),
                 redb::Error::UpgradeRequired(found) => {
                     StoreError::Version { path, found: u64::from(found), known: FORMAT }

@@ -11,7 +11,7 @@ use super::{
     error::StoreError,
     hot::{put_pages, put_states, remove_pages},
     page::Draft,
-    schema::{StateKey, Volume},
+    schema::{CHUNKS, PAGES, STATES, StateKey, Volume},
     volumes::Volumes,
 };
 
@@ -56,6 +56,12 @@ impl Spill {
         }
         if self.volumes.spill().is_none() {
             let volume = Volume::open(&*self.disk, SPILL_NAME, Safety::Scratch, CACHE_BYTES)?;
+            volume.write(false, |txn| {
+                txn.open_table(PAGES)?;
+                txn.open_table(CHUNKS)?;
+                txn.open_table(STATES)?;
+                Ok(())
+            })?;
             *self.volumes.spill_mut() = Some(volume);
         }
         let Some(volume) = &*self.volumes.spill() else { return Ok(()) };
