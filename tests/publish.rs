@@ -340,7 +340,6 @@ fn order_of_a_publisher_is_the_order_of_the_queue() {
 
 // BA-010, BA-011
 #[test]
-#[ignore = "CC, BCC and user_id are not there yet"]
 fn cc_and_bcc_are_further_routing_keys() {
     let channel = Channel::open();
     let (one, two, three) = (channel.queue(), channel.queue(), channel.queue());
@@ -361,7 +360,6 @@ fn cc_and_bcc_are_further_routing_keys() {
 
 // BA-012
 #[test]
-#[ignore = "CC, BCC and user_id are not there yet"]
 fn mandatory_message_with_a_routed_copy_does_not_come_back() {
     let (channel, q) = with_queue();
     let headers = Table::new().with("CC", vec![q.as_str().into()]);
@@ -372,7 +370,6 @@ fn mandatory_message_with_a_routed_copy_does_not_come_back() {
 
 // BA-010
 #[test]
-#[ignore = "CC, BCC and user_id are not there yet"]
 fn cc_and_bcc_are_arrays() {
     let (channel, q) = with_queue();
     for key in ["CC", "BCC"] {
@@ -388,7 +385,6 @@ fn cc_and_bcc_are_arrays() {
 
 // BA-007
 #[test]
-#[ignore = "CC, BCC and user_id are not there yet"]
 fn user_id_is_the_user_of_the_connection() {
     let (channel, q) = with_queue();
     let claim = |user: &str| Properties { user_id: Some(user.to_owned()), ..Properties::default() };

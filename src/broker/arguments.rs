@@ -7,14 +7,14 @@
 
 use super::{
     Error,
-    error::{Kind, Reason, Side, type_name},
+    error::{Kind, Reason, Side},
     exchange::HeaderValue,
 };
 use crate::{
     names::Name,
     wire::{
         method::ShortString,
-        table::{Table, Value},
+        table::{Table, Value, type_name},
     },
 };
 

@@ -6,7 +6,10 @@
 
 use std::fmt;
 
-use crate::{names::Name, wire::table::Value};
+use crate::{
+    names::Name,
+    wire::table::{Value, type_name},
+};
 
 /// What a name is the name of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -264,29 +267,6 @@ pub enum Reason {
     UnsupportedQueueVersion(i64),
 }
 
-/// RabbitMQ's name of a value's type (QU-016).
-pub fn type_name(value: &Value) -> &'static str {
-    match value {
-        Value::Boolean(_) => "bool",
-        Value::ShortShortInt(_) => "byte",
-        Value::ShortShortUInt(_) => "unsignedbyte",
-        Value::ShortInt(_) => "short",
-        Value::ShortUInt(_) => "unsignedshort",
-        Value::LongInt(_) => "signedint",
-        Value::LongUInt(_) => "unsignedint",
-        Value::LongLongInt(_) => "long",
-        Value::Float(_) => "float",
-        Value::Double(_) => "double",
-        Value::DecimalValue(_) => "decimal",
-        Value::ShortString(_) | Value::LongString(_) => "longstr",
-        Value::FieldArray(_) => "array",
-        Value::Timestamp(_) => "timestamp",
-        Value::FieldTable(_) => "table",
-        Value::ByteArray(_) => "binary",
-        Value::Void => "void",
-    }
-}
-
 impl fmt::Display for Side {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -398,4 +378,50 @@ fn list<'a, T>(
         item(f, value)?;
     }
     f.write_str("]")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::table::{FieldArray as Array, LongString, ShortString, Table};
+
+    fn text(text: &str) -> Value {
+        Value::LongString(LongString::from(text))
+    }
+
+    // EX-009 QU-015 QU-016
+    #[test]
+    fn sides_are_written_as_in_rabbitmq() {
+        assert_eq!(Side::Absent.to_string(), "none");
+        assert_eq!(Side::Value(Value::Boolean(true)).to_string(), "'true'");
+        assert_eq!(Side::Value(Value::LongInt(1000)).to_string(), "'1000'");
+        assert_eq!(Side::Value(text("drop-head")).to_string(), "'drop-head'");
+        assert_eq!(
+            Side::TypedValue(Value::LongInt(1000)).to_string(),
+            "the value '1000' of type 'signedint'"
+        );
+        assert_eq!(
+            Side::TypedValue(text("nonexist")).to_string(),
+            "the value 'nonexist' of type 'longstr'"
+        );
+    }
+
+    // ER-22
+    #[test]
+    fn values_are_written_as_erlang_terms() {
+        let term = |value: &Value| Term(value).to_string();
+        assert_eq!(term(&text("foo")), "<<\"foo\">>");
+        assert_eq!(term(&text("")), "<<>>");
+        assert_eq!(term(&text("a\"b\\")), "<<\"a\\\"b\\\\\">>");
+        assert_eq!(term(&Value::LongString(LongString::from(vec![0, 60]))), "<<0,60>>");
+        assert_eq!(term(&Value::Double(1.5)), "1.5");
+        assert_eq!(term(&Value::Float(2.0)), "2.0");
+        assert_eq!(term(&Value::Void), "undefined");
+        let array = Value::FieldArray(Array::from(vec![text("a"), Value::LongInt(1)]));
+        assert_eq!(term(&array), "[{longstr,<<\"a\">>},{signedint,1}]");
+        let mut table = Table::default();
+        table.insert(ShortString::from("k"), array);
+        let table = Value::FieldTable(table);
+        assert_eq!(term(&table), "[{<<\"k\">>,array,[{longstr,<<\"a\">>},{signedint,1}]}]");
+    }
 }

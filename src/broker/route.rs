@@ -29,7 +29,9 @@ pub struct RouteSet<Q> {
     slots: Vec<u32>,
     /// The exchanges still to be asked.
     pending: Vec<u32>,
-    /// The exchanges asked, or to be.
+    /// The exchange that the message was published to.
+    first: u32,
+    /// The other exchanges asked, or to be.
     seen: HashSet<u32>,
     matches: Matches,
 }
@@ -41,6 +43,7 @@ impl<Q> RouteSet<Q> {
             queues: Vec::new(),
             slots: Vec::new(),
             pending: Vec::new(),
+            first: 0,
             seen: HashSet::new(),
             matches: Matches::default(),
         }
@@ -56,16 +59,26 @@ impl<Q> RouteSet<Q> {
         self.queues.drain(..)
     }
 
-    fn clear(&mut self) {
+    /// Makes this the only queue, or none.
+    pub fn only(&mut self, queue: Option<Q>) {
         self.queues.clear();
+        self.queues.extend(queue);
+    }
+
+    /// Starts a search at an exchange.
+    fn start(&mut self, first: u32) {
         self.slots.clear();
         self.pending.clear();
-        self.seen.clear();
+        self.pending.push(first);
+        self.first = first;
+        if !self.seen.is_empty() {
+            self.seen.clear();
+        }
     }
 
     /// Asks an exchange, unless it has been asked: paths may meet and may be circles (EX-044).
     fn visit(&mut self, exchange: u32) {
-        if self.seen.insert(exchange) {
+        if exchange != self.first && self.seen.insert(exchange) {
             self.pending.push(exchange);
         }
     }
@@ -95,13 +108,13 @@ impl<Q: Clone> Topology<Q> {
         headers: Option<&dyn Headers>,
         out: &mut RouteSet<Q>,
     ) -> Result<Cacheable, Error> {
-        out.clear();
+        out.queues.clear();
         let Some(first) = self.exchange_slot(exchange) else {
             return Err(Error::NotFound { kind: Kind::Exchange, name: exchange.into() });
         };
         let message = View { keys, headers };
         let mut cacheable = Cacheable::Yes;
-        out.visit(first);
+        out.start(first);
         while let Some(slot) = out.pending.pop() {
             if self.route_at(slot, &message, out) == Cacheable::No {
                 cacheable = Cacheable::No;

@@ -280,6 +280,21 @@ impl<Q: Clone> Topology<Q> {
         Ok(removed)
     }
 
+    /// Whether exactly this binding is there. RabbitMQ refuses to unbind another connection's
+    /// exclusive queue only where there is something to unbind (EX-046).
+    pub fn is_bound(
+        &self,
+        source: &str,
+        destination: &Destination,
+        key: &[u8],
+        arguments: &Table,
+    ) -> bool {
+        let source = self.exchange_slots.get(source);
+        source.zip(self.target(destination)).is_some_and(|(source, target)| {
+            self.bindings.find(&Stored::new(*source, target, key, arguments)).is_some()
+        })
+    }
+
     /// Makes a queue known. A queue of the same name keeps its bindings and gets the new handle.
     pub fn insert_queue(&mut self, name: Name, handle: Q, is_durable: bool) {
         self.generation += 1;

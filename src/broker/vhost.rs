@@ -9,6 +9,8 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
+use dashmap::DashMap;
+
 use crate::{
     broker::{
         Error,
@@ -46,6 +48,8 @@ pub struct Vhost {
     topology: RwLock<Topology<Arc<Queue>>>,
     /// The topology's generation, to be read without its lock.
     generation: AtomicU64,
+    /// The queues of direct reply-to consumers, by the names that were made for them.
+    replies: DashMap<Name, Arc<Queue>>,
     shared: Shared,
 }
 
@@ -73,7 +77,8 @@ impl Vhost {
     pub(super) fn new(name: Name, shared: Shared) -> Self {
         let topology = Topology::new();
         let generation = AtomicU64::new(topology.generation());
-        Self { name, topology: RwLock::new(topology), generation, shared }
+        let replies = DashMap::new();
+        Self { name, topology: RwLock::new(topology), generation, replies, shared }
     }
 
     /// Its name.
@@ -273,6 +278,26 @@ impl Vhost {
         let result = change(&mut topology);
         self.generation.store(topology.generation(), Ordering::Release);
         result
+    }
+
+    /// Makes a queue for direct replies to a connection: transient, and outside the topology.
+    pub fn open_reply_queue(&self, name: Name, owner: ConnectionId) -> Arc<Queue> {
+        let spec = QueueSpec { durable: false, auto_delete: false, arguments: Table::default() };
+        let id = self.shared.next_queue_id();
+        let owner = Some(owner);
+        let queue = self.new_queue(id, name.clone(), spec, QueueType::Classic, owner, None);
+        self.replies.insert(name, Arc::clone(&queue));
+        queue
+    }
+
+    /// The queue for direct replies of this name, while its consumer is there.
+    pub fn reply_queue(&self, name: &[u8]) -> Option<Arc<Queue>> {
+        self.replies.get(str::from_utf8(name).ok()?).map(|queue| Arc::clone(&queue))
+    }
+
+    /// Forgets a queue for direct replies.
+    pub fn close_reply_queue(&self, name: &str) {
+        self.replies.remove(name);
     }
 
     /// Deletes a queue if the conditions hold. Returns how many messages were ready in it, and what

@@ -62,6 +62,8 @@ pub(super) struct Channel {
     pub(super) window: Arc<Window>,
     /// The queue that an empty name means (CH-020).
     pub(super) last_queue: Option<Name>,
+    /// The name of its own for direct replies, while it consumes them.
+    pub(super) reply_to: Option<Name>,
 }
 
 impl Channel {
@@ -74,6 +76,7 @@ impl Channel {
             prefetch: 0,
             window: Arc::new(Window::new(0, 0)),
             last_queue: None,
+            reply_to: None,
         }
     }
 

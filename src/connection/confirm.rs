@@ -41,9 +41,19 @@ impl Confirms {
         }
     }
 
-    /// Publishes that are not confirmed yet.
-    pub(super) fn pending(&self) -> u64 {
-        self.published - self.confirmed
+    /// Counts a publish that is confirmed at once, whatever is pending. A later ack with `multiple`
+    /// may cover it again.
+    pub(super) fn published_in_vain(&mut self) -> PublishSeq {
+        self.published += 1;
+        if self.runs.is_empty() {
+            self.confirmed = self.published;
+        }
+        PublishSeq(self.published)
+    }
+
+    /// Whether publishes wait to be confirmed.
+    pub(super) fn is_pending(&self) -> bool {
+        !self.runs.is_empty()
     }
 
     /// What the store must reach before the next confirm, if any is pending.
@@ -79,7 +89,8 @@ mod tests {
         assert_eq!(confirms.take(CommitSeq(2)), None);
         assert_eq!(confirms.take(CommitSeq(5)), Some(Ack { tag: PublishSeq(4), multiple: true }));
         assert_eq!(confirms.needed(), Some(CommitSeq(9)));
-        assert_eq!(confirms.pending(), 1);
+        assert!(confirms.is_pending());
+        assert_eq!(confirms.published_in_vain(), PublishSeq(6));
         assert_eq!(confirms.take(CommitSeq(9)), Some(Ack { tag: PublishSeq(5), multiple: false }));
         assert_eq!(confirms.take(CommitSeq(99)), None);
     }

@@ -6,6 +6,7 @@ use super::{
     Session,
     dispatch::Flow,
     error::{self, Code, Failure, Ids},
+    reply_to,
     sources::Source,
     unacked::Unacked,
 };
@@ -65,7 +66,11 @@ impl Session {
             return Err(Code::NotAllowed
                 .failure(ids, format_args!("attempt to reuse consumer tag '{tag}'")));
         }
-        let queue = self.find_queue(&name, ids)?;
+        let queue = if name.as_str() == reply_to::NAME {
+            self.open_reply_queue(id, method.no_ack, ids)?
+        } else {
+            self.find_queue(&name, ids)?
+        };
         arguments::check_consumer(&queue.name, &method.arguments, queue.queue_type)
             .map_err(|e| self.refused(&e, ids))?;
         let consumers = self.sources.iter().filter(|(_, s)| s.channel == id).count();
@@ -150,7 +155,9 @@ impl Session {
         let Some(source) = self.sources.get_mut(slot) else { return };
         let Some(handle) = source.handle.take() else { return };
         let queue = Arc::clone(&source.queue);
+        let id = source.channel;
         let is_abandoned = queue.cancel(handle, &mut self.fx);
+        self.close_reply_queue(id, &queue);
         self.deliver_everything();
         self.sources.release(slot);
         if is_abandoned {
@@ -250,11 +257,12 @@ impl Session {
         let mut abandoned = Vec::new();
         for &slot in &slots {
             let Some(source) = self.sources.get_mut(slot) else { continue };
-            if let Some(handle) = source.handle.take()
-                && source.queue.cancel(handle, &mut self.fx)
-            {
-                abandoned.push(Arc::clone(&source.queue));
+            let Some(handle) = source.handle.take() else { continue };
+            let queue = Arc::clone(&source.queue);
+            if queue.cancel(handle, &mut self.fx) {
+                abandoned.push(Arc::clone(&queue));
             }
+            self.close_reply_queue(id, &queue);
         }
         let unseen = self.withdraw_events(&slots);
         let unacked: Vec<_> = match self.channels.open(id) {

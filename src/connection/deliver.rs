@@ -117,7 +117,7 @@ impl Session {
             if let Some(ack) = confirms.take(durable) {
                 encode::ack(self.out.buffer(), id.0, ack.tag, ack.multiple);
             }
-            confirms.pending() > 0
+            confirms.is_pending()
         });
         self.confirming = pending;
     }

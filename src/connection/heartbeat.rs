@@ -31,6 +31,8 @@ impl Heartbeat {
         self.interval = interval;
         self.next_send = now.after(interval / 2);
         self.next_check = now.after(interval);
+        // The `tune-ok` that started it was a sign of life.
+        self.has_received = true;
     }
 
     /// Seconds that the peer has to close the socket after the goodbyes (CN-121).

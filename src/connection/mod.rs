@@ -1,7 +1,7 @@
 //! A connection: one task that reads, dispatches, delivers and writes.
 //!
-//! - It owns the socket, its buffers, its channels and all they hold; nobody else touches them (R2).
-//!   Others leave events in its [`Outbox`].
+//! - It owns the socket, its buffers, its channels and all they hold; nobody else touches them
+//!   (R2). Others leave events in its [`Outbox`].
 //! - One turn is bounded work without a pause: dispatch what was read, encode what is to be
 //!   delivered, confirm what became durable, pay the wakes owed (R7), write once. Then it waits for
 //!   whichever comes first: the socket, the outbox, the store's watermark, the gate, a deadline.
@@ -18,6 +18,7 @@ mod heartbeat;
 mod input;
 mod output;
 mod publish;
+mod reply_to;
 mod routes;
 mod settle;
 mod sources;

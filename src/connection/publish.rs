@@ -12,10 +12,11 @@ use super::{
     Session,
     channel::{Expecting, Incoming, Mode, PUBLISH},
     error::{self, Code, Failure},
+    reply_to,
     tx::Buffered,
 };
 use crate::{
-    broker::{exchange::Headers, route::Cacheable},
+    broker::{self, exchange::Headers, route::Cacheable},
     clock,
     message::{INLINE_BODY_MAX, Message, Traits},
     names::{ChannelId, CommitSeq},
@@ -25,7 +26,7 @@ use crate::{
         frame::{self, FrameKind},
         method,
         properties::{Properties, Scan},
-        table::RawTable,
+        table::{RawTable, RawValue},
     },
 };
 
@@ -86,15 +87,8 @@ impl Session {
                 _ => return Ok(None),
             },
         };
-        let scan = scan(header.properties)?;
-        let message = Message::copied(
-            publish.address,
-            header.properties,
-            &[body],
-            traits(&scan),
-            &mut self.scratch,
-        );
-        self.publish_message(id, message, &scan, publish.mandatory, publish.immediate)?;
+        let flags = Flags { mandatory: publish.mandatory, immediate: publish.immediate };
+        self.publish_content(id, publish.address, header.properties, Body::Whole(body), flags)?;
         Ok(Some(end))
     }
 
@@ -153,46 +147,65 @@ impl Session {
                 format_args!("message size {size} is larger than {word} {max}"),
             ));
         }
-        let scan = scan(&incoming.properties)?;
-        let traits = traits(&scan);
-        let (address, properties) = (&incoming.address, &incoming.properties);
-        let message = if incoming.body_size <= INLINE_BODY_MAX as u64 {
-            let body: Vec<&[u8]> = incoming.body.iter().map(|piece| &piece[..]).collect();
-            Message::copied(address, properties, &body, traits, &mut self.scratch)
-        } else {
-            Message::chunked(address, properties, incoming.body, traits)
-        };
-        self.publish_message(id, message, &scan, incoming.mandatory, incoming.immediate)
+        let Incoming { address, properties, body, mandatory, immediate, .. } = incoming;
+        self.publish_content(
+            id,
+            &address,
+            &properties,
+            Body::Pieces(body),
+            Flags { mandatory, immediate },
+        )
     }
 
-    /// A whole message: checks, routes and hands it to its queues, in RabbitMQ's order (BA-001).
-    fn publish_message(
+    /// A whole content: checked, routed and handed to its queues, in RabbitMQ's order (BA-001).
+    fn publish_content(
         &mut self,
         id: ChannelId,
-        message: Message,
-        scan: &Scan<'_>,
-        mandatory: bool,
-        immediate: bool,
+        address: &[u8],
+        properties: &[u8],
+        body: Body<'_>,
+        flags: Flags,
     ) -> Result<(), Failure> {
-        if immediate {
+        if flags.immediate {
             return Err(Code::NotImplemented.failure(PUBLISH, "immediate=true"));
         }
-        self.route(&message, scan)?;
-        let size = message.footprint();
-        let is_transactional =
-            self.channel_mut(id).is_some_and(|c| matches!(c.mode, Mode::Transaction(_)));
-        if is_transactional {
-            let queues = self.routes.queues().to_vec();
+        let scan =
+            Properties::scan(properties).map_err(|e| Code::FrameError.failure(PUBLISH, e))?;
+        let is_reply = self.route(address, &scan)?;
+        let edited = self.edited(id, properties, &scan)?;
+        self.check_properties(&scan)?;
+        let properties = edited.as_deref().unwrap_or(properties);
+        let traits = Traits { is_persistent: scan.delivery_mode == 2, priority: scan.priority };
+        let message = body.into_message(address, properties, traits, &mut self.scratch);
+        if let Some(channel) = self.channel_mut(id)
+            && let Mode::Transaction(_) = channel.mode
+        {
+            let publish = Buffered {
+                message,
+                queues: self.routes.queues().to_vec(),
+                mandatory: flags.mandatory && !is_reply,
+            };
             if let Some(channel) = self.channel_mut(id)
                 && let Mode::Transaction(transaction) = &mut channel.mode
             {
-                transaction.publishes.push(Buffered { message, queues, mandatory });
+                transaction.publishes.push(publish);
             }
             return Ok(());
         }
+        self.enqueue(id, message, flags.mandatory && !is_reply);
+        Ok(())
+    }
+
+    /// Hands a message to the queues of the current route, and counts it for its confirm.
+    fn enqueue(&mut self, id: ChannelId, message: Message, mandatory: bool) {
+        let size = message.footprint();
         let mut needed = CommitSeq(0);
+        let mut is_returned = false;
         match self.routes.queues() {
-            [] if mandatory => self.return_unroutable(id, &message),
+            [] if mandatory => {
+                self.return_unroutable(id, &message);
+                is_returned = true;
+            }
             [] => {}
             [queue] => {
                 // A queue that is gone since the route was found takes nothing; that is no loss
@@ -206,14 +219,19 @@ impl Session {
                 }
             }
         }
-        if let Some(channel) = self.channel_mut(id)
+        if let Some(channel) = self.channels.open(id)
             && let Mode::Confirm(confirms) = &mut channel.mode
         {
-            confirms.published(needed);
-            self.note_confirms(id);
+            if is_returned {
+                // Clients tell by what stands behind it which publish a return belongs to.
+                let tag = confirms.published_in_vain();
+                encode::ack(self.out.buffer(), id.0, tag, false);
+            } else {
+                confirms.published(needed);
+                self.note_confirms(id);
+            }
         }
         self.count_published(size);
-        Ok(())
     }
 
     /// Looks now and then whether this connection publishes faster than busy consumers can take:
@@ -242,24 +260,87 @@ impl Session {
         self.context.config.max_message_size.bytes() as u64
     }
 
-    /// Finds the queues of a message; they are the current route then.
-    fn route(&mut self, message: &Message, scan: &Scan<'_>) -> Result<(), Failure> {
+    /// Finds the queues of a message; they are the current route then. Returns whether they are
+    /// that of a direct reply, which is never returned (BA-165).
+    fn route(&mut self, address: &[u8], scan: &Scan<'_>) -> Result<bool, Failure> {
         let generation = self.vhost.generation();
-        let is_known = self.routes.find(message.address(), generation);
-        if !is_known {
-            // No exchange has a name that is no UTF-8; what is made of it here names none, either.
-            let exchange = String::from_utf8_lossy(message.exchange());
-            let headers = scan.headers.map(RawTable);
-            let headers = headers.as_ref().map(|headers| headers as &dyn Headers);
-            let cacheable = self
-                .vhost
-                .route(&exchange, &[message.routing_key()], headers, self.routes.set())
-                .map_err(|e| error::of_broker(&e, self.vhost.name(), PUBLISH))?;
-            if cacheable == Cacheable::Yes {
-                self.routes.keep(message.address(), generation);
-            }
+        let extra = scan.headers.map_or(Ok(Vec::new()), |raw| extra_keys(RawTable(raw)));
+        if matches!(&extra, Ok(keys) if keys.is_empty()) && self.routes.find(address, generation) {
+            return Ok(false);
         }
-        scan.expiration.map_or(Ok(()), check_expiration)
+        let (exchange, routing_key) = split_address(address);
+        // No exchange has a name that is no UTF-8; what is made of it here names none, either.
+        let exchange = String::from_utf8_lossy(exchange);
+        if exchange.is_empty() && reply_to::is_reply_name(routing_key) {
+            self.routes.set().only(self.vhost.reply_queue(routing_key));
+            return Ok(true);
+        }
+        let refused = |e: broker::Error| error::of_broker(&e, self.vhost.name(), PUBLISH);
+        let extra = match extra {
+            Ok(extra) => extra,
+            Err(failure) => {
+                self.vhost.topology().check_publish(&exchange).map_err(refused)?;
+                return Err(failure);
+            }
+        };
+        let mut keys = vec![routing_key];
+        keys.extend(&extra);
+        let headers = scan.headers.map(RawTable);
+        let headers = headers.as_ref().map(|headers| headers as &dyn Headers);
+        let cacheable = self
+            .vhost
+            .route(&exchange, &keys, headers, self.routes.set())
+            .map_err(|e| error::of_broker(&e, self.vhost.name(), PUBLISH))?;
+        if cacheable == Cacheable::Yes && extra.is_empty() {
+            self.routes.keep(address, generation);
+        }
+        Ok(false)
+    }
+
+    /// The properties, if they are not to be passed on as they came: with the channel's own name
+    /// for direct replies (BA-162), without the keys that are nobody's business (BA-011).
+    fn edited(
+        &mut self,
+        id: ChannelId,
+        properties: &[u8],
+        scan: &Scan<'_>,
+    ) -> Result<Option<Vec<u8>>, Failure> {
+        let mut edited = None;
+        if scan.reply_to == Some(reply_to::NAME.as_bytes()) {
+            let name = self.reply_name(id)?;
+            edited = Some(Properties::of_message(properties).with_reply_to(name.as_bytes()));
+        }
+        if scan.headers.is_some_and(|raw| RawTable(raw).get(b"BCC").is_some()) {
+            let properties = edited.as_deref().unwrap_or(properties);
+            edited = Some(Properties::of_message(properties).without_header(b"BCC"));
+        }
+        Ok(edited)
+    }
+
+    fn check_properties(&self, scan: &Scan<'_>) -> Result<(), Failure> {
+        if let Some(expiration) = scan.expiration {
+            check_expiration(expiration)?;
+        }
+        match scan.user_id {
+            Some(user_id) if user_id != self.user.as_bytes() => self.check_user_id(user_id),
+            _ => Ok(()),
+        }
+    }
+
+    /// Only an impersonator may publish as somebody else (BA-007).
+    fn check_user_id(&self, user_id: &[u8]) -> Result<(), Failure> {
+        let user = self.context.auth.users().get(&self.user);
+        if user.is_some_and(|user| user.tags.iter().any(|tag| tag == "impersonator")) {
+            return Ok(());
+        }
+        Err(Code::PreconditionFailed.failure(
+            PUBLISH,
+            format_args!(
+                "user_id property set to '{}' but authenticated user was '{}'",
+                String::from_utf8_lossy(user_id),
+                self.user
+            ),
+        ))
     }
 
     /// `basic.return` of a message that reached no queue (BA-005).
@@ -271,12 +352,67 @@ impl Session {
     }
 }
 
-fn scan(properties: &[u8]) -> Result<Scan<'_>, Failure> {
-    Properties::scan(properties).map_err(|e| Code::FrameError.failure(PUBLISH, e))
+/// The bits of a publish.
+#[derive(Clone, Copy, Debug)]
+struct Flags {
+    mandatory: bool,
+    immediate: bool,
 }
 
-fn traits(scan: &Scan<'_>) -> Traits {
-    Traits { is_persistent: scan.delivery_mode == 2, priority: scan.priority }
+/// A body as it came in.
+enum Body<'a> {
+    Whole(&'a [u8]),
+    Pieces(Vec<Bytes>),
+}
+
+impl Body<'_> {
+    fn into_message(
+        self,
+        address: &[u8],
+        properties: &[u8],
+        traits: Traits,
+        scratch: &mut Vec<u8>,
+    ) -> Message {
+        match self {
+            Self::Whole(body) => Message::copied(address, properties, &[body], traits, scratch),
+            Self::Pieces(pieces)
+                if pieces.iter().map(Bytes::len).sum::<usize>() <= INLINE_BODY_MAX =>
+            {
+                let pieces: Vec<&[u8]> = pieces.iter().map(|piece| &piece[..]).collect();
+                Message::copied(address, properties, &pieces, traits, scratch)
+            }
+            Self::Pieces(pieces) => Message::chunked(address, properties, pieces, traits),
+        }
+    }
+}
+
+/// Exchange and routing key of an address in wire form.
+fn split_address(address: &[u8]) -> (&[u8], &[u8]) {
+    let (exchange, key) = address[1..].split_at(usize::from(address[0]));
+    (exchange, &key[1..])
+}
+
+/// The routing keys in the headers `CC` and `BCC` (BA-010, BA-011).
+fn extra_keys(headers: RawTable<'_>) -> Result<Vec<&[u8]>, Failure> {
+    let mut keys = Vec::new();
+    for name in ["CC", "BCC"] {
+        match headers.get(name.as_bytes()) {
+            None => {}
+            Some(RawValue::Array(array)) => {
+                keys.extend(array.iter().filter_map(RawValue::as_longstr))
+            }
+            Some(other) => {
+                return Err(Code::PreconditionFailed.failure(
+                    PUBLISH,
+                    format_args!(
+                        "invalid message: {{unacceptable_type_in_header,\"{name}\",{}}}",
+                        other.type_name()
+                    ),
+                ));
+            }
+        }
+    }
+    Ok(keys)
 }
 
 fn check_header(header: &ContentHeader<'_>) -> Result<(), Failure> {

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use super::{
     Session,
     error::{Code, Failure, Ids},
+    reply_to,
 };
 use crate::{
     broker::{
+        self,
         arguments::{QueueSpec, QueueType, with_queue_type},
         queue::Queue,
         topology::{Destination, ExchangeSpec, strip_cr_lf},
@@ -65,7 +67,7 @@ impl Session {
         Ok(())
     }
 
-    fn checked<T>(&self, result: Result<T, crate::broker::Error>, ids: Ids) -> Result<T, Failure> {
+    fn checked<T>(&self, result: Result<T, broker::Error>, ids: Ids) -> Result<T, Failure> {
         result.map_err(|error| self.refused(&error, ids))
     }
 
@@ -130,14 +132,19 @@ impl Session {
                     ids,
                 )?;
                 let source = strip_cr_lf(unbind.exchange.as_str());
-                // What is not there is unbound already (EX-043), what is another's is not.
-                match self.vhost.queue(&queue, self.id) {
-                    Err(error @ crate::broker::Error::Locked { .. }) => {
-                        return Err(self.refused(&error, ids));
-                    }
-                    _ => {}
-                }
+                let found = self.vhost.queue(&queue, self.id);
                 let destination = Destination::Queue(queue);
+                // What is not there is unbound already (EX-043), what is another's stays (EX-046).
+                if let Err(error @ broker::Error::Locked { .. }) = found
+                    && self.vhost.topology().is_bound(
+                        &source,
+                        &destination,
+                        key.as_bytes(),
+                        &unbind.arguments,
+                    )
+                {
+                    return Err(self.refused(&error, ids));
+                }
                 let needed =
                     self.vhost.unbind(&source, &destination, key.as_bytes(), &unbind.arguments);
                 let needed = self.checked(needed, ids)?;
@@ -182,6 +189,7 @@ impl Session {
         ids: Ids,
     ) -> Result<(Name, String), Failure> {
         let queue = self.queue_name(id, name, ids)?;
+        self.check_not_reply(&queue, ids)?;
         let key = match (name, key) {
             ("", "") => queue.as_str().to_owned(),
             (_, key) => key.to_owned(),
@@ -196,9 +204,11 @@ impl Session {
         ids: Ids,
     ) -> Result<(), Failure> {
         let given = strip_cr_lf(declare.queue.as_str());
+        if given == reply_to::NAME || reply_to::is_reply_name(given.as_bytes()) {
+            return self.declare_reply_queue(id, &given, declare.nowait, ids);
+        }
         let (queue, needed) = if declare.passive {
-            let name = self.queue_name(id, &given, ids)?;
-            (self.checked(self.vhost.queue(&name, self.id), ids)?, CommitSeq(0))
+            (self.checked(self.vhost.queue(&given, self.id), ids)?, CommitSeq(0))
         } else {
             let DeclaredQueue { queue, needed } = self.declare(&given, declare, ids)?;
             (queue, needed)
@@ -252,7 +262,7 @@ impl Session {
         let (count, needed) = match self.vhost.queue(&name, self.id) {
             Ok(queue) => self.delete_found(&queue, delete, ids)?,
             // QU-080: one that is not there is deleted already.
-            Err(crate::broker::Error::NotFound { .. }) => (0, CommitSeq(0)),
+            Err(broker::Error::NotFound { .. }) => (0, CommitSeq(0)),
             Err(error) => return Err(self.refused(&error, ids)),
         };
         let message_count = u32::try_from(count).unwrap_or(u32::MAX);

@@ -26,8 +26,17 @@ pub struct StoreConfig {
     ///
     /// [`Store::is_full`]: super::Store::is_full
     pub inbox_bytes_max: usize,
-    /// Bytes of file contents that the store keeps in memory, over all its files.
+    /// Bytes of the hot file's contents that are kept in memory. The other files add up to 24 MiB
+    /// and 256 KiB for each cold segment.
     pub cache_bytes: usize,
+    /// Bytes of messages in the hot file from which on the oldest move to a cold segment. Opening
+    /// after a crash reads the hot file.
+    pub hot_bytes_max: u64,
+    /// Bytes of fresh messages in one batch from which on they go straight to a cold segment when
+    /// the hot file has no room for them.
+    pub direct_bytes_min: usize,
+    /// The size at which a cold segment is sealed, when it is not to be chosen by the store.
+    pub segment_bytes: Option<u64>,
     /// How long operations that nobody waits for may gather company before they are written.
     pub linger: Duration,
     /// Bytes of such operations that are written without waiting any longer.
@@ -42,6 +51,9 @@ impl StoreConfig {
             sync: SyncMode::Always,
             inbox_bytes_max: 32 * 1024 * 1024,
             cache_bytes: 32 * 1024 * 1024,
+            hot_bytes_max: 64 * 1024 * 1024,
+            direct_bytes_min: 512 * 1024,
+            segment_bytes: None,
             linger: Duration::from_millis(5),
             linger_bytes_max: 1024 * 1024,
         }

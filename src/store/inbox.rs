@@ -12,7 +12,7 @@
 
 use std::{
     sync::{
-        Condvar, Mutex,
+        Condvar, Mutex, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -45,6 +45,8 @@ pub(super) struct Taken {
 pub(super) struct Inbox {
     state: Mutex<State>,
     wake: Condvar,
+    /// Is notified when the inbox is closed.
+    closing: Condvar,
     /// The number up to which the store thread has taken operations.
     taken: AtomicU64,
     /// Bytes submitted and not yet written.
@@ -66,6 +68,8 @@ struct State {
     /// Somebody waits for an operation in `ops`.
     is_hurried: bool,
     is_closed: bool,
+    /// Nothing is taken any more: what is submitted is numbered and dropped.
+    is_dead: bool,
     sleep: Sleep,
 }
 
@@ -85,6 +89,7 @@ impl Inbox {
         Self {
             state: Mutex::default(),
             wake: Condvar::new(),
+            closing: Condvar::new(),
             taken: AtomicU64::new(0),
             bytes: AtomicUsize::new(0),
             bytes_max,
@@ -99,9 +104,11 @@ impl Inbox {
         let mut state = lock(&self.state);
         let before = state.bytes;
         for op in ops {
-            state.bytes += op_bytes(&op);
             state.last += 1;
-            state.ops.push(op);
+            if !state.is_dead {
+                state.bytes += op_bytes(&op);
+                state.ops.push(op);
+            }
         }
         let last = state.last;
         self.bytes.fetch_add(state.bytes - before, Ordering::Relaxed);
@@ -139,19 +146,20 @@ impl Inbox {
     }
 
     /// Waits until there is something to write and takes all of it. `ops` is an empty vector whose
-    /// memory is used again. Called by the store thread.
-    pub(super) fn take_blocking(&self, ops: Vec<StoreOp>) -> Taken {
+    /// memory is used again. A store thread that `has_chores` gets nothing rather than wait,
+    /// and what there is without letting it linger.
+    pub(super) fn take_blocking(&self, ops: Vec<StoreOp>, has_chores: bool) -> Taken {
         debug_assert!(ops.is_empty());
         let mut state = lock(&self.state);
         let mut rounds = 0;
         loop {
             let is_due = state.is_hurried || state.bytes >= self.linger_bytes_max;
-            if state.is_closed || (is_due && !state.ops.is_empty()) {
+            if state.is_closed || has_chores || (is_due && !state.ops.is_empty()) {
                 break;
             }
             if state.ops.is_empty() && rounds >= WARM_ROUNDS {
                 state.sleep = Sleep::Deep;
-                state = self.wake.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
+                state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
                 rounds = 0;
             } else {
                 rounds += 1;
@@ -160,7 +168,7 @@ impl Inbox {
                 let (guard, waited) = self
                     .wake
                     .wait_timeout(state, self.linger)
-                    .unwrap_or_else(std::sync::PoisonError::into_inner);
+                    .unwrap_or_else(PoisonError::into_inner);
                 state = guard;
                 if waited.timed_out() && had_ops {
                     break;
@@ -192,6 +200,30 @@ impl Inbox {
         self.bytes.load(Ordering::Relaxed) > self.bytes_max
     }
 
+    /// Bytes submitted and not yet written.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed) as u64
+    }
+
+    /// Waits for `time`, or until the inbox is closed; whether it is.
+    pub(super) fn is_closed_within(&self, time: Duration) -> bool {
+        let state = lock(&self.state);
+        let waited = self.closing.wait_timeout_while(state, time, |state| !state.is_closed);
+        waited.unwrap_or_else(PoisonError::into_inner).0.is_closed
+    }
+
+    /// Drops what is in the inbox and all that will come: the store has failed or is closed.
+    pub(super) fn abandon(&self) {
+        let mut state = lock(&self.state);
+        state.is_dead = true;
+        let ops = std::mem::take(&mut state.ops);
+        state.bytes = 0;
+        drop(state);
+        drop(ops);
+        self.bytes.store(0, Ordering::Relaxed);
+        self.room.release(u64::MAX);
+    }
+
     /// Lets the store thread take what is left and end.
     pub(super) fn close(&self) {
         let mut state = lock(&self.state);
@@ -199,6 +231,7 @@ impl Inbox {
         state.sleep = Sleep::Awake;
         drop(state);
         self.wake.notify_one();
+        self.closing.notify_all();
     }
 }
 

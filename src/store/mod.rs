@@ -1,40 +1,76 @@
 //! The store: what outlives the process, and what does not fit in memory.
 
+mod cold;
 mod config;
+mod directory;
+mod disk;
 mod error;
+mod hot;
 mod inbox;
+mod index;
 mod op;
+mod page;
+mod reader;
 mod record;
-mod simple;
+mod recover;
+mod schema;
+mod spill;
+mod state;
+mod stats;
+mod volumes;
 mod watermark;
+mod writer;
 
 use std::{
+    any::Any,
     collections::HashMap,
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, Mutex, OnceLock,
+        Arc, Condvar, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
         mpsc,
     },
     task::{Context, Poll},
-    thread::JoinHandle,
+    thread::{self, JoinHandle},
+    time::Duration,
 };
 
 pub use config::{StoreConfig, SyncMode};
 pub use error::StoreError;
 pub use op::{RecordKind, StoreOp};
+pub use stats::StoreStats;
 pub use watermark::Registration;
 
 use crate::{
     message::Message,
     names::{CommitSeq, Position, QueueId},
 };
+use cold::Cold;
+use disk::{Directory as DiskDirectory, Disk};
 use inbox::Inbox;
+use spill::Spill;
+use stats::Counters;
+use volumes::Volumes;
 use watermark::{Watermark, lock};
+use writer::Writer;
 
-/// The durable store of one data directory. Cloning shares it.
+/// The durable store of one data directory. Cloning shares it; it is closed with its last clone.
 #[derive(Clone, Debug)]
 pub struct Store {
+    handle: Arc<Handle>,
+}
+
+/// Closes the store when dropped.
+#[derive(Debug)]
+struct Handle {
     shared: Arc<Shared>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.close_blocking();
+    }
 }
 
 /// What was in the store when it was opened.
@@ -42,19 +78,23 @@ pub struct Store {
 pub struct Recovered {
     /// Every record: kind, key, value.
     pub records: Vec<(RecordKind, Box<[u8]>, Box<[u8]>)>,
-    /// Every queue that has messages, whether a record still speaks of it or not.
+    /// Every queue that has messages or traces of some, whether a record still speaks of it or
+    /// not. Those of which none does are to be dropped by [`StoreOp::DropQueue`].
     pub queues: HashMap<QueueId, RecoveredQueue>,
+    /// From this number on no queue has left a trace. New queues must be numbered from here, or
+    /// from behind those in the records if that is higher.
+    pub queue_id_floor: QueueId,
 }
 
 /// The messages of one queue, counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RecoveredQueue {
-    /// The place of the first unsettled message.
+    /// The place of the first unsettled message, if there is one.
     pub first: Position,
-    /// The place behind the last message ever seen: the next publish may use it.
+    /// No message has left a trace here or behind: the next publish must not be before it.
     pub end: Position,
-    /// Unsettled messages.
+    /// Unsettled messages; may be 0.
     pub count: u64,
     /// Bytes of their bodies.
     pub bytes: u64,
@@ -97,53 +137,101 @@ pub struct StoredMessage {
     pub redelivered: bool,
 }
 
-/// What the store has done since it was opened.
-#[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
-pub struct StoreStats {
-    /// Operations submitted.
-    pub ops: u64,
-    /// Messages settled before they had to be written.
-    pub elided: u64,
-    /// Batches written.
-    pub commits: u64,
-    /// Batches in which nothing was left to write.
-    pub empty_batches: u64,
-    /// Nanoseconds spent writing and syncing batches, in all.
-    pub commit_nanos: u64,
-    /// Bytes written to files.
-    pub written_bytes: u64,
-    /// Bytes of all files.
-    pub file_bytes: u64,
-    /// Operations waiting to be written, in bytes.
-    pub inbox_bytes: u64,
-}
-
 /// How a read is answered.
 pub(crate) type ReadDone = Box<dyn FnOnce(Result<ReadBatch, StoreError>) + Send>;
 
+/// What the handles, the store thread and the reader share.
 #[derive(Debug)]
-struct Shared {
+pub(crate) struct Shared {
     inbox: Inbox,
     durable: Watermark,
+    /// The same number, for threads that block until it moves.
+    written: Mutex<u64>,
+    has_written: Condvar,
     has_failed: AtomicBool,
     failure: OnceLock<Arc<str>>,
+    counters: Counters,
     reads: Mutex<Option<mpsc::Sender<ReadJob>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    disk: Mutex<Option<Arc<dyn Disk>>>,
 }
 
+/// A read on its way to the reader.
 struct ReadJob {
     request: ReadRequest,
     done: ReadDone,
 }
 
+impl fmt::Debug for ReadJob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReadJob").field("request", &self.request).finish_non_exhaustive()
+    }
+}
+
 impl Shared {
-    /// Notes the first failure, wakes everyone; from here on nothing is ever confirmed.
+    fn new(config: &StoreConfig, disk: Arc<dyn Disk>, reads: mpsc::Sender<ReadJob>) -> Self {
+        Self {
+            inbox: Inbox::new(config.inbox_bytes_max, config.linger, config.linger_bytes_max),
+            durable: Watermark::default(),
+            written: Mutex::default(),
+            has_written: Condvar::new(),
+            has_failed: AtomicBool::new(false),
+            failure: OnceLock::new(),
+            counters: Counters::default(),
+            reads: Mutex::new(Some(reads)),
+            threads: Mutex::default(),
+            disk: Mutex::new(Some(disk)),
+        }
+    }
+
+    fn has_failed(&self) -> bool {
+        self.has_failed.load(Ordering::Acquire)
+    }
+
+    /// Notes the first failure and wakes everyone: from here on nothing is ever confirmed.
     fn fail(&self, why: &str) {
         let _ = self.failure.set(Arc::from(why));
         self.has_failed.store(true, Ordering::Release);
+        self.inbox.abandon();
         self.durable.abandon();
-        self.inbox.room.release(u64::MAX);
+        drop(lock(&self.written));
+        self.has_written.notify_all();
+    }
+
+    /// Moves the watermark. Called by the store thread.
+    fn advance(&self, reached: u64) {
+        self.durable.advance(reached);
+        *lock(&self.written) = reached;
+        self.has_written.notify_all();
+    }
+
+    /// Waits until operation `needed` is written; whether it was.
+    fn wait_written_blocking(&self, needed: u64) -> bool {
+        self.inbox.hasten(needed);
+        let mut written = lock(&self.written);
+        while *written < needed && !self.has_failed() {
+            written = self.has_written.wait(written).unwrap_or_else(PoisonError::into_inner);
+        }
+        *written >= needed
+    }
+
+    fn failure_error(&self) -> StoreError {
+        self.failure.get().map_or(StoreError::Closed, |why| StoreError::Failed { why: why.clone() })
+    }
+
+    fn close_blocking(&self) {
+        self.inbox.close();
+        lock(&self.reads).take();
+        let threads = std::mem::take(&mut *lock(&self.threads));
+        for thread in threads {
+            // The last handle may be dropped by an answer to a read.
+            if thread.thread().id() != thread::current().id() {
+                let _ = thread.join();
+            }
+        }
+        if let Some(disk) = lock(&self.disk).take() {
+            let _ = disk.sync_files();
+        }
     }
 }
 
@@ -153,7 +241,49 @@ impl Store {
     /// # Errors
     /// Each says what to do about it; none of them changes what is there.
     pub fn open(config: StoreConfig) -> Result<(Self, Recovered), StoreError> {
-        simple::open(config)
+        let disk = Arc::new(DiskDirectory::open(&config.dir, config.sync)?);
+        Self::open_on(disk, &config)
+    }
+
+    /// Opens the store on a disk of any kind.
+    fn open_on(disk: Arc<dyn Disk>, config: &StoreConfig) -> Result<(Self, Recovered), StoreError> {
+        let found = recover::open(&*disk, config.cache_bytes)?;
+        let volumes = Arc::new(Volumes::new(found.hot, found.segments));
+        let (sender, jobs) = mpsc::channel();
+        let shared = Arc::new(Shared::new(config, Arc::clone(&disk), sender));
+        let mut writer = Writer {
+            shared: Arc::clone(&shared),
+            volumes: Arc::clone(&volumes),
+            directory: found.directory,
+            hot: found.hot_count,
+            hot_bytes_max: config.hot_bytes_max,
+            direct_bytes_min: config.direct_bytes_min,
+            cold: Cold {
+                volumes: Arc::clone(&volumes),
+                disk: Arc::clone(&disk),
+                active: found.active,
+                next_id: found.next_segment,
+                segment_bytes: config.segment_bytes,
+            },
+            spill: Spill {
+                volumes: Arc::clone(&volumes),
+                disk: Arc::clone(&disk),
+                pages: 0,
+                bytes: 0,
+            },
+            heads: found.heads,
+            sparse: None,
+        };
+        let store = Self { handle: Arc::new(Handle { shared: Arc::clone(&shared) }) };
+        spawn("lepus-store", &shared, move |_| writer.run())?;
+        spawn("lepus-reader", &shared, move |shared| {
+            reader::run(shared, &volumes, &jobs);
+            Ok(())
+        })?;
+        if let SyncMode::Interval(interval) = config.sync {
+            spawn("lepus-sync", &shared, move |shared| sync_files(shared, &*disk, interval))?;
+        }
+        Ok((store, found.recovered))
     }
 
     /// Submits an operation and returns its number. Never blocks for longer than a push takes.
@@ -167,18 +297,18 @@ impl Store {
 
     /// Submits operations and returns the number of the last one; with none, of the last so far.
     pub fn submit_all(&self, ops: impl IntoIterator<Item = StoreOp>) -> CommitSeq {
-        CommitSeq(self.shared.inbox.submit(ops))
+        CommitSeq(self.handle.shared.inbox.submit(ops))
     }
 
     /// Says that somebody waits for `needed`, so that it is written without lingering.
     /// [`Self::poll_durable`] does this itself; calling it earlier starts the write earlier.
     pub fn hasten(&self, needed: CommitSeq) {
-        self.shared.inbox.hasten(needed.0);
+        self.handle.shared.inbox.hasten(needed.0);
     }
 
     /// Everything up to here is durable, or was settled before it had to be.
     pub fn durable(&self) -> CommitSeq {
-        CommitSeq(self.shared.durable.get())
+        CommitSeq(self.handle.shared.durable.get())
     }
 
     /// Is ready once [`Self::durable`] has reached `needed`, or the store has failed: see
@@ -189,7 +319,7 @@ impl Store {
         registration: &mut Registration,
         cx: &mut Context<'_>,
     ) -> Poll<()> {
-        let shared = &*self.shared;
+        let shared = &*self.handle.shared;
         let is_ready =
             || shared.durable.get() >= needed.0 || shared.has_failed.load(Ordering::Acquire);
         if is_ready() {
@@ -202,25 +332,25 @@ impl Store {
 
     /// Whether more waits to be written than should: publishers are to pause.
     pub fn is_full(&self) -> bool {
-        self.shared.inbox.is_full()
+        self.handle.shared.inbox.is_full()
     }
 
     /// Is ready when the store is not full, or has failed.
     pub fn poll_room(&self, registration: &mut Registration, cx: &mut Context<'_>) -> Poll<()> {
-        let is_ready = || !self.is_full() || self.shared.has_failed.load(Ordering::Acquire);
+        let is_ready = || !self.is_full() || self.handle.shared.has_failed.load(Ordering::Acquire);
         if is_ready() {
             return Poll::Ready(());
         }
-        self.shared.inbox.room.park(0, registration, cx);
+        self.handle.shared.inbox.room.park(0, registration, cx);
         if is_ready() { Poll::Ready(()) } else { Poll::Pending }
     }
 
     /// Why nothing will be confirmed any more, if so.
     pub fn failed(&self) -> Option<Arc<str>> {
-        if !self.shared.has_failed.load(Ordering::Acquire) {
+        if !self.handle.shared.has_failed.load(Ordering::Acquire) {
             return None;
         }
-        self.shared.failure.get().map(Arc::clone)
+        self.handle.shared.failure.get().map(Arc::clone)
     }
 
     /// Reads messages back on the store's own thread; `done` is called there.
@@ -231,7 +361,7 @@ impl Store {
     ) {
         self.hasten(request.after);
         let job = ReadJob { request, done: Box::new(done) };
-        let refused = match &*lock(&self.shared.reads) {
+        let refused = match &*lock(&self.handle.shared.reads) {
             Some(reads) => reads.send(job).err().map(|e| e.0),
             None => Some(job),
         };
@@ -240,21 +370,58 @@ impl Store {
         }
     }
 
-    /// Writes what was submitted, ends the threads and releases the directory. Later submits go
-    /// nowhere. Closing again does nothing. Blocks until done.
+    /// Writes what was submitted, ends the threads and releases the directory. What is submitted
+    /// later goes nowhere. Closing again does nothing. Blocks until done.
     pub fn close(&self) {
-        self.shared.inbox.close();
-        lock(&self.shared.reads).take();
-        let threads = std::mem::take(&mut *lock(&self.shared.threads));
-        for thread in threads {
-            let _ = thread.join();
-        }
+        self.handle.shared.close_blocking();
     }
 
     /// What the store has done since it was opened.
     pub fn stats(&self) -> StoreStats {
-        StoreStats::default()
+        let shared = &self.handle.shared;
+        let mut stats = shared.counters.stats();
+        stats.inbox_bytes = shared.inbox.bytes();
+        if let Some(disk) = &*lock(&shared.disk) {
+            stats.written_bytes = disk.written_bytes();
+            stats.file_bytes = disk.file_bytes();
+        }
+        stats
     }
+}
+
+/// Starts a thread of the store. Its error or panic fails the store.
+fn spawn(
+    name: &str,
+    shared: &Arc<Shared>,
+    work: impl FnOnce(&Arc<Shared>) -> Result<(), StoreError> + Send + 'static,
+) -> Result<(), StoreError> {
+    let for_thread = Arc::clone(shared);
+    let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
+        let shared = for_thread;
+        match catch_unwind(AssertUnwindSafe(|| work(&shared))) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => shared.fail(&error.to_string()),
+            Err(panic) => shared.fail(&format!("a thread panicked: {}", panic_text(&*panic))),
+        }
+    });
+    let thread =
+        thread.map_err(|source| StoreError::Unreadable { path: "thread".into(), source })?;
+    lock(&shared.threads).push(thread);
+    Ok(())
+}
+
+/// Syncs at an interval until the store is closed.
+fn sync_files(shared: &Shared, disk: &dyn Disk, interval: Duration) -> Result<(), StoreError> {
+    while !shared.inbox.is_closed_within(interval) {
+        disk.sync_files().map_err(|e| StoreError::of_io(disk.path().to_owned(), e))?;
+    }
+    Ok(())
+}
+
+/// What a panic said.
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a text")
 }
 
 #[cfg(test)]

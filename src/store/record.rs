@@ -141,3 +141,10 @@ impl Record<'_> {
         }
     }
 }
+
+/// Marks the record at the front of `bytes` as having come back.
+pub(super) fn mark_returned(bytes: &mut [u8]) {
+    if let Some(flags) = bytes.first_mut() {
+        *flags |= RETURNED;
+    }
+}

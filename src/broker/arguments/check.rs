@@ -1,13 +1,8 @@
 //! What values an argument takes.
 
 use crate::{
-    broker::{
-        Error,
-        arguments::DEAD_LETTER_EXCHANGE,
-        error::{Reason, type_name},
-        exchange::HeaderValue,
-    },
-    wire::table::{Table, Value},
+    broker::{Error, arguments::DEAD_LETTER_EXCHANGE, error::Reason, exchange::HeaderValue},
+    wire::table::{Table, Value, type_name},
 };
 
 /// Checks an argument's value. The table holds the other arguments.

@@ -42,11 +42,14 @@ fn fives() -> [Value; 7] {
     ]
 }
 
+/// A queue type, its argument, what it takes, and what it doesn't with the reason.
+type Range = (QueueType, &'static str, &'static [i64], &'static [(i64, &'static str)]);
+
 // QU-040..044 QU-056 QU-057 QU-060 QU-062
 #[test]
 fn integers_have_ranges() {
     use QueueType::{Classic, Quorum, Stream};
-    let cases: [(QueueType, &str, &[i64], &[(i64, &str)]); 11] = [
+    let cases: [Range; 11] = [
         (
             Classic,
             "x-message-ttl",

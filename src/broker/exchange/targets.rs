@@ -44,35 +44,63 @@ impl fmt::Debug for Target {
 
 /// Targets in ascending order, each as often as it was added: two bindings that differ in their
 /// arguments alone lead to the same target twice (EX-041).
+///
+/// Most keys lead to one queue, and there may be very many keys, so that a single target takes no
+/// memory of its own.
 #[derive(Debug, Default)]
-pub struct TargetSet(Vec<Target>);
+pub enum TargetSet {
+    /// No target.
+    #[default]
+    Empty,
+    /// A single one.
+    One([Target; 1]),
+    /// Two or more, or what is left of them.
+    Many(Vec<Target>),
+}
 
 impl TargetSet {
     /// Adds a target once more.
     pub fn add(&mut self, target: Target) {
-        let at = self.0.partition_point(|t| *t < target);
-        if self.0.is_empty() {
-            // Most keys lead to one queue, and there may be very many keys.
-            self.0.reserve_exact(1);
+        match self {
+            Self::Empty => *self = Self::One([target]),
+            Self::One([other]) => {
+                *self = Self::Many(vec![target.min(*other), target.max(*other)]);
+            }
+            Self::Many(targets) => {
+                let at = targets.partition_point(|t| *t < target);
+                targets.insert(at, target);
+            }
         }
-        self.0.insert(at, target);
     }
 
     /// Removes a target once.
     pub fn remove(&mut self, target: Target) {
-        if let Ok(at) = self.0.binary_search(&target) {
-            self.0.remove(at);
+        match self {
+            Self::One(only) if *only == [target] => *self = Self::Empty,
+            Self::Many(targets) => {
+                if let Ok(at) = targets.binary_search(&target) {
+                    targets.remove(at);
+                }
+                if targets.is_empty() {
+                    *self = Self::Empty;
+                }
+            }
+            Self::Empty | Self::One(_) => {}
         }
     }
 
     /// Whether there is no target.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.as_slice().is_empty()
     }
 
     /// The targets.
     pub fn as_slice(&self) -> &[Target] {
-        &self.0
+        match self {
+            Self::Empty => &[],
+            Self::One(only) => only,
+            Self::Many(targets) => targets,
+        }
     }
 }
 

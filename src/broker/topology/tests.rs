@@ -227,6 +227,9 @@ fn arguments_are_part_of_a_binding() {
     assert_eq!(topology.bind("x", &queue("q"), b"k", &arguments), Ok(Bound::Existing));
     let transient = topology.bind("x", &queue("transient"), b"k", &plain);
     assert_eq!(transient, Ok(Bound::New { is_durable: false }));
+    assert!(topology.is_bound("x", &queue("q"), b"k", &arguments));
+    assert!(!topology.is_bound("x", &queue("transient"), b"k", &arguments));
+    assert!(!topology.is_bound("y", &queue("q"), b"k", &plain));
     assert_eq!(topology.bindings_count(), 3);
     assert_eq!(topology.bindings_from("x").count(), 3);
     assert_eq!(topology.bindings_to(&queue("q")).count(), 2);

@@ -1,0 +1,241 @@
+//! Where the files live: a directory, or in tests a disk that forgets what was not synced.
+//!
+//! * [`Disk`] is the seam: names, files, and the moment at which either is safe.
+//! * [`Directory`] is the real one. It holds the data directory's lock for as long as it lives,
+//!   and counts what is written.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    fs::{self, File, OpenOptions, TryLockError},
+    io,
+    ops::Bound,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use redb::{BackendError, StorageBackend, backends::FileBackend};
+
+use super::{config::SyncMode, error::StoreError, watermark::lock};
+
+/// The file whose lock says that a process uses the directory.
+const LOCK_NAME: &str = "lock";
+
+/// Whether a file's contents have to survive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Safety {
+    /// Synced as the configuration says.
+    Durable,
+    /// Never synced: thrown away at the next start.
+    Scratch,
+}
+
+/// A place for named files.
+pub(super) trait Disk: fmt::Debug + Send + Sync {
+    /// What error messages call the place.
+    fn path(&self) -> &Path;
+    /// The names of all files.
+    fn names(&self) -> io::Result<Vec<String>>;
+    /// Opens a file, or creates it empty.
+    fn open(&self, name: &str, safety: Safety) -> io::Result<Backend>;
+    /// Gives a file another name, in place of the file that has it. Safe once it returns.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+    /// Removes a file, if it is there.
+    fn remove(&self, name: &str) -> io::Result<()>;
+    /// Returns once every name created so far is safe.
+    fn sync_names(&self) -> io::Result<()>;
+    /// Syncs what was written to the files, where that is left to an interval.
+    fn sync_files(&self) -> io::Result<()>;
+    /// Bytes written to files so far.
+    fn written_bytes(&self) -> u64;
+    /// Bytes of all files.
+    fn file_bytes(&self) -> u64;
+}
+
+/// A directory of the file system, locked for this process.
+#[derive(Debug)]
+pub(super) struct Directory {
+    path: PathBuf,
+    sync: SyncMode,
+    written: Arc<AtomicU64>,
+    /// The files that are open, to be synced at an interval.
+    open: Mutex<BTreeMap<String, (File, Arc<AtomicBool>)>>,
+    _lock: File,
+}
+
+impl Directory {
+    /// Opens the directory, creating it when missing, and takes its lock.
+    pub(super) fn open(path: &Path, sync: SyncMode) -> Result<Self, StoreError> {
+        let unreadable = |path: &Path| {
+            let path = path.to_owned();
+            move |source| StoreError::Unreadable { path, source }
+        };
+        fs::create_dir_all(path).map_err(unreadable(path))?;
+        let lock_path = path.join(LOCK_NAME);
+        let lock = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&lock_path)
+            .map_err(unreadable(&lock_path))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(StoreError::Locked { dir: path.to_owned() });
+            }
+            Err(TryLockError::Error(source)) => return Err(unreadable(&lock_path)(source)),
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            sync,
+            written: Arc::default(),
+            open: Mutex::default(),
+            _lock: lock,
+        })
+    }
+}
+
+impl Disk for Directory {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn names(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.path)? {
+            names.extend(entry?.file_name().into_string());
+        }
+        Ok(names)
+    }
+
+    fn open(&self, name: &str, safety: Safety) -> io::Result<Backend> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(self.path.join(name))?;
+        let is_dirty = Arc::new(AtomicBool::new(false));
+        let syncs = match (safety, self.sync) {
+            (Safety::Scratch, _) | (_, SyncMode::Off) => Syncs::Never,
+            (Safety::Durable, SyncMode::Always) => Syncs::AtOnce,
+            (Safety::Durable, SyncMode::Interval(_)) => {
+                let entry = (file.try_clone()?, Arc::clone(&is_dirty));
+                lock(&self.open).insert(name.to_owned(), entry);
+                Syncs::Later(is_dirty)
+            }
+        };
+        let inner = FileBackend::new(file).map_err(io::Error::other)?;
+        Ok(Backend { inner: Box::new(inner), syncs, written: Arc::clone(&self.written) })
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.path.join(from), self.path.join(to))?;
+        self.sync_names()
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        lock(&self.open).remove(name);
+        match fs::remove_file(self.path.join(name)) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+            _ => Ok(()),
+        }
+    }
+
+    fn sync_names(&self) -> io::Result<()> {
+        // Elsewhere a directory cannot be opened as a file, and need not be.
+        if cfg!(unix) { File::open(&self.path)?.sync_all() } else { Ok(()) }
+    }
+
+    fn sync_files(&self) -> io::Result<()> {
+        let dirty: Vec<File> = lock(&self.open)
+            .values()
+            .filter(|(_, is_dirty)| is_dirty.swap(false, Ordering::AcqRel))
+            .map(|(file, _)| file.try_clone())
+            .collect::<io::Result<_>>()?;
+        dirty.iter().try_for_each(File::sync_data)
+    }
+
+    fn written_bytes(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    fn file_bytes(&self) -> u64 {
+        let Ok(entries) = fs::read_dir(&self.path) else { return 0 };
+        entries.flatten().filter_map(|e| e.metadata().ok()).map(|m| m.len()).sum()
+    }
+}
+
+/// What a file does when redb asks it to sync.
+#[derive(Debug)]
+enum Syncs {
+    AtOnce,
+    /// Notes that it should.
+    Later(Arc<AtomicBool>),
+    Never,
+}
+
+/// A file as redb sees it: counts what is written, and syncs as it was told.
+#[derive(Debug)]
+pub(super) struct Backend {
+    inner: Box<dyn StorageBackend>,
+    syncs: Syncs,
+    written: Arc<AtomicU64>,
+}
+
+impl Backend {
+    /// A file that syncs whenever it is asked to.
+    #[cfg(test)]
+    pub(super) fn new(inner: impl StorageBackend, written: Arc<AtomicU64>) -> Self {
+        Self { inner: Box::new(inner), syncs: Syncs::AtOnce, written }
+    }
+}
+
+impl StorageBackend for Backend {
+    fn len(&self) -> io::Result<u64> {
+        self.inner.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.inner.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.inner.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        match &self.syncs {
+            Syncs::AtOnce => self.inner.sync_data(),
+            Syncs::Later(is_dirty) => {
+                is_dirty.store(true, Ordering::Release);
+                Ok(())
+            }
+            Syncs::Never => Ok(()),
+        }
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.written.fetch_add(data.len() as u64, Ordering::Relaxed);
+        self.inner.write(offset, data)
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.inner.close()
+    }
+
+    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.inner.try_lock_range(start, end)
+    }
+
+    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.inner.unlock_range(start, end)
+    }
+
+    fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.inner.query_lock_range(start, end)
+    }
+}

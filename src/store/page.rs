@@ -1,0 +1,370 @@
+//! Pages: consecutive messages of one queue, packed into one row.
+//!
+//! A page's row is its records, one behind the other, each preceded by the distance of its place
+//! from the place before (0 for the first, whose place is in the row's key). So a page can grow
+//! at its end, and its records can be copied into another page as they are.
+//!
+//! redb keeps a row this large in an allocation of its own and allocates in powers of two:
+//! [`PAGE_BYTES_MAX`] fills 64 KiB to the brim; one byte more than fits would cost 128 KiB.
+//!
+//! A message too large for a page has one of its own, with its body in rows of
+//! [`CHUNK_BYTES_MAX`]: those waste at most one allocation of 64 KiB per message, where a single
+//! row of 10 MB would be given 16 MiB.
+
+use super::{
+    op::RecordKind,
+    record::{Record, put_record, put_varint, take_record, take_varint},
+};
+use crate::message::Message;
+
+/// Bytes of a page's row: 64 KiB less redb's header, offset and key, and something to spare.
+pub(super) const PAGE_BYTES_MAX: usize = 65_400;
+
+/// Bytes of a body's row, likewise.
+pub(super) const CHUNK_BYTES_MAX: usize = 65_400;
+
+/// The places of one page lie within this many of each other, so that distances fit 16 bits.
+const SPAN_MAX: u64 = 0xffff;
+
+/// Bytes of a record that are neither address, properties nor body, at most.
+const OVERHEAD_MAX: usize = 32;
+
+/// How many rows a body of so many bytes has for itself.
+pub(super) fn chunk_rows(bytes: u64) -> u32 {
+    bytes.div_ceil(CHUNK_BYTES_MAX as u64) as u32
+}
+
+/// Which places a page holds: a first one, and pieces without a gap.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Runs {
+    pub(super) first: u64,
+    pub(super) last: u64,
+    pub(super) count: u32,
+    /// Pieces behind the first gap: distance from `first`, and how many places come before it.
+    pieces: Box<[(u16, u16)]>,
+}
+
+impl Runs {
+    /// The number of places before `position`, if the page holds it.
+    pub(super) fn ordinal(&self, position: u64) -> Option<u32> {
+        let offset = position.checked_sub(self.first)?;
+        if position > self.last {
+            return None;
+        }
+        let offset = offset as u16;
+        let next = self.pieces.partition_point(|&(start, _)| start <= offset);
+        let (start, before) = match next {
+            0 => (0, 0),
+            _ => self.pieces[next - 1],
+        };
+        let ordinal = u32::from(before) + u32::from(offset - start);
+        let limit = self.pieces.get(next).map_or(self.count, |&(_, before)| u32::from(before));
+        (ordinal < limit).then_some(ordinal)
+    }
+
+    /// The ordinals of the places in `first..end`.
+    pub(super) fn ordinals(&self, first: u64, end: u64) -> std::ops::Range<u32> {
+        self.rank(first)..self.rank(end)
+    }
+
+    /// How many places come before `position`, which the page need not hold.
+    fn rank(&self, position: u64) -> u32 {
+        if position > self.last {
+            return self.count;
+        }
+        let Some(offset) = position.checked_sub(self.first) else { return 0 };
+        let offset = offset as u16;
+        let next = self.pieces.partition_point(|&(start, _)| start <= offset);
+        let (start, before) = match next {
+            0 => (0, 0),
+            _ => self.pieces[next - 1],
+        };
+        let limit = self.pieces.get(next).map_or(self.count, |&(_, before)| u32::from(before));
+        limit.min(u32::from(before) + u32::from(offset - start))
+    }
+
+    /// Every place, in order.
+    pub(super) fn positions(&self) -> impl Iterator<Item = u64> {
+        let mut pieces = self.pieces.iter().peekable();
+        let mut next = self.first;
+        (0..self.count).map(move |ordinal| {
+            if let Some(&&(start, before)) = pieces.peek()
+                && u32::from(before) == ordinal
+            {
+                next = self.first + u64::from(start);
+                pieces.next();
+            }
+            next += 1;
+            next - 1
+        })
+    }
+
+    /// Bytes of memory beyond the struct itself.
+    #[cfg(test)]
+    fn pieces_count(&self) -> usize {
+        self.pieces.len()
+    }
+}
+
+/// Collects places into [`Runs`].
+#[derive(Clone, Debug, Default)]
+pub(super) struct RunsBuilder {
+    first: u64,
+    last: u64,
+    count: u32,
+    pieces: Vec<(u16, u16)>,
+}
+
+impl RunsBuilder {
+    /// Goes on where `runs` ends.
+    pub(super) fn resume(runs: &Runs) -> Self {
+        Self { first: runs.first, last: runs.last, count: runs.count, pieces: runs.pieces.to_vec() }
+    }
+
+    /// Whether `position` is near enough to be in the same page.
+    fn fits(&self, position: u64) -> bool {
+        self.count == 0 || position - self.first <= SPAN_MAX
+    }
+
+    /// Adds a place behind all the others and returns its distance from the last, or `None` when
+    /// it is not behind them or too far away.
+    pub(super) fn push(&mut self, position: u64) -> Option<u64> {
+        if self.count == 0 {
+            *self = Self { first: position, last: position, count: 1, pieces: Vec::new() };
+            return Some(0);
+        }
+        if position <= self.last || !self.fits(position) {
+            return None;
+        }
+        let delta = position - self.last;
+        if delta > 1 {
+            self.pieces.push(((position - self.first) as u16, self.count as u16));
+        }
+        self.last = position;
+        self.count += 1;
+        Some(delta)
+    }
+
+    pub(super) fn build(self) -> Runs {
+        Runs {
+            first: self.first,
+            last: self.last,
+            count: self.count,
+            pieces: self.pieces.into_boxed_slice(),
+        }
+    }
+}
+
+/// A page on its way to its row.
+#[derive(Debug, Default)]
+pub(super) struct Draft {
+    pub(super) runs: RunsBuilder,
+    /// The row, or what is to be appended to it.
+    pub(super) bytes: Vec<u8>,
+    /// Bytes of the row that are already written, when the page grows.
+    pub(super) bytes_before: usize,
+    /// The body to be put into rows of its own; the page then holds nothing else.
+    pub(super) chunked: Option<Chunked>,
+}
+
+/// A body that has rows of its own.
+#[derive(Debug)]
+pub(super) enum Chunked {
+    /// It is written from the message.
+    Fresh(Message),
+    /// Its rows, of so many bytes, are copied from where they are now.
+    Copied(u64),
+}
+
+impl Draft {
+    pub(super) fn is_empty(&self) -> bool {
+        self.runs.count == 0
+    }
+
+    pub(super) fn first(&self) -> u64 {
+        self.runs.first
+    }
+
+    /// Bytes of the whole row.
+    pub(super) fn row_bytes(&self) -> usize {
+        self.bytes_before + self.bytes.len()
+    }
+
+    /// Bytes of the body's own rows.
+    pub(super) fn chunk_bytes(&self) -> u64 {
+        match &self.chunked {
+            None => 0,
+            Some(Chunked::Fresh(message)) => message.body_len() as u64,
+            Some(Chunked::Copied(bytes)) => *bytes,
+        }
+    }
+
+    /// Whether `bytes` more at `position` still make a page.
+    fn has_room(&self, position: u64, bytes: usize) -> bool {
+        self.chunked.is_none()
+            && self.runs.fits(position)
+            && self.row_bytes() + bytes <= PAGE_BYTES_MAX
+    }
+
+    /// Adds a message; the caller has asked [`needs_new_page`] before.
+    fn push(&mut self, position: u64, message: &Message, is_returned: bool, is_chunked: bool) {
+        let Some(delta) = self.runs.push(position) else {
+            debug_assert!(false, "places of a queue grow");
+            return;
+        };
+        put_varint(&mut self.bytes, delta);
+        put_record(&mut self.bytes, message, is_returned, is_chunked);
+        if is_chunked {
+            self.chunked = Some(Chunked::Fresh(message.clone()));
+        }
+    }
+}
+
+fn record_bytes_max(message: &Message, is_chunked: bool) -> usize {
+    let body = if is_chunked { 0 } else { message.body_len() };
+    OVERHEAD_MAX + message.address().len() + message.properties().len() + body
+}
+
+/// Packs messages into pages: first into `draft`, then into new ones. Full pages go to `done`.
+pub(super) fn pack(
+    draft: &mut Draft,
+    position: u64,
+    message: &Message,
+    is_returned: bool,
+    mut done: impl FnMut(Draft),
+) {
+    let is_chunked = record_bytes_max(message, false) > PAGE_BYTES_MAX;
+    let bytes = record_bytes_max(message, is_chunked);
+    if !draft.is_empty() && (is_chunked || !draft.has_room(position, bytes)) {
+        done(std::mem::take(draft));
+    }
+    draft.push(position, message, is_returned, is_chunked);
+}
+
+/// Packs a record that lies in another page's row as it is.
+pub(super) fn repack(
+    draft: &mut Draft,
+    position: u64,
+    record: &[u8],
+    record_is_returned: bool,
+    mut done: impl FnMut(Draft),
+) {
+    if !draft.is_empty() && !draft.has_room(position, record.len() + OVERHEAD_MAX) {
+        done(std::mem::take(draft));
+    }
+    let Some(delta) = draft.runs.push(position) else {
+        debug_assert!(false, "places of a queue grow");
+        return;
+    };
+    put_varint(&mut draft.bytes, delta);
+    let at = draft.bytes.len();
+    draft.bytes.extend_from_slice(record);
+    if record_is_returned {
+        super::record::mark_returned(&mut draft.bytes[at..]);
+    }
+}
+
+/// A page's records, in order. Ends with `Err` where the bytes make no sense.
+#[derive(Debug)]
+pub(super) struct Records<'a> {
+    position: u64,
+    rest: &'a [u8],
+    is_first: bool,
+}
+
+impl<'a> Records<'a> {
+    /// The records of the page whose first place is `first`.
+    pub(super) fn new(first: u64, row: &'a [u8]) -> Self {
+        Self { position: first, rest: row, is_first: true }
+    }
+
+    fn take(&mut self) -> Option<(u64, &'a [u8], Record<'a>)> {
+        let delta = take_varint(&mut self.rest)?;
+        if (delta == 0) != self.is_first {
+            return None;
+        }
+        self.is_first = false;
+        self.position = self.position.checked_add(delta)?;
+        let start = self.rest;
+        let record = take_record(&mut self.rest)?;
+        Some((self.position, &start[..start.len() - self.rest.len()], record))
+    }
+}
+
+impl<'a> Iterator for Records<'a> {
+    /// Place, raw bytes of the record, and the record.
+    type Item = Result<(u64, &'a [u8], Record<'a>), Malformed>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let item = self.take();
+        if item.is_none() {
+            self.rest = &[];
+        }
+        Some(item.ok_or(Malformed))
+    }
+}
+
+/// Bytes on the disk that make no sense.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Malformed;
+
+/// The record kind with this number.
+pub(super) fn record_kind(number: u8) -> Option<RecordKind> {
+    use RecordKind as K;
+    [
+        K::Vhost,
+        K::Exchange,
+        K::Queue,
+        K::Binding,
+        K::User,
+        K::Permission,
+        K::TopicPermission,
+        K::Policy,
+        K::Parameter,
+    ]
+    .into_iter()
+    .find(|&kind| kind as u8 == number)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn runs_know_their_places(gaps in prop::collection::vec(1u64..4, 1..200), start in 0u64..10) {
+            let mut builder = RunsBuilder::default();
+            let mut places = Vec::new();
+            let mut position = start;
+            for gap in gaps {
+                prop_assert!(builder.push(position).is_some());
+                places.push(position);
+                position += gap;
+            }
+            let runs = builder.build();
+            prop_assert_eq!(runs.positions().collect::<Vec<_>>(), places.clone());
+            for p in 0..position + 2 {
+                let ordinal = places.iter().position(|&q| q == p).map(|o| o as u32);
+                prop_assert_eq!(runs.ordinal(p), ordinal);
+                let before = places.iter().filter(|&&q| q < p).count() as u32;
+                prop_assert_eq!(runs.ordinals(p, p).start, before);
+            }
+        }
+    }
+
+    #[test]
+    fn neighbours_need_no_pieces() {
+        let mut builder = RunsBuilder::default();
+        for position in 7..1000 {
+            builder.push(position).unwrap();
+        }
+        assert_eq!(builder.push(999), None);
+        assert_eq!(builder.push(7 + SPAN_MAX + 1), None);
+        assert_eq!(builder.build().pieces_count(), 0);
+    }
+}

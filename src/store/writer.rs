@@ -1,0 +1,565 @@
+//! The store thread: takes batches out of the inbox, writes them, moves the watermark.
+//!
+//! * Sole writer of all files (R5). One batch becomes at most one transaction of the hot file,
+//!   which is what makes it count; bulk goes into cold segments or earlier hot transactions
+//!   before that, and is harmless alone, because a message that nobody was promised may stay.
+//! * Between batches it does its chores, a few milliseconds each: moves the oldest pages out of a
+//!   hot file that is over its limit, gives up segments of which little or nothing is left.
+//! * The first error ends it: nothing is written or confirmed after that (see [`Store::failed`]).
+//!
+//! [`Store::failed`]: super::Store::failed
+
+use std::{collections::VecDeque, mem, sync::Arc, time::Instant};
+
+use hashbrown::HashMap;
+use redb::ReadOnlyTable;
+
+use super::{
+    Shared,
+    cold::{APPEND_BYTES_MAX, ChunkSource, Cold},
+    directory::{Changes, DeadPage, Directory, HOT, Page, Place, Shelf, Stack},
+    error::StoreError,
+    hot::{HotBatch, hot_state},
+    op::StoreOp,
+    page::{Chunked, Draft, Records, RunsBuilder, chunk_rows, pack, repack},
+    schema::{CHUNKS, Fault, PAGES, PageKey, Volume},
+    spill::{SPILL_BYTES_MAX, Spill, SpillBatch, spill_state},
+    state::dead_row,
+    volumes::Volumes,
+};
+
+/// A page smaller than this stays in the hot file even then, to be packed with others later.
+const DIRECT_PAGE_BYTES_MIN: u64 = 16 * 1024;
+
+/// Bytes of pages written in one transaction of the hot file, about.
+const HOT_TXN_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
+/// A queue's last page in the hot file is lengthened while it is smaller than this. The row's leaf
+/// of 4 KiB is written again in any case when a row joins it.
+const TAIL_BYTES_MAX: u32 = 2 * 1024;
+
+/// The hot file as the store thread counts it.
+#[derive(Debug, Default)]
+pub(super) struct HotCount {
+    /// Bytes of its pages.
+    pub(super) bytes: u64,
+    pub(super) pages: usize,
+    /// Its pages in the order in which they were written; some of them are gone.
+    pub(super) order: VecDeque<PageKey>,
+}
+
+/// The store thread's own state.
+pub(super) struct Writer {
+    pub(super) shared: Arc<Shared>,
+    pub(super) volumes: Arc<Volumes>,
+    pub(super) directory: Directory,
+    pub(super) hot: HotCount,
+    pub(super) hot_bytes_max: u64,
+    pub(super) direct_bytes_min: usize,
+    pub(super) cold: Cold,
+    pub(super) spill: Spill,
+    pub(super) heads: HashMap<u64, u64>,
+    /// Pages still to be moved out of a sparse segment.
+    pub(super) sparse: Option<(Place, Vec<PageKey>)>,
+}
+
+impl Writer {
+    /// Runs until the inbox is closed or an error ends the store.
+    pub(super) fn run(&mut self) -> Result<(), StoreError> {
+        let mut ops = Vec::new();
+        let mut has_chores = true;
+        loop {
+            let mut taken = self.shared.inbox.take_blocking(ops, has_chores);
+            if !taken.ops.is_empty() {
+                let start = Instant::now();
+                let count = taken.ops.len() as u64;
+                let has_written = self.write(&mut taken.ops)?;
+                self.shared.counters.batch(count, has_written, start.elapsed());
+                self.shared.inbox.written(taken.bytes);
+                self.shared.advance(taken.last);
+                has_chores = true;
+            }
+            if taken.is_closed {
+                return Ok(());
+            }
+            has_chores = has_chores && self.do_chore()?;
+            ops = taken.ops;
+        }
+    }
+
+    /// Writes a batch; whether there was anything to write.
+    fn write(&mut self, ops: &mut Vec<StoreOp>) -> Result<bool, StoreError> {
+        let mut changes = Changes::default();
+        for op in ops.drain(..) {
+            self.directory.apply(op, &mut changes);
+        }
+        self.shared.counters.elided(changes.elided);
+        let is_direct = changes.fresh_bytes >= self.direct_bytes_min
+            && self.hot.bytes + changes.fresh_bytes as u64 > self.hot_bytes_max;
+        let mut batch = HotBatch::default();
+        let mut spill = SpillBatch::default();
+        for (queue, shelf) in mem::take(&mut changes.fresh) {
+            let Some(stacks) = self.directory.queues.get_mut(&queue) else { continue };
+            match shelf {
+                Shelf::Durable => {
+                    let drafts = stacks.durable.pack(!is_direct);
+                    batch.pages.extend(drafts.into_iter().map(|draft| (queue, draft)));
+                }
+                Shelf::Spilled => {
+                    let drafts = stacks.spilled.pack(false);
+                    spill.pages.extend(drafts.into_iter().map(|draft| (queue, draft)));
+                }
+            }
+        }
+        self.note_dead(mem::take(&mut changes.dead), &mut batch, &mut spill);
+        self.note_dirty(&changes.dirty, &mut batch, &mut spill);
+        self.note_heads(&changes.heads, &mut batch);
+        batch.records = changes.records;
+        let has_written = !batch.is_empty();
+        self.write_spill(spill)?;
+        if is_direct {
+            self.write_direct(&mut batch)?;
+        }
+        self.write_hot(batch)?;
+        Ok(has_written)
+    }
+
+    /// Turns dead pages into what has to be removed or noted.
+    fn note_dead(&mut self, dead: Vec<DeadPage>, batch: &mut HotBatch, spill: &mut SpillBatch) {
+        let mut cold = Vec::new();
+        for DeadPage { queue, first, shelf, page, is_below_head } in dead {
+            let rows = chunk_rows(page.chunk_bytes);
+            match (shelf, page.place) {
+                (Shelf::Spilled, _) => {
+                    spill.gone.push((queue, first, rows));
+                    if page.has_state_row {
+                        spill.states.push((spill_state(queue, first), None));
+                    }
+                }
+                (Shelf::Durable, HOT) => {
+                    batch.gone.push((queue, first, rows));
+                    if page.has_state_row {
+                        batch.states.push((hot_state(queue, first), None));
+                    }
+                    self.hot.bytes -= page.bytes();
+                    self.hot.pages -= 1;
+                }
+                (Shelf::Durable, place) => {
+                    if !is_below_head {
+                        batch.states.push(((place, queue, first), Some(dead_row().to_vec())));
+                    }
+                    cold.push((place, page.bytes()));
+                }
+            }
+        }
+        if cold.is_empty() {
+            return;
+        }
+        let mut segments = self.volumes.cold_mut();
+        for (place, bytes) in cold {
+            if let Some(segment) = segments.get_mut(&place) {
+                segment.live_bytes -= bytes;
+                segment.live_pages -= 1;
+            }
+        }
+    }
+
+    /// Turns changed pages into rows of states.
+    fn note_dirty(
+        &mut self,
+        dirty: &[(u64, u64, Shelf)],
+        batch: &mut HotBatch,
+        spill: &mut SpillBatch,
+    ) {
+        for &(queue, first, shelf) in dirty {
+            let Some(stacks) = self.directory.queues.get_mut(&queue) else { continue };
+            let Some(page) = stacks.stack(shelf).pages.get_mut(&first) else { continue };
+            page.is_dirty = false;
+            page.has_state_row = true;
+            let row = page.state.as_ref().map(|state| state.row());
+            match shelf {
+                Shelf::Durable => batch.states.push(((page.place, queue, first), row)),
+                Shelf::Spilled => spill.states.push((spill_state(queue, first), row)),
+            }
+        }
+    }
+
+    /// Notes the heads of queues of which cold segments know.
+    fn note_heads(&mut self, heads: &[(u64, u64)], batch: &mut HotBatch) {
+        let segments = self.volumes.cold();
+        for &(queue, head) in heads {
+            if segments.values().any(|segment| segment.queues.contains_key(&queue)) {
+                let known = self.heads.entry(queue).or_default();
+                *known = head.max(*known);
+                batch.heads.push((queue, Some(*known)));
+            }
+        }
+    }
+
+    fn write_spill(&mut self, mut spill: SpillBatch) -> Result<(), StoreError> {
+        while let Some(pages) = split_off(&mut spill.pages, SPILL_BYTES_MAX) {
+            let part = SpillBatch { pages, ..SpillBatch::default() };
+            self.spill.commit(&part)?;
+            self.add_pages(Shelf::Spilled, part.pages);
+        }
+        self.spill.commit(&spill)?;
+        self.add_pages(Shelf::Spilled, spill.pages);
+        self.spill.tidy()
+    }
+
+    /// Appends the large pages of `batch` to the cold segment.
+    fn write_direct(&mut self, batch: &mut HotBatch) -> Result<(), StoreError> {
+        let (mut large, small) =
+            mem::take(&mut batch.pages).into_iter().partition(|(_, draft): &(u64, Draft)| {
+                draft.row_bytes() as u64 + draft.chunk_bytes() >= DIRECT_PAGE_BYTES_MIN
+            });
+        batch.pages = small;
+        loop {
+            let part = split_off(&mut large, APPEND_BYTES_MAX);
+            let is_last = part.is_none();
+            let part = part.unwrap_or_else(|| mem::take(&mut large));
+            if !part.is_empty() {
+                for (queue, page) in self.cold.append(part, None)? {
+                    self.directory.insert(queue, page);
+                }
+            }
+            if is_last {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Commits `batch`, its pages in several transactions when they are many.
+    fn write_hot(&mut self, mut batch: HotBatch) -> Result<(), StoreError> {
+        while let Some(pages) = split_off(&mut batch.pages, HOT_TXN_BYTES_MAX) {
+            let part = HotBatch { pages, ..HotBatch::default() };
+            part.commit(&self.volumes.hot)?;
+            self.add_pages(Shelf::Durable, part.pages);
+        }
+        if !batch.is_empty() {
+            batch.commit(&self.volumes.hot)?;
+            self.add_pages(Shelf::Durable, batch.pages);
+        }
+        Ok(())
+    }
+
+    /// Tells the directory of pages that were written to the hot or the spill file.
+    fn add_pages(&mut self, shelf: Shelf, drafts: Vec<(u64, Draft)>) {
+        for (queue, draft) in drafts {
+            let first = draft.first();
+            let added = draft.bytes.len() as u64 + draft.chunk_bytes();
+            let is_new = draft.bytes_before == 0;
+            let page = draft.into_page(HOT);
+            let stack = self.directory.queues.entry(queue).or_default().stack(shelf);
+            if shelf == Shelf::Durable {
+                self.hot.bytes += added;
+                if is_new {
+                    self.hot.pages += 1;
+                    self.hot.order.push_back((queue, first));
+                }
+            }
+            match stack.pages.get_mut(&first) {
+                Some(known) => {
+                    known.unsettled += page.runs.count - known.runs.count;
+                    known.runs = page.runs;
+                    known.row_bytes = page.row_bytes;
+                }
+                None => drop(stack.pages.insert(first, page)),
+            }
+        }
+        if self.hot.order.len() > 2 * self.hot.pages + 1024 {
+            let queues = &self.directory.queues;
+            self.hot.order.retain(|(queue, first)| {
+                queues
+                    .get(queue)
+                    .and_then(|q| q.durable.pages.get(first))
+                    .is_some_and(|page| page.place == HOT)
+            });
+        }
+    }
+
+    /// Does one piece of what can wait; whether there may be more.
+    fn do_chore(&mut self) -> Result<bool, StoreError> {
+        let dead = self.cold.dead();
+        if !dead.is_empty() {
+            self.give_up_segments(&dead)?;
+            return Ok(true);
+        }
+        if self.hot.bytes > self.hot_bytes_max {
+            let keys = self.oldest_hot_pages();
+            let has_moved = !keys.is_empty();
+            self.relocate(HOT, keys)?;
+            return Ok(has_moved);
+        }
+        let sparse = match self.sparse.take() {
+            None => self.find_sparse()?,
+            some => some,
+        };
+        let Some((place, mut keys)) = sparse else { return Ok(false) };
+        let mut bytes = 0;
+        let mut part = Vec::new();
+        while bytes < APPEND_BYTES_MAX
+            && let Some(key) = keys.pop()
+        {
+            if let Some(page) = self.directory.page(key).filter(|page| page.place == place) {
+                bytes += page.bytes();
+                part.push(key);
+            }
+        }
+        self.relocate(place, part)?;
+        if !keys.is_empty() {
+            self.sparse = Some((place, keys));
+        }
+        Ok(true)
+    }
+
+    /// Deletes segments of which nothing is left.
+    fn give_up_segments(&mut self, dead: &[Place]) -> Result<(), StoreError> {
+        let mut batch = HotBatch { segments_gone: dead.to_vec(), ..HotBatch::default() };
+        {
+            let segments = self.volumes.cold();
+            let is_needed = |queue: u64| {
+                segments.iter().any(|(id, s)| !dead.contains(id) && s.queues.contains_key(&queue))
+            };
+            self.heads.retain(|&queue, _| {
+                let is_needed = is_needed(queue);
+                if !is_needed {
+                    batch.heads.push((queue, None));
+                }
+                is_needed
+            });
+        }
+        batch.commit(&self.volumes.hot)?;
+        self.cold.remove(dead)
+    }
+
+    /// Takes the oldest pages of the hot file, as many as are moved at once.
+    fn oldest_hot_pages(&mut self) -> Vec<PageKey> {
+        let mut keys = Vec::new();
+        let mut bytes = 0;
+        while bytes < APPEND_BYTES_MAX
+            && let Some(key) = self.hot.order.pop_front()
+        {
+            if let Some(page) = self.directory.page(key).filter(|page| page.place == HOT) {
+                bytes += page.bytes();
+                keys.push(key);
+            }
+        }
+        keys
+    }
+
+    /// The pages left in a sparse segment, the last to be moved first.
+    fn find_sparse(&mut self) -> Result<Option<(Place, Vec<PageKey>)>, StoreError> {
+        let Some(place) = self.cold.sparse() else { return Ok(None) };
+        if self.cold.active == Some(place) {
+            // What is left of it has to go elsewhere.
+            self.cold.seal()?;
+        }
+        let mut keys = Vec::new();
+        let segments = self.volumes.cold();
+        let Some(segment) = segments.get(&place) else { return Ok(None) };
+        for queue in segment.queues.keys() {
+            let Some(stacks) = self.directory.queues.get(queue) else { continue };
+            let pages = stacks.durable.pages.iter().filter(|(_, page)| page.place == place);
+            keys.extend(pages.map(|(&first, _)| (*queue, first)));
+        }
+        drop(segments);
+        keys.sort_unstable_by(|a, b| b.cmp(a));
+        Ok(Some((place, keys)))
+    }
+
+    /// Moves pages into the cold segment, packed anew without what is settled of them.
+    fn relocate(&mut self, from: Place, mut keys: Vec<PageKey>) -> Result<(), StoreError> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        keys.sort_unstable();
+        let drafts = self.repack_all(from, &keys)?;
+        let pages = {
+            let source = self.chunk_source(from, &drafts)?;
+            self.cold.append(drafts, source.as_ref())?
+        };
+        let mut batch = HotBatch::default();
+        // A crash may have left a dead copy in this very segment.
+        let states = pages.iter().map(|(q, page)| ((page.place, *q, page.runs.first), None));
+        batch.states.extend(states);
+        for &(queue, first) in &keys {
+            let Some(page) = self.directory.remove((queue, first)) else { continue };
+            if from == HOT {
+                batch.gone.push((queue, first, chunk_rows(page.chunk_bytes)));
+                if page.has_state_row {
+                    batch.states.push((hot_state(queue, first), None));
+                }
+                self.hot.bytes -= page.bytes();
+                self.hot.pages -= 1;
+            } else {
+                batch.states.push(((from, queue, first), Some(dead_row().to_vec())));
+                if let Some(segment) = self.volumes.cold_mut().get_mut(&from) {
+                    segment.live_bytes -= page.bytes();
+                    segment.live_pages -= 1;
+                }
+            }
+        }
+        batch.commit(&self.volumes.hot)?;
+        for (queue, page) in pages {
+            self.directory.insert(queue, page);
+        }
+        Ok(())
+    }
+
+    /// Packs what is left of the given pages into new ones. Only neighbours are joined.
+    fn repack_all(&self, from: Place, keys: &[PageKey]) -> Result<Vec<(u64, Draft)>, StoreError> {
+        let mut drafts = Vec::new();
+        let mut draft = Draft::default();
+        let mut last: Option<PageKey> = None;
+        self.read_from(from, |volume| {
+            volume.read(|txn| {
+                let rows = txn.open_table(PAGES)?;
+                for &key in keys {
+                    let Some(page) = self.directory.page(key) else { continue };
+                    let is_neighbour = last.is_some_and(|last| {
+                        last.0 == key.0 && self.directory.next_page(last) == Some(key.1)
+                    });
+                    if let Some(last) = last
+                        && !is_neighbour
+                        && !draft.is_empty()
+                    {
+                        drafts.push((last.0, mem::take(&mut draft)));
+                    }
+                    last = Some(key);
+                    let row = rows.get(key)?.ok_or_else(|| Fault::row("pages", key))?;
+                    repack_page(key, page, row.value(), &mut draft, &mut drafts)?;
+                }
+                Ok(())
+            })
+        })?;
+        if let Some(last) = last
+            && !draft.is_empty()
+        {
+            drafts.push((last.0, draft));
+        }
+        Ok(drafts)
+    }
+
+    /// The table of bodies' rows, when any of `drafts` is to be copied from it.
+    fn chunk_source(
+        &self,
+        from: Place,
+        drafts: &[(u64, Draft)],
+    ) -> Result<Option<ChunkSource>, StoreError> {
+        if drafts.iter().all(|(_, draft)| draft.chunked.is_none()) {
+            return Ok(None);
+        }
+        self.read_from(from, |volume| {
+            let table = volume.read(|txn| -> Result<ReadOnlyTable<_, _>, Fault> {
+                Ok(txn.open_table(CHUNKS)?)
+            })?;
+            Ok(Some(table))
+        })
+    }
+
+    fn read_from<T>(
+        &self,
+        place: Place,
+        read: impl FnOnce(&Volume) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        if place == HOT {
+            return read(&self.volumes.hot);
+        }
+        let segments = self.volumes.cold();
+        segments.get(&place).map_or(Err(StoreError::Closed), |segment| read(&segment.volume))
+    }
+}
+
+/// Packs what is left of one page.
+fn repack_page(
+    (queue, first): PageKey,
+    page: &Page,
+    row: &[u8],
+    draft: &mut Draft,
+    drafts: &mut Vec<(u64, Draft)>,
+) -> Result<(), Fault> {
+    for (ordinal, record) in Records::new(first, row).enumerate() {
+        let ordinal = ordinal as u32;
+        let (position, bytes, record) = record.map_err(Fault::at("pages", (queue, first)))?;
+        if page.is_settled(ordinal) {
+            continue;
+        }
+        let is_chunked = record.is_chunked();
+        if is_chunked && !draft.is_empty() {
+            drafts.push((queue, mem::take(draft)));
+        }
+        repack(draft, position, bytes, page.is_returned(ordinal), |full| {
+            drafts.push((queue, full));
+        });
+        if is_chunked {
+            draft.chunked = Some(Chunked::Copied(record.body_len as u64));
+            drafts.push((queue, mem::take(draft)));
+        }
+    }
+    Ok(())
+}
+
+/// Takes about `bytes_max` off the front of `drafts`; `None` when there is not more than that.
+fn split_off(drafts: &mut Vec<(u64, Draft)>, bytes_max: u64) -> Option<Vec<(u64, Draft)>> {
+    let mut bytes = 0;
+    let at = drafts.iter().position(|(_, draft)| {
+        bytes += draft.bytes.len() as u64 + draft.chunk_bytes();
+        bytes > bytes_max
+    })?;
+    if at + 1 >= drafts.len() {
+        return None;
+    }
+    let rest = drafts.split_off(at + 1);
+    Some(mem::replace(drafts, rest))
+}
+
+impl Stack {
+    /// Packs the fresh messages into pages; first into the last page there is, if `may_grow` and
+    /// that is small.
+    fn pack(&mut self, may_grow: bool) -> Vec<Draft> {
+        let mut done = Vec::new();
+        let mut draft = self.tail().filter(|_| may_grow).unwrap_or_default();
+        for pending in mem::take(&mut self.fresh) {
+            if let Some(message) = pending.message {
+                pack(&mut draft, pending.position, &message, pending.is_returned, |full| {
+                    done.push(full);
+                });
+            }
+        }
+        done.push(draft);
+        done.retain(|draft| !draft.bytes.is_empty());
+        done
+    }
+
+    fn tail(&self) -> Option<Draft> {
+        let (_, page) = self.pages.last_key_value()?;
+        let is_small =
+            page.place == HOT && page.row_bytes < TAIL_BYTES_MAX && page.chunk_bytes == 0;
+        is_small.then(|| Draft {
+            runs: RunsBuilder::resume(&page.runs),
+            bytes_before: page.row_bytes as usize,
+            ..Draft::default()
+        })
+    }
+}
+
+impl Directory {
+    pub(super) fn page(&self, (queue, first): PageKey) -> Option<&Page> {
+        self.queues.get(&queue)?.durable.pages.get(&first)
+    }
+
+    fn next_page(&self, (queue, first): PageKey) -> Option<u64> {
+        let pages = &self.queues.get(&queue)?.durable.pages;
+        pages.range(first + 1..).next().map(|(&first, _)| first)
+    }
+
+    fn remove(&mut self, (queue, first): PageKey) -> Option<Page> {
+        self.queues.get_mut(&queue)?.durable.pages.remove(&first)
+    }
+
+    pub(super) fn insert(&mut self, queue: u64, page: Page) {
+        let stack = &mut self.queues.entry(queue).or_default().durable;
+        stack.pages.insert(page.runs.first, page);
+    }
+}
