@@ -1,5 +1,6 @@
 //! The store: what outlives the process, and what does not fit in memory.
 
+mod chores;
 mod cold;
 mod config;
 mod directory;
@@ -263,6 +264,7 @@ impl Store {
                 disk: Arc::clone(&disk),
                 active: found.active,
                 next_id: found.next_segment,
+                counts: found.counts,
                 segment_bytes: config.segment_bytes,
             },
             spill: Spill {

@@ -1,8 +1,8 @@
 //! The reader: brings messages back that had left memory, on a thread of its own.
 //!
-//! * It sees a snapshot of the hot file, and then of the segments. In this order a page that is
-//!   being moved is seen in one place or in both, never in none; where it is seen twice, the
-//!   places already passed are skipped.
+//! * It keeps the segments from being deleted, sees a snapshot of the hot file, and then of each
+//!   segment. In this order a page that is being moved is seen in one place or in both, never in
+//!   none; where it is seen twice, the places already passed are skipped.
 //! * Durable and spilled messages are two streams of growing places, merged.
 
 use std::{
@@ -48,8 +48,8 @@ fn read(volumes: &Volumes, request: &ReadRequest) -> Result<ReadBatch, StoreErro
     if request.from >= request.end {
         return Ok(batch);
     }
-    let hot = volumes.hot.begin_read()?;
     let segments = volumes.cold();
+    let hot = volumes.hot.begin_read()?;
     let spill = volumes.spill();
     let mut durable = Stream::default();
     let head = guarded(|| {

@@ -248,7 +248,9 @@ impl Script {
             let counted = recovered.queues.get(&QueueId(queue)).copied().unwrap_or_default();
             let bytes: usize = found.iter().map(|m| m.message.body_len()).sum();
             if (counted.count, counted.bytes) != (found.len() as u64, bytes as u64) {
-                return Err(format!("queue {queue}: counted {counted:?}, found {}", found.len()));
+                let found: Vec<_> =
+                    found.iter().map(|m| (m.position.0, m.message.body_len())).collect();
+                return Err(format!("queue {queue}: counted {counted:?}, found {found:?}"));
             }
             if let (Some(first), Some(last)) = (found.first(), found.last()) {
                 if counted.first != first.position || counted.end <= last.position {
