@@ -14,6 +14,7 @@ mod channel;
 mod confirm;
 mod connection;
 mod consume;
+mod crash;
 mod exchange;
 mod exclusive;
 mod frames;
