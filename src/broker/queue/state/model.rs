@@ -220,7 +220,7 @@ struct Bench {
 fn message(position: u64, size: usize, is_persistent: bool) -> Message {
     let mut body = position.to_le_bytes().to_vec();
     body.resize(size, 0);
-    let traits = Traits { is_persistent, priority: 0 };
+    let traits = Traits { is_persistent, ..Traits::default() };
     Message::copied(b"\0\0", b"\0\0", &[&body], traits, &mut Vec::new())
 }
 
