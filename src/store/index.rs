@@ -101,7 +101,10 @@ impl Summary {
                 chunk_bytes += record.body_len as u64;
             }
             priorities.push(u64::from(record.traits.priority));
-            flags.push(u64::from(record.traits.is_persistent) | u64::from(record.is_returned) << 1);
+            flags.push(
+                u64::from(record.traits.is_persistent)
+                    | u64::from(record.standing.returns > 0) << 1,
+            );
         }
         if body_bytes.is_empty() {
             return Err(Malformed);
@@ -198,7 +201,7 @@ mod tests {
                 let body = vec![7; size];
                 let message =
                     Message::copied(b"\0\0", b"\0\0", &[&body], traits, &mut Vec::new());
-                pack(&mut draft, position, &message, false, |_| unreachable!("one page"));
+                pack(&mut draft, position, &message, crate::store::Standing::default(), |_| unreachable!("one page"));
                 sizes.push(size as u64);
                 position += gap;
             }

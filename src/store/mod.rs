@@ -39,7 +39,7 @@ use std::{
 
 pub use config::{StoreConfig, SyncMode};
 pub use error::StoreError;
-pub use op::{RecordKind, StoreOp};
+pub use op::{RecordKind, Standing, StoreOp};
 pub use stats::StoreStats;
 pub use watermark::Registration;
 
@@ -134,8 +134,8 @@ pub struct StoredMessage {
     pub position: Position,
     /// The message.
     pub message: Message,
-    /// It had been delivered before and came back.
-    pub redelivered: bool,
+    /// How it stands in the queue.
+    pub standing: Standing,
 }
 
 /// How a read is answered.

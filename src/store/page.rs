@@ -12,8 +12,9 @@
 //! row of 10 MB would be given 16 MiB.
 
 use super::{
-    op::RecordKind,
-    record::{Record, put_record, put_varint, take_record, take_varint},
+    op::{RecordKind, Standing},
+    record::{Record, put_record, put_returned, put_varint, take_record, take_varint},
+    state::Returns,
 };
 use crate::message::Message;
 
@@ -27,7 +28,7 @@ pub(super) const CHUNK_BYTES_MAX: usize = 65_400;
 const SPAN_MAX: u64 = 0xffff;
 
 /// Bytes of a record that are neither address, properties nor body, at most.
-const OVERHEAD_MAX: usize = 32;
+const OVERHEAD_MAX: usize = 48;
 
 /// How many rows a body of so many bytes has for itself.
 pub(super) fn chunk_rows(bytes: u64) -> u32 {
@@ -207,13 +208,13 @@ impl Draft {
     }
 
     /// Adds a message; the caller has asked [`needs_new_page`] before.
-    fn push(&mut self, position: u64, message: &Message, is_returned: bool, is_chunked: bool) {
+    fn push(&mut self, position: u64, message: &Message, standing: Standing, is_chunked: bool) {
         let Some(delta) = self.runs.push(position) else {
             debug_assert!(false, "places of a queue grow");
             return;
         };
         put_varint(&mut self.bytes, delta);
-        put_record(&mut self.bytes, message, is_returned, is_chunked);
+        put_record(&mut self.bytes, message, standing, is_chunked);
         if is_chunked {
             self.chunked = Some(Chunked::Fresh(message.clone()));
         }
@@ -230,7 +231,7 @@ pub(super) fn pack(
     draft: &mut Draft,
     position: u64,
     message: &Message,
-    is_returned: bool,
+    standing: Standing,
     mut done: impl FnMut(Draft),
 ) {
     let is_chunked = record_bytes_max(message, false) > PAGE_BYTES_MAX;
@@ -238,7 +239,7 @@ pub(super) fn pack(
     if !draft.is_empty() && (is_chunked || !draft.has_room(position, bytes)) {
         done(std::mem::take(draft));
     }
-    draft.push(position, message, is_returned, is_chunked);
+    draft.push(position, message, standing, is_chunked);
 }
 
 /// Packs a record that lies in another page's row as it is.
@@ -246,7 +247,7 @@ pub(super) fn repack(
     draft: &mut Draft,
     position: u64,
     record: &[u8],
-    record_is_returned: bool,
+    returns: Option<Returns>,
     mut done: impl FnMut(Draft),
 ) {
     if !draft.is_empty() && !draft.has_room(position, record.len() + OVERHEAD_MAX) {
@@ -257,10 +258,9 @@ pub(super) fn repack(
         return;
     };
     put_varint(&mut draft.bytes, delta);
-    let at = draft.bytes.len();
-    draft.bytes.extend_from_slice(record);
-    if record_is_returned {
-        super::record::mark_returned(&mut draft.bytes[at..]);
+    match returns {
+        None => draft.bytes.extend_from_slice(record),
+        Some(returns) => put_returned(&mut draft.bytes, record, returns),
     }
 }
 

@@ -1,7 +1,7 @@
 //! One message as bytes in a page.
 //!
 //! ```text
-//! flags u8 | priority u8, if any | exchange shortstr | routing key shortstr
+//! flags u8 | returns u16, failures u16, if any | expiry u64, if any | priority u8, if any | exchange shortstr | routing key shortstr
 //!          | properties length varint | body length varint | properties | body
 //! ```
 //!
@@ -10,19 +10,22 @@
 
 use bytes::Bytes;
 
+use super::{op::Standing, state::Returns};
 use crate::message::{INLINE_BODY_MAX, Message, Traits};
 
 /// The message's `delivery_mode` was 2.
 const PERSISTENT: u8 = 1;
 /// A priority byte follows the flags.
 const PRIORITY: u8 = 2;
-/// The message had come back before it was written.
+/// The message had come back before it was written: how often, and how often in vain, follows.
 const RETURNED: u8 = 4;
 /// The body lies in rows of its own, not behind the properties.
 const CHUNKED: u8 = 8;
 
 /// The header `x-death` is the broker's own.
 const DEATHS: u8 = 16;
+/// When the message expires follows.
+const EXPIRES: u8 = 32;
 
 /// Appends `value` in seven-bit groups, lowest first.
 pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
@@ -62,7 +65,7 @@ fn take_len(bytes: &mut &[u8]) -> Option<usize> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Record<'a> {
     pub(super) traits: Traits,
-    pub(super) is_returned: bool,
+    pub(super) standing: Standing,
     address: &'a [u8],
     properties: &'a [u8],
     pub(super) body_len: usize,
@@ -74,18 +77,26 @@ pub(super) struct Record<'a> {
 pub(super) fn put_record(
     out: &mut Vec<u8>,
     message: &Message,
-    is_returned: bool,
+    standing: Standing,
     is_chunked: bool,
 ) {
     let priority = message.priority();
     let flags = [
         (message.is_persistent(), PERSISTENT),
         (priority != 0, PRIORITY),
-        (is_returned, RETURNED),
+        (standing.returns != 0, RETURNED),
         (is_chunked, CHUNKED),
         (message.has_deaths(), DEATHS),
+        (standing.expires_at != 0, EXPIRES),
     ];
     out.push(flags.iter().filter(|(is_set, _)| *is_set).map(|(_, bit)| bit).sum());
+    if standing.returns != 0 {
+        out.extend_from_slice(&standing.returns.to_le_bytes());
+        out.extend_from_slice(&standing.failures.to_le_bytes());
+    }
+    if standing.expires_at != 0 {
+        out.extend_from_slice(&standing.expires_at.to_le_bytes());
+    }
     if priority != 0 {
         out.push(priority);
     }
@@ -101,8 +112,16 @@ pub(super) fn put_record(
 /// Takes one message off the front of `bytes`.
 pub(super) fn take_record<'a>(bytes: &mut &'a [u8]) -> Option<Record<'a>> {
     let flags = take(bytes, 1)?[0];
-    if flags & !(PERSISTENT | PRIORITY | RETURNED | CHUNKED | DEATHS) != 0 {
+    if flags & !(PERSISTENT | PRIORITY | RETURNED | CHUNKED | DEATHS | EXPIRES) != 0 {
         return None;
+    }
+    let mut standing = Standing::default();
+    if flags & RETURNED != 0 {
+        standing.returns = u16::from_le_bytes(take(bytes, 2)?.try_into().ok()?);
+        standing.failures = u16::from_le_bytes(take(bytes, 2)?.try_into().ok()?);
+    }
+    if flags & EXPIRES != 0 {
+        standing.expires_at = u64::from_le_bytes(take(bytes, 8)?.try_into().ok()?);
     }
     let priority = if flags & PRIORITY == 0 { 0 } else { take(bytes, 1)?[0] };
     let start = *bytes;
@@ -121,7 +140,7 @@ pub(super) fn take_record<'a>(bytes: &mut &'a [u8]) -> Option<Record<'a>> {
             priority,
             has_deaths: flags & DEATHS != 0,
         },
-        is_returned: flags & RETURNED != 0,
+        standing,
         address,
         properties,
         body_len,
@@ -150,9 +169,12 @@ impl Record<'_> {
     }
 }
 
-/// Marks the record at the front of `bytes` as having come back.
-pub(super) fn mark_returned(bytes: &mut [u8]) {
-    if let Some(flags) = bytes.first_mut() {
-        *flags |= RETURNED;
-    }
+/// Appends a record as it lies in a page, but having come back as often as `returns` says.
+pub(super) fn put_returned(out: &mut Vec<u8>, record: &[u8], returns: Returns) {
+    let Some((flags, rest)) = record.split_first() else { return };
+    let known = if flags & RETURNED == 0 { 0 } else { 4 };
+    out.push(flags | RETURNED);
+    out.extend_from_slice(&returns.returns.to_le_bytes());
+    out.extend_from_slice(&returns.failures.to_le_bytes());
+    out.extend_from_slice(rest.get(known..).unwrap_or_default());
 }

@@ -289,7 +289,7 @@ impl Stack {
         let mut draft = self.tail().filter(|_| may_grow).unwrap_or_default();
         for pending in mem::take(&mut self.fresh) {
             if let Some(message) = pending.message {
-                pack(&mut draft, pending.position, &message, pending.is_returned, |full| {
+                pack(&mut draft, pending.position, &message, pending.standing, |full| {
                     done.push(full);
                 });
             }
