@@ -74,6 +74,18 @@ impl Drop for Handle {
     }
 }
 
+/// A group of operations that is being submitted; ends when dropped.
+#[derive(Debug)]
+pub struct Group<'a> {
+    inbox: &'a Inbox,
+}
+
+impl Drop for Group<'_> {
+    fn drop(&mut self) {
+        self.inbox.end_group();
+    }
+}
+
 /// What was in the store when it was opened.
 #[derive(Debug, Default)]
 pub struct Recovered {
@@ -300,6 +312,13 @@ impl Store {
     /// Submits operations and returns the number of the last one; with none, of the last so far.
     pub fn submit_all(&self, ops: impl IntoIterator<Item = StoreOp>) -> CommitSeq {
         CommitSeq(self.handle.shared.inbox.submit(ops))
+    }
+
+    /// Begins a group: what is submitted while it lives, by whomever, becomes durable all at once
+    /// or not at all. It holds up the store, so it lives for moments only and never across a wait.
+    pub fn group(&self) -> Group<'_> {
+        self.handle.shared.inbox.begin_group();
+        Group { inbox: &self.handle.shared.inbox }
     }
 
     /// Says that somebody waits for `needed`, so that it is written without lingering.
