@@ -79,8 +79,7 @@ fn fresh_dir() -> PathBuf {
 
 fn publish(position: u64, body: &[u8], scratch: &mut Vec<u8>) -> StoreOp {
     let traits = Traits { is_persistent: true, priority: 0 };
-    let message =
-        Message::copied(b"\0\x0atask_queue", b"\x10\0\x02", &[body], traits, scratch);
+    let message = Message::copied(b"\0\x0atask_queue", b"\x10\0\x02", &[body], traits, scratch);
     StoreOp::Publish { queue: QUEUE, position: Position(position), message }
 }
 
@@ -212,7 +211,14 @@ fn window(count: u64, body: usize, window: u64) {
         }
     }
     waiter.durable(&store, store.submit_all([]));
-    rate(&format!("window {window}, {} B", body.len()), count, body.len(), start, cpu_before, &store);
+    rate(
+        &format!("window {window}, {} B", body.len()),
+        count,
+        body.len(),
+        start,
+        cpu_before,
+        &store,
+    );
 }
 
 fn steady(count: u64, body: usize, backlog: u64) {
@@ -283,8 +289,13 @@ fn backlog(count: u64, body: usize) {
     let mut read = 0;
     loop {
         let (sender, receiver) = mpsc::sync_channel(1);
-        let request =
-            ReadRequest { queue: QUEUE, from, end: Position(count), max_bytes: 1 << 20, after: CommitSeq(0) };
+        let request = ReadRequest {
+            queue: QUEUE,
+            from,
+            end: Position(count),
+            max_bytes: 1 << 20,
+            after: CommitSeq(0),
+        };
         store.read(request, move |batch| drop(sender.send(batch)));
         let batch = receiver.recv().unwrap().unwrap();
         for message in &batch.messages {
