@@ -197,6 +197,13 @@ impl Outbox {
         true
     }
 
+    /// Shows a test what is inside.
+    #[cfg(test)]
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&[Event], &[Stalled]) -> T) -> T {
+        let state = self.state();
+        look(&state.events, &state.stalled)
+    }
+
     /// Refuses everything from now on and hands back what was still inside.
     pub fn close(&self) -> Vec<Event> {
         let mut state = self.state();

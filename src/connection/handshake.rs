@@ -255,6 +255,14 @@ impl Session {
         clock::now().after(self.heartbeat.farewell())
     }
 
+    /// After a frame that was none the peer may not even find our answer's answer: the socket is
+    /// closed soon, answered or not (FR-001).
+    pub(super) fn hang_up_soon(&mut self) {
+        if let Stage::Closing { until } = &mut self.stage {
+            *until = (*until).min(clock::now().after(MUTE));
+        }
+    }
+
     /// Says nothing more, and closes the socket after a while.
     pub(super) fn mute(&mut self, reason: &'static str) {
         tracing::info!(connection = self.id.0, peer = %self.peer, reason, "connection refused");

@@ -175,7 +175,11 @@ impl Session {
         let edited = self.edited(id, properties, &scan)?;
         self.check_properties(&scan)?;
         let properties = edited.as_deref().unwrap_or(properties);
-        let traits = Traits { is_persistent: scan.delivery_mode == 2, priority: scan.priority };
+        let traits = Traits {
+            is_persistent: scan.delivery_mode == 2,
+            priority: scan.priority,
+            has_deaths: false,
+        };
         let message = body.into_message(address, properties, traits, &mut self.scratch);
         if let Some(channel) = self.channel_mut(id)
             && let Mode::Transaction(_) = channel.mode

@@ -194,7 +194,7 @@ mod tests {
             let mut position = 5;
             let mut sizes = Vec::new();
             for (gap, size, priority) in messages {
-                let traits = Traits { is_persistent: true, priority };
+                let traits = Traits { is_persistent: true, priority, ..Traits::default() };
                 let body = vec![7; size];
                 let message =
                     Message::copied(b"\0\0", b"\0\0", &[&body], traits, &mut Vec::new());

@@ -21,6 +21,9 @@ const RETURNED: u8 = 4;
 /// The body lies in rows of its own, not behind the properties.
 const CHUNKED: u8 = 8;
 
+/// The header `x-death` is the broker's own.
+const DEATHS: u8 = 16;
+
 /// Appends `value` in seven-bit groups, lowest first.
 pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
@@ -80,6 +83,7 @@ pub(super) fn put_record(
         (priority != 0, PRIORITY),
         (is_returned, RETURNED),
         (is_chunked, CHUNKED),
+        (message.has_deaths(), DEATHS),
     ];
     out.push(flags.iter().filter(|(is_set, _)| *is_set).map(|(_, bit)| bit).sum());
     if priority != 0 {
@@ -97,7 +101,7 @@ pub(super) fn put_record(
 /// Takes one message off the front of `bytes`.
 pub(super) fn take_record<'a>(bytes: &mut &'a [u8]) -> Option<Record<'a>> {
     let flags = take(bytes, 1)?[0];
-    if flags & !(PERSISTENT | PRIORITY | RETURNED | CHUNKED) != 0 {
+    if flags & !(PERSISTENT | PRIORITY | RETURNED | CHUNKED | DEATHS) != 0 {
         return None;
     }
     let priority = if flags & PRIORITY == 0 { 0 } else { take(bytes, 1)?[0] };
@@ -112,7 +116,11 @@ pub(super) fn take_record<'a>(bytes: &mut &'a [u8]) -> Option<Record<'a>> {
     let properties = take(bytes, properties_len)?;
     let body = if flags & CHUNKED == 0 { Some(take(bytes, body_len)?) } else { None };
     Some(Record {
-        traits: Traits { is_persistent: flags & PERSISTENT != 0, priority },
+        traits: Traits {
+            is_persistent: flags & PERSISTENT != 0,
+            priority,
+            has_deaths: flags & DEATHS != 0,
+        },
         is_returned: flags & RETURNED != 0,
         address,
         properties,

@@ -326,7 +326,7 @@ impl Channel {
         self.confirms_of(&mut undecided)
     }
 
-    /// Collects acks and nacks until all of these publishes are decided.
+    /// Collects acks, nacks and returns until all of these publishes are decided.
     #[track_caller]
     pub(crate) fn confirms_of(&self, undecided: &mut BTreeSet<u64>) -> Confirms {
         let mut out = Confirms::default();
@@ -334,6 +334,10 @@ impl Channel {
             let got = self.next_for("a confirm");
             let mut read = got.method.read();
             let decided = match got.method.id {
+                RETURN => {
+                    out.returned += 1;
+                    continue;
+                }
                 ACK => &mut out.acked,
                 NACK => &mut out.nacked,
                 _ => panic!("expected a confirm of {undecided:?}, got {got:?}"),

@@ -93,4 +93,6 @@ pub(crate) struct Declared {
 pub(crate) struct Confirms {
     pub(crate) acked: BTreeSet<u64>,
     pub(crate) nacked: BTreeSet<u64>,
+    /// Messages that came back meanwhile.
+    pub(crate) returned: usize,
 }

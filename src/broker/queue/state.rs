@@ -294,7 +294,7 @@ impl State {
     /// Hands out ready messages while there is a consumer for the next one.
     fn dispatch(&mut self, fx: &mut Effects) {
         while self.consumers.next().is_some() {
-            let Next::Entry(entry) = self.ready.pop_front() else { break };
+            let Next::Entry(entry, came_back) = self.ready.pop_front() else { break };
             let (position, is_stored) = (entry.position, entry.is_stored);
             match self.hand_over(entry, fx) {
                 Ok(Taken::Settled) if is_stored => {
@@ -302,7 +302,7 @@ impl State {
                 }
                 Ok(_) => {}
                 Err(entry) => {
-                    self.ready.undo_pop(entry);
+                    self.ready.undo_pop(entry, came_back);
                     break;
                 }
             }
@@ -355,10 +355,8 @@ impl State {
         }
         self.reading = None;
         self.ready.page_in(entries, next);
-        for waker in self.waiting_gets.drain(..) {
-            fx.wakes.owe(waker);
-        }
         self.dispatch(fx);
+        self.wake_gets(fx);
     }
 
     pub(super) fn get(&mut self, no_ack: bool, waker: &Waker, fx: &mut Effects) -> GetOutcome {
@@ -366,7 +364,7 @@ impl State {
             return GetOutcome::Gone;
         }
         let entry = match self.ready.pop_front() {
-            Next::Entry(entry) => entry,
+            Next::Entry(entry, _) => entry,
             Next::Empty => return GetOutcome::Empty,
             Next::Paged => {
                 self.waiting_gets.push(waker.clone());
@@ -458,6 +456,7 @@ impl State {
             });
         }
         self.dispatch(fx);
+        self.wake_gets(fx);
     }
 
     /// Removes every ready message; those delivered and not settled stay (QU-083).
@@ -494,9 +493,19 @@ impl State {
         count
     }
 
+    fn wake_gets(&mut self, fx: &mut Effects) {
+        for waker in self.waiting_gets.drain(..) {
+            fx.wakes.owe(waker);
+        }
+    }
+
     fn wake_all(&mut self, fx: &mut Effects) {
-        for waker in self.waiting_gets.drain(..).chain(self.waiting_publishers.drain(..)) {
+        self.wake_gets(fx);
+        for waker in self.waiting_publishers.drain(..) {
             fx.wakes.owe(waker);
         }
     }
 }
+
+#[cfg(test)]
+mod model;
