@@ -15,6 +15,7 @@ mod confirm;
 mod connection;
 mod consume;
 mod crash;
+mod examples;
 mod exchange;
 mod exclusive;
 mod frames;

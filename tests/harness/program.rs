@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
-    sync::mpsc::{Receiver, sync_channel},
+    sync::mpsc::{Receiver, RecvTimeoutError, sync_channel},
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -54,13 +54,27 @@ impl Program {
     }
 
     /// Ends the program by a signal, and gives back its exit status and its standard error.
-    pub(crate) fn stop(mut self, signal: &str) -> (ExitStatus, String) {
+    pub(crate) fn stop(self, signal: &str) -> (ExitStatus, String) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
-        while self.lines.recv_timeout(PATIENCE).is_ok() {}
+        let (status, _, log) = self.finish();
+        (status, log)
+    }
+
+    /// Waits until the program ends by itself, and gives back its exit status, the lines that it
+    /// still said, and its standard error.
+    pub(crate) fn finish(mut self) -> (ExitStatus, Vec<String>, String) {
+        let mut said = Vec::new();
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) => said.push(line),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("it goes on and on, after {said:?}"),
+            }
+        }
         let status = self.child.wait().unwrap();
         let log = self.log.take().map(|log| log.join().unwrap());
-        (status, log.unwrap_or_default())
+        (status, said, log.unwrap_or_default())
     }
 }
 
