@@ -209,3 +209,6 @@ impl Consumers {
         self.slots[index].as_ref().map_or(i32::MIN, |entry| entry.consumer.priority)
     }
 }
+
+#[cfg(test)]
+mod tests;
