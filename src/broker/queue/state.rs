@@ -268,10 +268,6 @@ impl State {
     fn hand_over(&mut self, entry: Entry, fx: &mut Effects) -> Result<Taken, Entry> {
         let Entry { position, mut message, is_redelivered, is_stored } = entry;
         while let Some((handle, consumer)) = self.consumers.next() {
-            if !consumer.no_ack && !consumer.window.try_take() {
-                self.consumers.step_aside(false);
-                continue;
-            }
             let no_ack = consumer.no_ack;
             let is_stored_after = is_stored && !no_ack;
             let delivery = Delivery {
@@ -283,16 +279,14 @@ impl State {
             };
             let me = &self.me;
             let stalled = || Stalled { queue: me.clone(), consumer: handle };
-            match consumer.outbox.offer(delivery, stalled, &mut fx.wakes) {
+            let window = (!no_ack).then_some(&*consumer.window);
+            match consumer.outbox.offer(delivery, window, stalled, &mut fx.wakes) {
                 Ok(()) => {
                     self.unacked += u64::from(!no_ack);
                     self.consumers.served();
                     return Ok(if no_ack { Taken::Settled } else { Taken::ToBeSettled });
                 }
                 Err((refusal, delivery)) => {
-                    if !no_ack {
-                        consumer.window.give_back(1);
-                    }
                     message = delivery.message;
                     self.consumers.step_aside(refusal == Refusal::Full);
                 }
