@@ -99,7 +99,7 @@ impl Session {
         payload: &[u8],
         mut incoming: Incoming,
     ) -> Result<(), Failure> {
-        let header = content::header(payload).map_err(|e| error::of_content(&e, payload))?;
+        let header = content::header(payload).map_err(|e| error::of_content(e, payload))?;
         check_header(&header)?;
         incoming.properties = header.properties.to_vec();
         incoming.body_size = header.body_size;
