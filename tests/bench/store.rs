@@ -80,7 +80,12 @@ fn fresh_dir() -> PathBuf {
 fn publish(position: u64, body: &[u8], scratch: &mut Vec<u8>) -> StoreOp {
     let traits = Traits { is_persistent: true, ..Traits::default() };
     let message = Message::copied(b"\0\x0atask_queue", b"\x10\0\x02", &[body], traits, scratch);
-    StoreOp::Publish { queue: QUEUE, position: Position(position), message }
+    StoreOp::Publish {
+        queue: QUEUE,
+        position: Position(position),
+        message,
+        standing: lepus::store::Standing::default(),
+    }
 }
 
 fn settle(position: u64) -> StoreOp {

@@ -161,7 +161,7 @@ impl Queue {
         let entries = batch.messages.into_iter().map(|stored| Entry {
             position: stored.position,
             message: stored.message,
-            is_redelivered: stored.redelivered,
+            is_redelivered: stored.standing.returns > 0,
             is_stored: true,
         });
         let mut fx = Effects::default();

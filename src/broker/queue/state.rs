@@ -15,7 +15,7 @@ use crate::{
     broker::outbox::{Delivery, Event, Refusal, Stalled, Wakes},
     message::Message,
     names::{CommitSeq, Position, QueueId},
-    store::StoreOp,
+    store::{Standing, StoreOp},
 };
 
 /// What a transition leaves to be done by its caller.
@@ -203,7 +203,12 @@ impl State {
             Ok(Taken::ToBeSettled) => {
                 if let Some(message) = copy {
                     self.uses_store = true;
-                    fx.ops.push(StoreOp::Publish { queue: self.id, position, message });
+                    fx.ops.push(StoreOp::Publish {
+                        queue: self.id,
+                        position,
+                        message,
+                        standing: Standing::default(),
+                    });
                 }
             }
             // Without an acknowledgement to come it is settled already, and never stored.
@@ -219,6 +224,7 @@ impl State {
                 queue: self.id,
                 position: entry.position,
                 message: entry.message.clone(),
+                standing: Standing::default(),
             });
         }
         self.ready.push_back(entry);
@@ -239,6 +245,10 @@ impl State {
                     queue,
                     position: entry.position,
                     message: entry.message,
+                    standing: Standing {
+                        returns: entry.is_redelivered.into(),
+                        ..Standing::default()
+                    },
                 });
             }
         });
@@ -258,10 +268,6 @@ impl State {
     fn hand_over(&mut self, entry: Entry, fx: &mut Effects) -> Result<Taken, Entry> {
         let Entry { position, mut message, is_redelivered, is_stored } = entry;
         while let Some((handle, consumer)) = self.consumers.next() {
-            if !consumer.no_ack && !consumer.window.try_take() {
-                self.consumers.step_aside(false);
-                continue;
-            }
             let no_ack = consumer.no_ack;
             let is_stored_after = is_stored && !no_ack;
             let delivery = Delivery {
@@ -273,16 +279,14 @@ impl State {
             };
             let me = &self.me;
             let stalled = || Stalled { queue: me.clone(), consumer: handle };
-            match consumer.outbox.offer(delivery, stalled, &mut fx.wakes) {
+            let window = (!no_ack).then_some(&*consumer.window);
+            match consumer.outbox.offer(delivery, window, stalled, &mut fx.wakes) {
                 Ok(()) => {
                     self.unacked += u64::from(!no_ack);
                     self.consumers.served();
                     return Ok(if no_ack { Taken::Settled } else { Taken::ToBeSettled });
                 }
                 Err((refusal, delivery)) => {
-                    if !no_ack {
-                        consumer.window.give_back(1);
-                    }
                     message = delivery.message;
                     self.consumers.step_aside(refusal == Refusal::Full);
                 }
@@ -446,7 +450,12 @@ impl State {
             }
             let is_redelivered = delivery.was_redelivered || delivery.was_seen;
             if delivery.is_stored && is_redelivered && !delivery.was_redelivered {
-                fx.ops.push(StoreOp::Returned { queue: self.id, position: delivery.position });
+                fx.ops.push(StoreOp::Returned {
+                    queue: self.id,
+                    position: delivery.position,
+                    returns: 1,
+                    failures: 0,
+                });
             }
             self.ready.put_back(Entry {
                 position: delivery.position,
