@@ -41,7 +41,7 @@ pub use config::{StoreConfig, SyncMode};
 pub use error::StoreError;
 pub use op::{RecordKind, Standing, StoreOp};
 pub use stats::StoreStats;
-pub use watermark::Registration;
+pub use watermark::{Registration, Waiters};
 
 use crate::{
     message::Message,
