@@ -36,6 +36,8 @@ pub(super) struct Taken {
     pub(super) last: u64,
     /// The bytes they were counted as.
     pub(super) bytes: usize,
+    /// The interval after which written operations are to be synced has passed.
+    pub(super) is_sync_due: bool,
     /// The inbox is closed: nothing comes after these.
     pub(super) is_closed: bool,
 }
@@ -68,6 +70,7 @@ struct State {
     /// Somebody waits for an operation in `ops`.
     is_hurried: bool,
     is_closed: bool,
+    is_sync_due: bool,
     /// Nothing is taken any more: what is submitted is numbered and dropped.
     is_dead: bool,
     sleep: Sleep,
@@ -154,7 +157,8 @@ impl Inbox {
         let mut rounds = 0;
         loop {
             let is_due = state.is_hurried || state.bytes >= self.linger_bytes_max;
-            if state.is_closed || has_chores || (is_due && !state.ops.is_empty()) {
+            let is_called = state.is_closed || state.is_sync_due || has_chores;
+            if is_called || (is_due && !state.ops.is_empty()) {
                 break;
             }
             if state.ops.is_empty() && rounds >= WARM_ROUNDS {
@@ -181,6 +185,7 @@ impl Inbox {
             ops: std::mem::replace(&mut state.ops, ops),
             last: state.last,
             bytes: std::mem::take(&mut state.bytes),
+            is_sync_due: std::mem::take(&mut state.is_sync_due),
             is_closed: state.is_closed,
         };
         self.taken.store(state.last, Ordering::Release);
@@ -203,6 +208,15 @@ impl Inbox {
     /// Bytes submitted and not yet written.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed) as u64
+    }
+
+    /// Has the store thread sync what it has written.
+    pub(super) fn demand_sync(&self) {
+        let mut state = lock(&self.state);
+        state.is_sync_due = true;
+        state.sleep = Sleep::Awake;
+        drop(state);
+        self.wake.notify_one();
     }
 
     /// Waits for `time`, or until the inbox is closed; whether it is.
