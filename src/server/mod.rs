@@ -7,11 +7,13 @@
 //! * the listeners (`listen`): which addresses, which socket options;
 //! * accepting (`accept`): one task for each connection, a limit on how many, a panic in one of
 //!   them that ends that one alone;
+//! * the timer task (`timers`): whoever waits for a moment is called when it has come;
 //! * stopping: no new connections, a goodbye to the old ones, then the store is closed.
 
 mod accept;
 mod listen;
 mod node;
+mod timers;
 
 use std::{
     fs::DirBuilder,
@@ -120,8 +122,9 @@ impl Server {
                 tokio::spawn(accept::run(listener, room, stopped.clone(), serve))
             })
             .collect();
+        let timers = tokio::spawn(run_timers(Arc::clone(&context), stopped));
         let drain_timeout = config.drain_timeout;
-        Ok(Handle { addresses, data_path, drain_timeout, running, acceptors, context })
+        Ok(Handle { addresses, data_path, drain_timeout, running, acceptors, timers, context })
     }
 }
 
@@ -134,6 +137,7 @@ pub struct Handle {
     /// Acceptors run until it is dropped.
     running: watch::Sender<()>,
     acceptors: Vec<JoinHandle<JoinSet<()>>>,
+    timers: JoinHandle<()>,
     context: Arc<Context>,
 }
 
@@ -176,9 +180,19 @@ impl Handle {
                 set.shutdown().await;
             }
         }
+        // A panic of it has been logged.
+        let _ = self.timers.await;
         let store = self.context.broker.store.clone();
         // If closing panics, the store has said so; there is nothing left to do.
         let _ = tokio::task::spawn_blocking(move || store.close()).await;
+    }
+}
+
+/// Calls deadlines until the server stops.
+async fn run_timers(context: Arc<Context>, mut stopped: watch::Receiver<()>) {
+    tokio::select! {
+        _ = stopped.changed() => {}
+        () = timers::run(&context.broker.timers) => {}
     }
 }
 
