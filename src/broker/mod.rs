@@ -5,6 +5,7 @@
 
 pub mod alarm;
 pub mod arguments;
+pub mod dead_letter;
 pub mod error;
 pub mod exchange;
 pub mod outbox;

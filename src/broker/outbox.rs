@@ -6,8 +6,8 @@
 //! - Whoever makes an outbox non-empty takes the task's waker along as a debt and pays it before
 //!   its own task waits (R7): one wake for a whole batch.
 //!
-//! Lock order: a queue's lock may be held when an outbox's is taken, never the other way round
-//! (R4).
+//! Lock order: a queue's lock may be held when an outbox's is taken, and an outbox's when a window's
+//! is, never the other way round (R4).
 
 use std::{
     mem,
@@ -55,7 +55,7 @@ pub enum Event {
         /// The consumer's slot on its connection.
         slot: u32,
     },
-    /// The connection is to be closed with 320 CONNECTION_FORCED and this text.
+    /// The connection is to be closed with 320 `CONNECTION_FORCED` and this text.
     Close {
         /// What follows `CONNECTION_FORCED - `.
         reason: String,
@@ -69,6 +69,8 @@ pub enum Event {
 pub enum Refusal {
     /// There is no room; the queue is resumed when there is.
     Full,
+    /// The channel's window has no place; its consumers are resumed when there is one.
+    NoPlace,
     /// The connection is gone.
     Closed,
 }
@@ -136,9 +138,13 @@ impl Outbox {
 
     /// Takes a delivery if there is room; if there is none, remembers `stalled`. An empty outbox
     /// takes a delivery of any size.
+    ///
+    /// A place in `window` is taken last. Were it taken first and given back for want of room, a
+    /// queue that looked in between would find the window full and wait for nothing.
     pub fn offer(
         &self,
         delivery: Delivery,
+        window: Option<&Window>,
         stalled: impl FnOnce() -> Stalled,
         wakes: &mut Wakes,
     ) -> Result<(), (Refusal, Delivery)> {
@@ -152,6 +158,9 @@ impl Outbox {
         if is_full && !state.events.is_empty() {
             state.stalled.push(stalled());
             return Err((Refusal::Full, delivery));
+        }
+        if window.is_some_and(|window| !window.try_take()) {
+            return Err((Refusal::NoPlace, delivery));
         }
         state.bytes += size;
         state.events.push(Event::Deliver(delivery));
@@ -195,6 +204,13 @@ impl Outbox {
             none => *none = Some(waker.clone()),
         }
         true
+    }
+
+    /// Shows a test what is inside.
+    #[cfg(test)]
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&[Event], &[Stalled]) -> T) -> T {
+        let state = self.state();
+        look(&state.events, &state.stalled)
     }
 
     /// Refuses everything from now on and hands back what was still inside.
@@ -251,3 +267,6 @@ impl Window {
         was_full
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -109,10 +109,7 @@ impl Vhost {
         let mut ops = Vec::new();
         let result = change(&mut topology, &mut ops);
         self.generation.store(topology.generation(), Ordering::Release);
-        let needed = match ops.is_empty() {
-            true => CommitSeq(0),
-            false => self.shared.store.submit_all(ops),
-        };
+        let needed = if ops.is_empty() { CommitSeq(0) } else { self.shared.store.submit_all(ops) };
         Ok((result?, needed))
     }
 

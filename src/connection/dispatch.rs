@@ -60,6 +60,7 @@ impl Session {
                 break;
             }
             let rest = &bytes[at..];
+            let mut is_out_of_step = false;
             let taken = match frame::parse(rest, self.tuning.frame_max) {
                 Ok(None) => break,
                 Ok(Some(frame)) => {
@@ -71,6 +72,7 @@ impl Session {
                 }
                 Err(error) => {
                     at += skip(&error, rest.len());
+                    is_out_of_step = true;
                     Err((0, error::of_frame(&error))).or_else(|failed| self.while_closing(failed))
                 }
             };
@@ -81,6 +83,9 @@ impl Session {
                     break;
                 }
                 Err((channel, failure)) => self.fail(ChannelId(channel), failure),
+            }
+            if is_out_of_step {
+                self.hang_up_soon();
             }
         }
         self.flush_settlements();

@@ -128,7 +128,7 @@ pub(super) fn of_method(error: &MethodError, payload: &[u8]) -> Failure {
 }
 
 /// What a header frame without a content header is answered with.
-pub(super) fn of_content(error: &ContentError, payload: &[u8]) -> Failure {
+pub(super) fn of_content(error: ContentError, payload: &[u8]) -> Failure {
     match error {
         ContentError::TooShort => {
             let octets = crate::wire::frame::Octets::of(payload);

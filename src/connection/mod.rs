@@ -270,7 +270,7 @@ impl Session {
     fn close_connection(&mut self, close: Close) {
         self.end();
         tracing::debug!(connection = self.id.0, code = close.code, text = close.text, "closing");
-        self.send_connection_close(close);
+        self.send_connection_close(&close);
         self.stage = Stage::Closing { until: self.farewell() };
     }
 }

@@ -275,7 +275,7 @@ fn put_index(txn: &WriteTransaction, drafts: &[(u64, Draft)]) -> Result<(), Faul
     let mut row = Vec::new();
     for (queue, draft) in drafts {
         let key = (*queue, draft.first());
-        let summary = Summary::read(key.1, &draft.bytes).map_err(Fault::at("pages", key))?;
+        let summary = Summary::of(draft).map_err(Fault::at("pages", key))?;
         row.clear();
         summary.put(&mut row, draft.row_bytes() as u64);
         index.insert(key, &*row)?;

@@ -235,8 +235,8 @@ impl Writer {
     fn add_pages(&mut self, shelf: Shelf, drafts: Vec<(u64, Draft)>) {
         for (queue, draft) in drafts {
             let first = draft.first();
-            let added = draft.bytes.len() as u64 + draft.chunk_bytes();
-            let is_new = draft.bytes_before == 0;
+            let added = draft.added_bytes();
+            let is_new = draft.len_before == 0;
             let page = draft.into_page(HOT);
             let stack = self.directory.queues.entry(queue).or_default().stack(shelf);
             if shelf == Shelf::Durable {
@@ -271,7 +271,7 @@ impl Writer {
 fn split_off(drafts: &mut Vec<(u64, Draft)>, bytes_max: u64) -> Option<Vec<(u64, Draft)>> {
     let mut bytes = 0;
     let at = drafts.iter().position(|(_, draft)| {
-        bytes += draft.bytes.len() as u64 + draft.chunk_bytes();
+        bytes += draft.added_bytes();
         bytes > bytes_max
     })?;
     if at + 1 >= drafts.len() {
@@ -289,13 +289,13 @@ impl Stack {
         let mut draft = self.tail().filter(|_| may_grow).unwrap_or_default();
         for pending in mem::take(&mut self.fresh) {
             if let Some(message) = pending.message {
-                pack(&mut draft, pending.position, &message, pending.is_returned, |full| {
+                pack(&mut draft, pending.position, message, pending.standing, |full| {
                     done.push(full);
                 });
             }
         }
         done.push(draft);
-        done.retain(|draft| !draft.bytes.is_empty());
+        done.retain(|draft| draft.len > 0);
         done
     }
 
@@ -305,7 +305,7 @@ impl Stack {
             page.place == HOT && page.row_bytes < TAIL_BYTES_MAX && page.chunk_bytes == 0;
         is_small.then(|| Draft {
             runs: RunsBuilder::resume(&page.runs),
-            bytes_before: page.row_bytes as usize,
+            len_before: page.row_bytes as usize,
             ..Draft::default()
         })
     }

@@ -39,6 +39,20 @@ pub struct ConsumerHandle {
     id: u64,
 }
 
+impl ConsumerHandle {
+    /// The handle of a consumer that no queue knows.
+    #[cfg(test)]
+    pub(crate) fn unknown(id: u64) -> Self {
+        Self { index: 0, id }
+    }
+
+    /// Its number at its queue.
+    #[cfg(test)]
+    pub(crate) fn id(self) -> u64 {
+        self.id
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) consumer: Consumer,
@@ -195,3 +209,6 @@ impl Consumers {
         self.slots[index].as_ref().map_or(i32::MIN, |entry| entry.consumer.priority)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -46,8 +46,8 @@ pub(super) struct Run {
 /// What is next.
 #[derive(Debug)]
 pub(super) enum Next {
-    /// A message.
-    Entry(Entry),
+    /// A message, and whether it is one that came back.
+    Entry(Entry, bool),
     /// A message that is in the store alone, to be read first.
     Paged,
     /// Nothing.
@@ -128,17 +128,18 @@ impl Ready {
     }
 
     pub(super) fn pop_front(&mut self) -> Next {
-        let entry = match (self.returned.first_key_value(), self.head.front()) {
-            (Some((&came_back, _)), Some(first)) if first.position < came_back => self.pop_head(),
-            (Some(_), _) => self.returned.pop_first().map(|(_, entry)| entry),
-            (None, Some(_)) => self.pop_head(),
-            (None, None) if self.run.is_some() => return Next::Paged,
-            (None, None) => return Next::Empty,
+        let (entry, came_back) = if let Some((_, entry)) = self.returned.pop_first() {
+            (entry, true)
+        } else if let Some(entry) = self.pop_head() {
+            (entry, false)
+        } else if self.run.is_some() {
+            return Next::Paged;
+        } else {
+            return Next::Empty;
         };
-        let Some(entry) = entry else { return Next::Empty };
         self.count -= 1;
         self.body_bytes -= entry.message.body_len() as u64;
-        Next::Entry(entry)
+        Next::Entry(entry, came_back)
     }
 
     fn pop_head(&mut self) -> Option<Entry> {
@@ -150,9 +151,13 @@ impl Ready {
         Some(entry)
     }
 
-    /// Undoes the last [`Self::pop_front`]: nobody wanted the message after all. It was before all
-    /// others, so the front of the head is its place, wherever it came from.
-    pub(super) fn undo_pop(&mut self, entry: Entry) {
+    /// Undoes the last [`Self::pop_front`]: nobody wanted the message after all. One that came back
+    /// must not get into the head: between it and the next there may be messages that are not ready,
+    /// and a run that begins with it would take them in.
+    pub(super) fn undo_pop(&mut self, entry: Entry, came_back: bool) {
+        if came_back {
+            return self.put_back(entry);
+        }
         self.count += 1;
         self.body_bytes += entry.message.body_len() as u64;
         self.head_bytes += entry.message.footprint();

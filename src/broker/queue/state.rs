@@ -15,7 +15,7 @@ use crate::{
     broker::outbox::{Delivery, Event, Refusal, Stalled, Wakes},
     message::Message,
     names::{CommitSeq, Position, QueueId},
-    store::StoreOp,
+    store::{Standing, StoreOp},
 };
 
 /// What a transition leaves to be done by its caller.
@@ -203,7 +203,12 @@ impl State {
             Ok(Taken::ToBeSettled) => {
                 if let Some(message) = copy {
                     self.uses_store = true;
-                    fx.ops.push(StoreOp::Publish { queue: self.id, position, message });
+                    fx.ops.push(StoreOp::Publish {
+                        queue: self.id,
+                        position,
+                        message,
+                        standing: Standing::default(),
+                    });
                 }
             }
             // Without an acknowledgement to come it is settled already, and never stored.
@@ -219,6 +224,7 @@ impl State {
                 queue: self.id,
                 position: entry.position,
                 message: entry.message.clone(),
+                standing: Standing::default(),
             });
         }
         self.ready.push_back(entry);
@@ -239,6 +245,10 @@ impl State {
                     queue,
                     position: entry.position,
                     message: entry.message,
+                    standing: Standing {
+                        returns: entry.is_redelivered.into(),
+                        ..Standing::default()
+                    },
                 });
             }
         });
@@ -258,10 +268,6 @@ impl State {
     fn hand_over(&mut self, entry: Entry, fx: &mut Effects) -> Result<Taken, Entry> {
         let Entry { position, mut message, is_redelivered, is_stored } = entry;
         while let Some((handle, consumer)) = self.consumers.next() {
-            if !consumer.no_ack && !consumer.window.try_take() {
-                self.consumers.step_aside(false);
-                continue;
-            }
             let no_ack = consumer.no_ack;
             let is_stored_after = is_stored && !no_ack;
             let delivery = Delivery {
@@ -273,16 +279,14 @@ impl State {
             };
             let me = &self.me;
             let stalled = || Stalled { queue: me.clone(), consumer: handle };
-            match consumer.outbox.offer(delivery, stalled, &mut fx.wakes) {
+            let window = (!no_ack).then_some(&*consumer.window);
+            match consumer.outbox.offer(delivery, window, stalled, &mut fx.wakes) {
                 Ok(()) => {
                     self.unacked += u64::from(!no_ack);
                     self.consumers.served();
                     return Ok(if no_ack { Taken::Settled } else { Taken::ToBeSettled });
                 }
                 Err((refusal, delivery)) => {
-                    if !no_ack {
-                        consumer.window.give_back(1);
-                    }
                     message = delivery.message;
                     self.consumers.step_aside(refusal == Refusal::Full);
                 }
@@ -294,7 +298,7 @@ impl State {
     /// Hands out ready messages while there is a consumer for the next one.
     fn dispatch(&mut self, fx: &mut Effects) {
         while self.consumers.next().is_some() {
-            let Next::Entry(entry) = self.ready.pop_front() else { break };
+            let Next::Entry(entry, came_back) = self.ready.pop_front() else { break };
             let (position, is_stored) = (entry.position, entry.is_stored);
             match self.hand_over(entry, fx) {
                 Ok(Taken::Settled) if is_stored => {
@@ -302,7 +306,7 @@ impl State {
                 }
                 Ok(_) => {}
                 Err(entry) => {
-                    self.ready.undo_pop(entry);
+                    self.ready.undo_pop(entry, came_back);
                     break;
                 }
             }
@@ -355,10 +359,8 @@ impl State {
         }
         self.reading = None;
         self.ready.page_in(entries, next);
-        for waker in self.waiting_gets.drain(..) {
-            fx.wakes.owe(waker);
-        }
         self.dispatch(fx);
+        self.wake_gets(fx);
     }
 
     pub(super) fn get(&mut self, no_ack: bool, waker: &Waker, fx: &mut Effects) -> GetOutcome {
@@ -366,7 +368,7 @@ impl State {
             return GetOutcome::Gone;
         }
         let entry = match self.ready.pop_front() {
-            Next::Entry(entry) => entry,
+            Next::Entry(entry, _) => entry,
             Next::Empty => return GetOutcome::Empty,
             Next::Paged => {
                 self.waiting_gets.push(waker.clone());
@@ -448,7 +450,12 @@ impl State {
             }
             let is_redelivered = delivery.was_redelivered || delivery.was_seen;
             if delivery.is_stored && is_redelivered && !delivery.was_redelivered {
-                fx.ops.push(StoreOp::Returned { queue: self.id, position: delivery.position });
+                fx.ops.push(StoreOp::Returned {
+                    queue: self.id,
+                    position: delivery.position,
+                    returns: 1,
+                    failures: 0,
+                });
             }
             self.ready.put_back(Entry {
                 position: delivery.position,
@@ -458,6 +465,7 @@ impl State {
             });
         }
         self.dispatch(fx);
+        self.wake_gets(fx);
     }
 
     /// Removes every ready message; those delivered and not settled stay (QU-083).
@@ -494,9 +502,19 @@ impl State {
         count
     }
 
+    fn wake_gets(&mut self, fx: &mut Effects) {
+        for waker in self.waiting_gets.drain(..) {
+            fx.wakes.owe(waker);
+        }
+    }
+
     fn wake_all(&mut self, fx: &mut Effects) {
-        for waker in self.waiting_gets.drain(..).chain(self.waiting_publishers.drain(..)) {
+        self.wake_gets(fx);
+        for waker in self.waiting_publishers.drain(..) {
             fx.wakes.owe(waker);
         }
     }
 }
+
+#[cfg(test)]
+mod model;
