@@ -1,5 +1,7 @@
 //! Frames that are wrong, and frames in the wrong place.
 
+use std::time::Duration;
+
 use crate::harness::*;
 
 /// A connection with channel 1 open, for frames written by hand.
@@ -41,6 +43,21 @@ fn wrong_frame_end_is_a_frame_error() {
                 {invalid_frame_end_marker,";
     connection.expect_close(501, starts_with(text), (0, 0));
     connection.frames_until_end();
+}
+
+// FR-001, FR-002
+#[test]
+fn broker_hangs_up_after_a_frame_error_though_its_close_is_not_answered() {
+    let mut wrong_end = qos(1).frame(1).bytes();
+    *wrong_end.last_mut().unwrap() = 85;
+    let cases = [("wrong end", wrong_end), ("too large", frame_head(METHOD, 1, 131_073))];
+    in_parallel(&cases, |bytes| {
+        let connection = opened();
+        connection.send_bytes(bytes);
+        connection.control().expect((10, 50));
+        connection.set_deadline(Duration::from_secs(10));
+        connection.frames_until_end();
+    });
 }
 
 // FR-006

@@ -105,7 +105,7 @@ fn session_that_arrives_byte_by_byte_is_served() {
 
 #[test]
 fn random_bytes_instead_of_a_header_do_no_harm() {
-    let mut random = Random(0xBAD5EED);
+    let mut random = Random(0x0BAD_5EED);
     let cases: Vec<Vec<u8>> = (1..60).map(|length| random.bytes(length * 7)).collect();
     among_threads(&cases, |bytes| send_and_finish(bytes));
     expect_service();

@@ -14,6 +14,8 @@ mod channel;
 mod confirm;
 mod connection;
 mod consume;
+mod crash;
+mod examples;
 mod exchange;
 mod exclusive;
 mod frames;

@@ -2,70 +2,11 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Read},
-    net::{SocketAddr, TcpListener, TcpStream},
-    path::Path,
-    process::{Child, Command, ExitStatus, Output, Stdio},
-    sync::mpsc::{Receiver, sync_channel},
-    thread,
-    time::Duration,
+    net::{TcpListener, TcpStream},
+    process::Output,
 };
 
-const DEADLINE: Duration = Duration::from_secs(30);
-
-/// `lepus` with nothing in its environment but a home of its own.
-fn lepus(home: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lepus"));
-    command.env_clear().env("HOME", home).args(args).stdin(Stdio::null());
-    command
-}
-
-/// A started `lepus`. Killed if the test ends before it is stopped.
-struct Program {
-    child: Child,
-    /// Lines of standard output; closed when the program has ended.
-    lines: Receiver<String>,
-}
-
-impl Program {
-    fn start(command: &mut Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
-        let (sender, lines) = sync_channel(64);
-        thread::spawn(move || {
-            stdout.lines().map_while(Result::ok).try_for_each(|l| sender.send(l))
-        });
-        Self { child, lines }
-    }
-
-    fn line(&self) -> String {
-        self.lines.recv_timeout(DEADLINE).expect("a line in time")
-    }
-
-    /// Ends the program by a signal, and gives back its exit status and its standard error.
-    fn stop(mut self, signal: &str) -> (ExitStatus, String) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
-        while self.lines.recv_timeout(DEADLINE).is_ok() {}
-        let status = self.child.wait().unwrap();
-        let mut log = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
-        (status, log)
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// The address in `lepus 0.1.0 ready on amqp://127.0.0.1:5672 (data /path, 4 ms)`.
-fn address(ready: &str) -> SocketAddr {
-    let (_, rest) = ready.split_once(" ready on amqp://").expect(ready);
-    rest.split_once(' ').expect(ready).0.parse().expect(ready)
-}
+use crate::harness::{Program, address, lepus};
 
 /// What a failed start must leave: this exit code, nothing on standard output, one line on
 /// standard error with these words in it.

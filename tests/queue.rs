@@ -210,88 +210,53 @@ fn integer_arguments_compare_by_value() {
 #[test]
 fn redeclare_must_match_the_arguments() {
     let channel = Channel::open();
-    let rows: Vec<(&str, Value, Option<Value>, &str)> = vec![
-        ("x-max-length", 1000.into(), Some(2000.into()), "received '2000' but current is '1000'"),
-        (
-            "x-max-length",
-            1000.into(),
-            None,
-            "received none but current is the value '1000' of type 'signedint'",
-        ),
-        (
-            "x-message-ttl",
-            Value::I64(1000),
-            None,
-            "received none but current is the value '1000' of type 'long'",
-        ),
-        (
-            "x-expires",
-            Value::I16(1000),
-            None,
-            "received none but current is the value '1000' of type 'short'",
-        ),
-        (
-            "x-max-priority",
-            Value::I8(10),
-            None,
-            "received none but current is the value '10' of type 'byte'",
-        ),
-        (
-            "x-max-priority",
-            Value::U8(10),
-            None,
-            "received none but current is the value '10' of type 'unsignedbyte'",
-        ),
-        (
-            "x-max-length-bytes",
-            Value::U16(10),
-            None,
-            "received none but current is the value '10' of type 'unsignedshort'",
-        ),
-        (
-            "x-max-length-bytes",
-            Value::U32(10),
-            None,
-            "received none but current is the value '10' of type 'unsignedint'",
-        ),
+    let changed: Vec<(&str, Value, Value, &str)> = vec![
+        ("x-max-length", 1000.into(), 2000.into(), "received '2000' but current is '1000'"),
         (
             "x-dead-letter-exchange",
             "dlx".into(),
-            Some("other".into()),
+            "other".into(),
             "received 'other' but current is 'dlx'",
-        ),
-        (
-            "x-dead-letter-exchange",
-            "dlx".into(),
-            None,
-            "received none but current is the value 'dlx' of type 'longstr'",
-        ),
-        (
-            "x-single-active-consumer",
-            true.into(),
-            None,
-            "received none but current is the value 'true' of type 'bool'",
         ),
         (
             "x-overflow",
             "drop-head".into(),
-            Some("reject-publish".into()),
+            "reject-publish".into(),
             "received 'reject-publish' but current is 'drop-head'",
         ),
         (
             "x-queue-mode",
             "lazy".into(),
-            Some("default".into()),
+            "default".into(),
             "received 'default' but current is 'lazy'",
         ),
     ];
-    for (key, first, second, values) in rows {
+    for (key, first, second, values) in changed {
         let q = channel.queue_with(Table::new().with(key, first));
-        let mut request = queue(&q).exclusive();
-        if let Some(second) = second {
-            request = request.arg(key, second);
-        }
+        let request = queue(&q).exclusive().arg(key, second);
         channel.refused(&request, 406, inequivalent(&q, key, values));
+        channel.reopen();
+    }
+}
+
+// QU-015, QU-016
+#[test]
+fn redeclare_must_repeat_the_arguments() {
+    let channel = Channel::open();
+    for (key, value, current) in [
+        ("x-max-length", Value::I32(1000), "'1000' of type 'signedint'"),
+        ("x-message-ttl", Value::I64(1000), "'1000' of type 'long'"),
+        ("x-expires", Value::I16(1000), "'1000' of type 'short'"),
+        ("x-max-priority", Value::I8(10), "'10' of type 'byte'"),
+        ("x-max-priority", Value::U8(10), "'10' of type 'unsignedbyte'"),
+        ("x-max-length-bytes", Value::U16(10), "'10' of type 'unsignedshort'"),
+        ("x-max-length-bytes", Value::U32(10), "'10' of type 'unsignedint'"),
+        ("x-dead-letter-exchange", "dlx".into(), "'dlx' of type 'longstr'"),
+        ("x-single-active-consumer", true.into(), "'true' of type 'bool'"),
+    ] {
+        let q = channel.queue_with(Table::new().with(key, value));
+        let values = format!("received none but current is the value {current}");
+        channel.refused(&queue(&q).exclusive(), 406, inequivalent(&q, key, &values));
         channel.reopen();
     }
     let plain = channel.queue();

@@ -12,7 +12,7 @@ fn unroutable_mandatory_message_comes_back_as_it_was() {
         message_id: Some("id".to_owned()),
         ..Properties::persistent()
     };
-    let body: Vec<u8> = (0..300_000).map(|n| (n % 251) as u8).collect();
+    let body: Vec<u8> = (0..300_000_u32).map(|n| (n % 251) as u8).collect();
     channel.publish(&publish(&x, "key", body.clone()).mandatory().properties(sent.clone()));
     let got = channel.returned();
     assert_eq!(got.returned, Some((312, "NO_ROUTE".to_owned())));

@@ -211,7 +211,7 @@ def persistence_before(options):
 
 
 def persistence_after(options):
-    with Rig(options) as rig:
+    with Rig(options, worker_prefetch_multiplier=20) as rig:
         rig.work("one")
         expect([note["tag"] for note in rig.notes(100)], list(range(100)), "tasks after the restart")
 

@@ -23,16 +23,16 @@ def queue_of(spec):
 settings = json.loads(os.environ["INTEROP_CELERY"])
 directory = pathlib.Path(settings["directory"])
 app = Celery("interop", broker=settings["uri"], backend=settings["backend"])
-app.conf.update(
-    task_queues=[queue_of(spec) for spec in settings["queues"]],
-    task_default_queue=settings["queues"][0]["name"],
-    task_acks_late=True,
-    worker_prefetch_multiplier=1,
-    worker_hijack_root_logger=False,
-    control_exchange=settings["prefix"],
-    event_exchange=settings["prefix"] + ".events",
+app.conf.update({
+    "task_queues": [queue_of(spec) for spec in settings["queues"]],
+    "task_default_queue": settings["queues"][0]["name"],
+    "task_acks_late": True,
+    "worker_prefetch_multiplier": 1,
+    "worker_hijack_root_logger": False,
+    "control_exchange": settings["prefix"],
+    "event_exchange": settings["prefix"] + ".events",
     **settings["conf"],
-)
+})
 
 
 def note(**fields):

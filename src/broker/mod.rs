@@ -5,6 +5,7 @@
 
 pub mod alarm;
 pub mod arguments;
+pub mod dead_letter;
 pub mod error;
 pub mod exchange;
 pub mod outbox;
@@ -113,15 +114,15 @@ impl Broker {
                 tracing::warn!(exchange = %record.name, %error, "an exchange was not restored");
             }
         }
-        let mut next_queue = recovered.queues.keys().map(|id| id.0).max().unwrap_or(0);
+        let mut next_queue = recovered.queue_id_floor.0.max(1);
         let mut orphans = recovered.queues.clone();
         for (_, key, value) in of_kind(RecordKind::Queue) {
             let record: QueueRecord = decode(key, value)?;
-            next_queue = next_queue.max(record.id.0);
+            next_queue = next_queue.max(record.id.0 + 1);
             let messages = orphans.remove(&record.id);
             self.vhost_of(&record.vhost).restore_queue(record, messages.as_ref());
         }
-        self.shared.next_queue.store(next_queue + 1, Ordering::Relaxed);
+        self.shared.next_queue.store(next_queue, Ordering::Relaxed);
         for (_, key, value) in of_kind(RecordKind::Binding) {
             let record: BindingRecord = decode(key, value)?;
             let BindingRecord { source, destination, key, arguments, .. } = &record;

@@ -55,7 +55,7 @@ impl Session {
             Event::Cancelled { slot } => self.cancelled(slot),
             Event::Close { reason, at_once } => {
                 if matches!(self.stage, Stage::Running) {
-                    self.close_connection(Code::ConnectionForced.close((0, 0), reason));
+                    self.close_connection(&Code::ConnectionForced.close((0, 0), reason));
                 }
                 if at_once {
                     self.stage = Stage::Finished;

@@ -60,6 +60,7 @@ impl Session {
                 break;
             }
             let rest = &bytes[at..];
+            let mut is_out_of_step = false;
             let taken = match frame::parse(rest, self.tuning.frame_max) {
                 Ok(None) => break,
                 Ok(Some(frame)) => {
@@ -71,6 +72,7 @@ impl Session {
                 }
                 Err(error) => {
                     at += skip(&error, rest.len());
+                    is_out_of_step = true;
                     Err((0, error::of_frame(&error))).or_else(|failed| self.while_closing(failed))
                 }
             };
@@ -81,6 +83,9 @@ impl Session {
                     break;
                 }
                 Err((channel, failure)) => self.fail(ChannelId(channel), failure),
+            }
+            if is_out_of_step {
+                self.hang_up_soon();
             }
         }
         self.flush_settlements();
@@ -359,13 +364,13 @@ impl Session {
     pub(super) fn fail(&mut self, id: ChannelId, failure: Failure) {
         self.flush_settlements();
         match failure {
-            Failure::Channel(close) if id.0 != 0 => self.close_channel(id, close),
-            Failure::Channel(close) | Failure::Connection(close) => self.close_connection(close),
+            Failure::Channel(close) if id.0 != 0 => self.close_channel(id, &close),
+            Failure::Channel(close) | Failure::Connection(close) => self.close_connection(&close),
             Failure::Silent(reason) => self.mute(reason),
         }
     }
 
-    fn close_channel(&mut self, id: ChannelId, close: Close) {
+    fn close_channel(&mut self, id: ChannelId, close: &Close) {
         tracing::debug!(
             connection = self.id.0,
             channel = id.0,

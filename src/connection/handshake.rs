@@ -241,7 +241,7 @@ impl Session {
         self.stage = Stage::Closed { until: self.farewell() };
     }
 
-    pub(super) fn send_connection_close(&mut self, close: Close) {
+    pub(super) fn send_connection_close(&mut self, close: &Close) {
         self.send_connection(connection::AMQPMethod::Close(connection::Close {
             reply_code: close.code,
             reply_text: short_string(&close.text),
@@ -253,6 +253,14 @@ impl Session {
     /// When the peer's time to close the socket is up.
     pub(super) fn farewell(&self) -> clock::Now {
         clock::now().after(self.heartbeat.farewell())
+    }
+
+    /// After a frame that was none the peer may not even find our answer's answer: the socket is
+    /// closed soon, answered or not (FR-001).
+    pub(super) fn hang_up_soon(&mut self) {
+        if let Stage::Closing { until } = &mut self.stage {
+            *until = (*until).min(clock::now().after(MUTE));
+        }
     }
 
     /// Says nothing more, and closes the socket after a while.

@@ -12,6 +12,8 @@ pub(super) struct Heartbeat {
     next_send: Now,
     next_check: Now,
     has_sent: bool,
+    /// The next write is a heartbeat of our own, which does not make up for one.
+    is_sending: bool,
     has_received: bool,
     /// Checks in a row that found nothing received.
     silent_checks: u8,
@@ -42,7 +44,7 @@ impl Heartbeat {
     }
 
     pub(super) fn sent(&mut self) {
-        self.has_sent = true;
+        self.has_sent |= !std::mem::take(&mut self.is_sending);
     }
 
     pub(super) fn received(&mut self) {
@@ -72,6 +74,7 @@ impl Heartbeat {
         if now >= self.next_send {
             self.next_send = now.after(self.interval / 2);
             if !std::mem::take(&mut self.has_sent) {
+                self.is_sending = true;
                 return Due::Send;
             }
         }
@@ -95,7 +98,11 @@ mod tests {
         assert_eq!(heartbeat.due(Now::from_millis(999), false), Due::Nothing);
         assert_eq!(heartbeat.due(Now::from_millis(1000), false), Due::Send);
         heartbeat.sent();
-        assert_eq!(heartbeat.due(Now::from_millis(2000), false), Due::Nothing);
+        heartbeat.received();
+        assert_eq!(heartbeat.due(Now::from_millis(2000), false), Due::Send);
+        heartbeat.sent();
+        heartbeat.sent();
+        assert_eq!(heartbeat.due(Now::from_millis(3000), false), Due::Nothing);
     }
 
     #[test]

@@ -99,7 +99,7 @@ impl Session {
         payload: &[u8],
         mut incoming: Incoming,
     ) -> Result<(), Failure> {
-        let header = content::header(payload).map_err(|e| error::of_content(&e, payload))?;
+        let header = content::header(payload).map_err(|e| error::of_content(e, payload))?;
         check_header(&header)?;
         incoming.properties = header.properties.to_vec();
         incoming.body_size = header.body_size;
@@ -175,7 +175,11 @@ impl Session {
         let edited = self.edited(id, properties, &scan)?;
         self.check_properties(&scan)?;
         let properties = edited.as_deref().unwrap_or(properties);
-        let traits = Traits { is_persistent: scan.delivery_mode == 2, priority: scan.priority };
+        let traits = Traits {
+            is_persistent: scan.delivery_mode == 2,
+            priority: scan.priority,
+            has_deaths: false,
+        };
         let message = body.into_message(address, properties, traits, &mut self.scratch);
         if let Some(channel) = self.channel_mut(id)
             && let Mode::Transaction(_) = channel.mode
@@ -399,7 +403,7 @@ fn extra_keys(headers: RawTable<'_>) -> Result<Vec<&[u8]>, Failure> {
         match headers.get(name.as_bytes()) {
             None => {}
             Some(RawValue::Array(array)) => {
-                keys.extend(array.iter().filter_map(RawValue::as_longstr))
+                keys.extend(array.iter().filter_map(RawValue::as_longstr));
             }
             Some(other) => {
                 return Err(Code::PreconditionFailed.failure(

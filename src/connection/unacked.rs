@@ -40,14 +40,6 @@ pub(super) struct UnackedList {
 }
 
 impl UnackedList {
-    pub(super) fn len(&self) -> usize {
-        self.len
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
     /// Adds the latest delivery.
     pub(super) fn push(&mut self, tag: DeliveryTag, mut unacked: Unacked) {
         debug_assert!(self.ring.back().is_none_or(|(last, _)| *last < tag));
@@ -193,11 +185,11 @@ mod tests {
                         model = rest;
                     }
                 }
-                prop_assert_eq!(list.len(), model.len());
+                prop_assert_eq!(list.len, model.len());
                 prop_assert_eq!(list.contains(tag), model.contains_key(&tag));
             }
             let footprint = unacked(0).message.footprint();
-            prop_assert_eq!(list.bytes, list.len() * footprint);
+            prop_assert_eq!(list.bytes, list.len * footprint);
             let all: Vec<_> = list.take_all().map(|(t, u)| (t, u.position.0)).collect();
             prop_assert_eq!(all, model.into_iter().collect::<Vec<_>>());
         }
@@ -211,7 +203,7 @@ mod tests {
             list.push(DeliveryTag(tag), unacked(tag));
             assert!(list.take(DeliveryTag(tag)).is_some());
         }
-        assert_eq!(list.len(), 1);
+        assert_eq!(list.len, 1);
         assert!(list.ring.len() < 100);
     }
 }

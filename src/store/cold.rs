@@ -9,7 +9,7 @@
 //!   crash came between the append and the hot file's commit, counts in the hot file before any
 //!   segment, and in an older segment before a younger one.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use hashbrown::HashMap;
 use redb::{ReadOnlyTable, WriteTransaction};
@@ -49,25 +49,36 @@ pub(super) struct Segment {
     pub(super) volume: Volume,
     /// The queues it has pages of, dead or alive, with their first and last places.
     pub(super) queues: HashMap<u64, (u64, u64)>,
-    /// Bytes of all pages ever appended.
-    pub(super) bytes: u64,
-    /// Bytes of the pages of which something is left.
-    pub(super) live_bytes: u64,
-    pub(super) live_pages: u64,
 }
 
 impl Segment {
     pub(super) fn new(volume: Volume) -> Self {
-        Self { volume, queues: HashMap::new(), bytes: 0, live_bytes: 0, live_pages: 0 }
+        Self { volume, queues: HashMap::new() }
     }
 
-    /// Counts a page in; `is_live` unless nothing is left of it.
-    pub(super) fn count(&mut self, queue: u64, (first, last): (u64, u64), bytes: u64, live: bool) {
+    /// Notes that it has a page of `queue` with these first and last places.
+    pub(super) fn note(&mut self, queue: u64, (first, last): (u64, u64)) {
         let places = self.queues.entry(queue).or_insert((first, last));
         *places = (places.0.min(first), places.1.max(last));
+    }
+}
+
+/// What is in a segment, as the store thread counts it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Count {
+    /// Bytes of all pages ever appended.
+    bytes: u64,
+    /// Bytes of the pages of which something is left.
+    live_bytes: u64,
+    live_pages: u64,
+}
+
+impl Count {
+    /// Counts a page in; `is_live` unless nothing is left of it.
+    pub(super) fn add(&mut self, bytes: u64, is_live: bool) {
         self.bytes += bytes;
-        self.live_bytes += bytes * u64::from(live);
-        self.live_pages += u64::from(live);
+        self.live_bytes += bytes * u64::from(is_live);
+        self.live_pages += u64::from(is_live);
     }
 }
 
@@ -99,6 +110,7 @@ pub(super) struct Cold {
     /// The segment that is appended to.
     pub(super) active: Option<Place>,
     pub(super) next_id: Place,
+    pub(super) counts: BTreeMap<Place, Count>,
     /// For tests: seals segments at this size.
     pub(super) segment_bytes: Option<u64>,
 }
@@ -126,21 +138,23 @@ impl Cold {
         }
         let pages: Vec<(u64, Page)> =
             drafts.into_iter().map(|(queue, draft)| (queue, draft.into_page(id))).collect();
+        let count = self.counts.entry(id).or_default();
         let mut segments = self.volumes.cold_mut();
-        if let Some(segment) = segments.get_mut(&id) {
-            for (queue, page) in &pages {
-                segment.count(*queue, (page.runs.first, page.runs.last), page.bytes(), true);
+        for (queue, page) in &pages {
+            count.add(page.bytes(), true);
+            if let Some(segment) = segments.get_mut(&id) {
+                segment.note(*queue, (page.runs.first, page.runs.last));
             }
         }
+        drop(segments);
         Ok(pages)
     }
 
     /// The segment to append to; a new one if need be, which the hot file then lists.
     fn active_blocking(&mut self) -> Result<Place, StoreError> {
         if let Some(id) = self.active {
-            let limit = self.segment_bytes_max();
-            let bytes = self.volumes.cold().get(&id).map_or(0, |segment| segment.bytes);
-            if bytes < limit {
+            let bytes = self.counts.get(&id).map_or(0, |count| count.bytes);
+            if bytes < self.segment_bytes_max() {
                 return Ok(id);
             }
             self.seal()?;
@@ -164,7 +178,7 @@ impl Cold {
 
     fn segment_bytes_max(&self) -> u64 {
         self.segment_bytes.unwrap_or_else(|| {
-            let all: u64 = self.volumes.cold().values().map(|segment| segment.bytes).sum();
+            let all: u64 = self.counts.values().map(|count| count.bytes).sum();
             (all / 16).clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX)
         })
     }
@@ -174,47 +188,61 @@ impl Cold {
         let Some(id) = self.active.take() else { return Ok(()) };
         let mut segments = self.volumes.cold_mut();
         if let Some(segment) = segments.remove(&id) {
-            let Segment { volume, queues, bytes, live_bytes, live_pages } = segment;
+            let Segment { volume, queues } = segment;
             drop(volume);
             let volume = open_segment(&*self.disk, id, false)?;
-            segments.insert(id, Segment { volume, queues, bytes, live_bytes, live_pages });
+            segments.insert(id, Segment { volume, queues });
         }
         Ok(())
     }
 
+    /// Counts a page out of which nothing is left.
+    pub(super) fn note_dead(&mut self, place: Place, bytes: u64) {
+        if let Some(count) = self.counts.get_mut(&place) {
+            count.live_bytes -= bytes;
+            count.live_pages -= 1;
+        }
+    }
+
     /// Segments of which nothing is left.
     pub(super) fn dead(&self) -> Vec<Place> {
-        let is_dead = |id: Place, segment: &Segment| {
-            segment.live_pages == 0
-                && (self.active != Some(id) || segment.bytes >= self.dead_bytes_min())
-        };
-        let segments = self.volumes.cold();
-        segments.iter().filter(|&(&id, segment)| is_dead(id, segment)).map(|(&id, _)| id).collect()
+        let dead = self.counts.iter().filter(|&(&id, count)| {
+            count.live_pages == 0
+                && (self.active != Some(id) || count.bytes >= self.dead_bytes_min())
+        });
+        dead.map(|(&id, _)| id).collect()
     }
 
     /// A segment of which so little is left that the rest is better moved.
     pub(super) fn sparse(&self) -> Option<Place> {
-        let segments = self.volumes.cold();
-        let is_sparse = |id: Place, segment: &Segment| {
-            segment.live_pages > 0
-                && segment.live_bytes < segment.bytes / 4
-                && (self.active != Some(id) || segment.bytes >= self.dead_bytes_min())
-        };
-        segments.iter().find(|&(&id, segment)| is_sparse(id, segment)).map(|(&id, _)| id)
+        let mut sparse = self.counts.iter().filter(|&(&id, count)| {
+            count.live_pages > 0
+                && count.live_bytes < count.bytes / 4
+                && (self.active != Some(id) || count.bytes >= self.dead_bytes_min())
+        });
+        sparse.next().map(|(&id, _)| id)
     }
 
     fn dead_bytes_min(&self) -> u64 {
         self.segment_bytes.map_or(DEAD_BYTES_MIN, |bytes| bytes / 4)
     }
 
-    /// Forgets segments and deletes their files. The hot file does not list them any more.
-    pub(super) fn remove(&mut self, ids: &[Place]) -> Result<(), StoreError> {
+    /// Deletes segments of which nothing is left. No read sees them from before the hot file
+    /// forgets what became of their pages; their files go once it has.
+    pub(super) fn remove(
+        &mut self,
+        ids: &[Place],
+        commit: impl FnOnce(&Volume) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let segments: Vec<Option<Segment>> = {
+            let mut segments = self.volumes.cold_mut();
+            ids.iter().map(|id| segments.remove(id)).collect()
+        };
+        commit(&self.volumes.hot)?;
+        drop(segments);
         for id in ids {
-            if self.active == Some(*id) {
-                self.active = None;
-            }
-            let segment = self.volumes.cold_mut().remove(id);
-            drop(segment);
+            self.counts.remove(id);
+            self.active = self.active.filter(|active| active != id);
             let name = segment_name(*id);
             self.disk
                 .remove(&name)
@@ -247,7 +275,7 @@ fn put_index(txn: &WriteTransaction, drafts: &[(u64, Draft)]) -> Result<(), Faul
     let mut row = Vec::new();
     for (queue, draft) in drafts {
         let key = (*queue, draft.first());
-        let summary = Summary::read(key.1, &draft.bytes).map_err(Fault::at("pages", key))?;
+        let summary = Summary::of(draft).map_err(Fault::at("pages", key))?;
         row.clear();
         summary.put(&mut row, draft.row_bytes() as u64);
         index.insert(key, &*row)?;

@@ -136,15 +136,16 @@ pub(super) fn put_pages(txn: &WriteTransaction, drafts: &[(u64, Draft)]) -> Resu
     let mut pages = txn.open_table(PAGES)?;
     for (queue, draft) in drafts {
         let key = (*queue, draft.first());
-        if draft.bytes_before == 0 {
-            pages.insert(key, &*draft.bytes)?;
+        if draft.len_before == 0 {
+            let mut row = pages.insert_reserve(key, draft.len)?;
+            draft.put(&mut row.as_mut());
             continue;
         }
         let mut row = pages.get(key)?.map(|row| row.value().to_vec()).unwrap_or_default();
-        if row.len() != draft.bytes_before {
+        if row.len() != draft.len_before {
             return Err(Fault::row("pages", key));
         }
-        row.extend_from_slice(&draft.bytes);
+        draft.put(&mut row);
         pages.insert(key, &*row)?;
     }
     if drafts.iter().any(|(_, draft)| draft.chunked.is_some()) {

@@ -10,7 +10,8 @@
 //! for each message otherwise. All numbers are varints. Deadlines are always 0 so far.
 
 use super::{
-    page::{Malformed, Records, Runs, RunsBuilder},
+    op::Standing,
+    page::{Contents, Draft, Fresh, Malformed, Records, Runs, RunsBuilder},
     record::{put_varint, take_varint},
 };
 
@@ -91,7 +92,7 @@ impl Summary {
     /// Reads through a page's row.
     pub(super) fn read(first: u64, row: &[u8]) -> Result<Self, Malformed> {
         let mut runs = RunsBuilder::default();
-        let [mut body_bytes, mut priorities, mut flags] = [const { Vec::new() }; 3];
+        let [mut body_bytes, mut priorities, mut all_flags] = [const { Vec::new() }; 3];
         let mut chunk_bytes = 0;
         for record in Records::new(first, row) {
             let (position, _, record) = record?;
@@ -101,7 +102,7 @@ impl Summary {
                 chunk_bytes += record.body_len as u64;
             }
             priorities.push(u64::from(record.traits.priority));
-            flags.push(u64::from(record.traits.is_persistent) | u64::from(record.is_returned) << 1);
+            all_flags.push(flags(record.traits.is_persistent, record.standing));
         }
         if body_bytes.is_empty() {
             return Err(Malformed);
@@ -110,8 +111,25 @@ impl Summary {
             runs: runs.build(),
             body_bytes: Column::new(body_bytes),
             priorities: Column::new(priorities),
-            flags: Column::new(flags),
+            flags: Column::new(all_flags),
             chunk_bytes,
+        })
+    }
+
+    /// The same of a page that is still to be written.
+    pub(super) fn of(draft: &Draft) -> Result<Self, Malformed> {
+        let messages = match &draft.contents {
+            Contents::Packed(bytes) => return Self::read(draft.first(), bytes),
+            Contents::Fresh(messages) => messages,
+        };
+        let column =
+            |value: &dyn Fn(&Fresh) -> u64| Column::new(messages.iter().map(value).collect());
+        Ok(Self {
+            runs: draft.runs.clone().build(),
+            body_bytes: column(&|fresh| fresh.message.body_len() as u64),
+            priorities: column(&|fresh| u64::from(fresh.message.priority())),
+            flags: column(&|fresh| flags(fresh.message.is_persistent(), fresh.standing)),
+            chunk_bytes: draft.chunk_bytes(),
         })
     }
 
@@ -138,6 +156,10 @@ impl Summary {
             column.put(out);
         }
     }
+}
+
+fn flags(is_persistent: bool, standing: Standing) -> u64 {
+    u64::from(is_persistent) | u64::from(standing.returns > 0) << 1
 }
 
 impl Index {
@@ -182,7 +204,7 @@ mod tests {
     use super::*;
     use crate::{
         message::{Message, Traits},
-        store::page::{Draft, pack},
+        store::page::pack,
     };
 
     proptest! {
@@ -194,17 +216,21 @@ mod tests {
             let mut position = 5;
             let mut sizes = Vec::new();
             for (gap, size, priority) in messages {
-                let traits = Traits { is_persistent: true, priority };
+                let traits = Traits { is_persistent: true, priority, ..Traits::default() };
                 let body = vec![7; size];
                 let message =
                     Message::copied(b"\0\0", b"\0\0", &[&body], traits, &mut Vec::new());
-                pack(&mut draft, position, &message, false, |_| unreachable!("one page"));
+                pack(&mut draft, position, message, Standing::default(), |_| unreachable!("one page"));
                 sizes.push(size as u64);
                 position += gap;
             }
-            let summary = Summary::read(5, &draft.bytes).unwrap();
-            let mut row = Vec::new();
-            summary.put(&mut row, 17);
+            let mut page = Vec::new();
+            draft.put(&mut page);
+            prop_assert_eq!(page.len(), draft.len);
+            let [mut row, mut same] = [const { Vec::new() }; 2];
+            Summary::read(5, &page).unwrap().put(&mut row, 17);
+            Summary::of(&draft).unwrap().put(&mut same, 17);
+            prop_assert_eq!(&row, &same);
             let index = Index::read(5, &row).unwrap();
             prop_assert_eq!(&index.runs, &draft.runs.build());
             prop_assert_eq!((index.row_bytes, index.chunk_bytes), (17, 0));

@@ -1,5 +1,6 @@
 //! The store: what outlives the process, and what does not fit in memory.
 
+mod chores;
 mod cold;
 mod config;
 mod directory;
@@ -38,7 +39,7 @@ use std::{
 
 pub use config::{StoreConfig, SyncMode};
 pub use error::StoreError;
-pub use op::{RecordKind, StoreOp};
+pub use op::{RecordKind, Standing, StoreOp};
 pub use stats::StoreStats;
 pub use watermark::Registration;
 
@@ -70,6 +71,18 @@ struct Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         self.shared.close_blocking();
+    }
+}
+
+/// A group of operations that is being submitted; ends when dropped.
+#[derive(Debug)]
+pub struct Group<'a> {
+    inbox: &'a Inbox,
+}
+
+impl Drop for Group<'_> {
+    fn drop(&mut self) {
+        self.inbox.end_group();
     }
 }
 
@@ -133,8 +146,8 @@ pub struct StoredMessage {
     pub position: Position,
     /// The message.
     pub message: Message,
-    /// It had been delivered before and came back.
-    pub redelivered: bool,
+    /// How it stands in the queue.
+    pub standing: Standing,
 }
 
 /// How a read is answered.
@@ -263,6 +276,7 @@ impl Store {
                 disk: Arc::clone(&disk),
                 active: found.active,
                 next_id: found.next_segment,
+                counts: found.counts,
                 segment_bytes: config.segment_bytes,
             },
             spill: Spill {
@@ -298,6 +312,13 @@ impl Store {
     /// Submits operations and returns the number of the last one; with none, of the last so far.
     pub fn submit_all(&self, ops: impl IntoIterator<Item = StoreOp>) -> CommitSeq {
         CommitSeq(self.handle.shared.inbox.submit(ops))
+    }
+
+    /// Begins a group: what is submitted while it lives, by whomever, becomes durable all at once
+    /// or not at all. It holds up the store, so it lives for moments only and never across a wait.
+    pub fn group(&self) -> Group<'_> {
+        self.handle.shared.inbox.begin_group();
+        Group { inbox: &self.handle.shared.inbox }
     }
 
     /// Says that somebody waits for `needed`, so that it is written without lingering.

@@ -11,9 +11,15 @@
 //! [`CHUNK_BYTES_MAX`]: those waste at most one allocation of 64 KiB per message, where a single
 //! row of 10 MB would be given 16 MiB.
 
+use std::mem;
+
 use super::{
-    op::RecordKind,
-    record::{Record, put_record, put_varint, take_record, take_varint},
+    op::{RecordKind, Standing},
+    record::{
+        Out, Record, put_record, put_returned, put_varint, record_len, take_record, take_varint,
+        varint_len,
+    },
+    state::Returns,
 };
 use crate::message::Message;
 
@@ -25,9 +31,6 @@ pub(super) const CHUNK_BYTES_MAX: usize = 65_400;
 
 /// The places of one page lie within this many of each other, so that distances fit 16 bits.
 const SPAN_MAX: u64 = 0xffff;
-
-/// Bytes of a record that are neither address, properties nor body, at most.
-const OVERHEAD_MAX: usize = 32;
 
 /// How many rows a body of so many bytes has for itself.
 pub(super) fn chunk_rows(bytes: u64) -> u32 {
@@ -159,12 +162,37 @@ impl RunsBuilder {
 #[derive(Debug, Default)]
 pub(super) struct Draft {
     pub(super) runs: RunsBuilder,
-    /// The row, or what is to be appended to it.
-    pub(super) bytes: Vec<u8>,
+    pub(super) contents: Contents,
+    /// Bytes of `contents` as a row, or as the part to be appended to one.
+    pub(super) len: usize,
     /// Bytes of the row that are already written, when the page grows.
-    pub(super) bytes_before: usize,
+    pub(super) len_before: usize,
     /// The body to be put into rows of its own; the page then holds nothing else.
     pub(super) chunked: Option<Chunked>,
+}
+
+/// What a page is made of.
+#[derive(Debug)]
+pub(super) enum Contents {
+    /// Messages, which become bytes in the row itself.
+    Fresh(Vec<Fresh>),
+    /// Records copied from other rows.
+    Packed(Vec<u8>),
+}
+
+impl Default for Contents {
+    fn default() -> Self {
+        Self::Fresh(Vec::new())
+    }
+}
+
+/// A message on its way to a page.
+#[derive(Debug)]
+pub(super) struct Fresh {
+    /// Its distance from the message before.
+    delta: u64,
+    pub(super) message: Message,
+    pub(super) standing: Standing,
 }
 
 /// A body that has rows of its own.
@@ -187,7 +215,7 @@ impl Draft {
 
     /// Bytes of the whole row.
     pub(super) fn row_bytes(&self) -> usize {
-        self.bytes_before + self.bytes.len()
+        self.len_before + self.len
     }
 
     /// Bytes of the body's own rows.
@@ -199,46 +227,65 @@ impl Draft {
         }
     }
 
+    /// Bytes that are new in the file.
+    pub(super) fn added_bytes(&self) -> u64 {
+        self.len as u64 + self.chunk_bytes()
+    }
+
+    /// Puts the row, or the part to be appended: [`Self::len`] bytes.
+    pub(super) fn put(&self, out: &mut impl Out) {
+        match &self.contents {
+            Contents::Packed(bytes) => out.put(bytes),
+            Contents::Fresh(messages) => {
+                for fresh in messages {
+                    put_varint(out, fresh.delta);
+                    put_record(out, &fresh.message, fresh.standing, self.chunked.is_some());
+                }
+            }
+        }
+    }
+
     /// Whether `bytes` more at `position` still make a page.
     fn has_room(&self, position: u64, bytes: usize) -> bool {
         self.chunked.is_none()
             && self.runs.fits(position)
             && self.row_bytes() + bytes <= PAGE_BYTES_MAX
     }
-
-    /// Adds a message; the caller has asked [`needs_new_page`] before.
-    fn push(&mut self, position: u64, message: &Message, is_returned: bool, is_chunked: bool) {
-        let Some(delta) = self.runs.push(position) else {
-            debug_assert!(false, "places of a queue grow");
-            return;
-        };
-        put_varint(&mut self.bytes, delta);
-        put_record(&mut self.bytes, message, is_returned, is_chunked);
-        if is_chunked {
-            self.chunked = Some(Chunked::Fresh(message.clone()));
-        }
-    }
 }
 
-fn record_bytes_max(message: &Message, is_chunked: bool) -> usize {
-    let body = if is_chunked { 0 } else { message.body_len() };
-    OVERHEAD_MAX + message.address().len() + message.properties().len() + body
-}
+/// Bytes of a distance between places, at most.
+const DELTA_LEN_MAX: usize = 3;
+
+/// Bytes that a record grows by, at most, when it is noted that its message came back.
+const RETURNS_LEN: usize = 4;
 
 /// Packs messages into pages: first into `draft`, then into new ones. Full pages go to `done`.
 pub(super) fn pack(
     draft: &mut Draft,
     position: u64,
-    message: &Message,
-    is_returned: bool,
+    message: Message,
+    standing: Standing,
     mut done: impl FnMut(Draft),
 ) {
-    let is_chunked = record_bytes_max(message, false) > PAGE_BYTES_MAX;
-    let bytes = record_bytes_max(message, is_chunked);
-    if !draft.is_empty() && (is_chunked || !draft.has_room(position, bytes)) {
-        done(std::mem::take(draft));
+    let mut len = record_len(&message, standing, false);
+    let is_chunked = DELTA_LEN_MAX + len > PAGE_BYTES_MAX;
+    if is_chunked {
+        len = record_len(&message, standing, true);
     }
-    draft.push(position, message, is_returned, is_chunked);
+    if !draft.is_empty() && (is_chunked || !draft.has_room(position, DELTA_LEN_MAX + len)) {
+        done(mem::take(draft));
+    }
+    let Some(delta) = draft.runs.push(position) else {
+        debug_assert!(false, "places of a queue grow");
+        return;
+    };
+    draft.len += varint_len(delta) + len;
+    if is_chunked {
+        draft.chunked = Some(Chunked::Fresh(message.clone()));
+    }
+    if let Contents::Fresh(messages) = &mut draft.contents {
+        messages.push(Fresh { delta, message, standing });
+    }
 }
 
 /// Packs a record that lies in another page's row as it is.
@@ -246,21 +293,26 @@ pub(super) fn repack(
     draft: &mut Draft,
     position: u64,
     record: &[u8],
-    record_is_returned: bool,
+    returns: Option<Returns>,
     mut done: impl FnMut(Draft),
 ) {
-    if !draft.is_empty() && !draft.has_room(position, record.len() + OVERHEAD_MAX) {
-        done(std::mem::take(draft));
+    if !draft.is_empty() && !draft.has_room(position, DELTA_LEN_MAX + RETURNS_LEN + record.len()) {
+        done(mem::take(draft));
     }
     let Some(delta) = draft.runs.push(position) else {
         debug_assert!(false, "places of a queue grow");
         return;
     };
-    put_varint(&mut draft.bytes, delta);
-    let at = draft.bytes.len();
-    draft.bytes.extend_from_slice(record);
-    if record_is_returned {
-        super::record::mark_returned(&mut draft.bytes[at..]);
+    if draft.runs.count == 1 {
+        draft.contents = Contents::Packed(Vec::new());
+    }
+    if let Contents::Packed(bytes) = &mut draft.contents {
+        put_varint(bytes, delta);
+        match returns {
+            None => bytes.extend_from_slice(record),
+            Some(returns) => put_returned(bytes, record, returns),
+        }
+        draft.len = bytes.len();
     }
 }
 

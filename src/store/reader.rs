@@ -1,8 +1,8 @@
 //! The reader: brings messages back that had left memory, on a thread of its own.
 //!
-//! * It sees a snapshot of the hot file, and then of the segments. In this order a page that is
-//!   being moved is seen in one place or in both, never in none; where it is seen twice, the
-//!   places already passed are skipped.
+//! * It keeps the segments from being deleted, sees a snapshot of the hot file, and then of each
+//!   segment. In this order a page that is being moved is seen in one place or in both, never in
+//!   none; where it is seen twice, the places already passed are skipped.
 //! * Durable and spilled messages are two streams of growing places, merged.
 
 use std::{
@@ -17,10 +17,11 @@ use super::{
     ReadBatch, ReadJob, ReadRequest, Shared, StoredMessage,
     directory::{HOT, Place},
     error::StoreError,
+    op::Standing,
     page::{Records, chunk_rows},
     record::Record,
     schema::{CHUNKS, ChunkKey, Fault, HEADS, PAGES, PageKey, STATES, StateKey, Volume, guarded},
-    state::State,
+    state::{Returns, State},
     volumes::Volumes,
 };
 use crate::{message::Message, names::Position};
@@ -48,8 +49,8 @@ fn read(volumes: &Volumes, request: &ReadRequest) -> Result<ReadBatch, StoreErro
     if request.from >= request.end {
         return Ok(batch);
     }
-    let hot = volumes.hot.begin_read()?;
     let segments = volumes.cold();
+    let hot = volumes.hot.begin_read()?;
     let spill = volumes.spill();
     let mut durable = Stream::default();
     let head = guarded(|| {
@@ -190,7 +191,7 @@ impl Source<'_> {
             ready.push_back(StoredMessage {
                 position: Position(position),
                 message: self.message((request.queue.0, position), &record, scratch)?,
-                redelivered: record.is_returned || state.returned.contains(ordinal),
+                standing: standing_now(record.standing, state.returned.get(&ordinal)),
             });
         }
         Ok(ready)
@@ -216,5 +217,13 @@ impl Source<'_> {
             }
         }
         Ok(record.message(chunks, scratch))
+    }
+}
+
+/// How a message stands, given what its page's state says of its returns.
+fn standing_now(written: Standing, returned: Option<&Returns>) -> Standing {
+    match returned {
+        None => written,
+        Some(&Returns { returns, failures }) => Standing { returns, failures, ..written },
     }
 }

@@ -1,7 +1,8 @@
 //! One message as bytes in a page.
 //!
 //! ```text
-//! flags u8 | priority u8, if any | exchange shortstr | routing key shortstr
+//! flags u8 | returns u16, failures u16, if any | expiry u64, if any
+//!          | priority u8, if any | exchange shortstr | routing key shortstr
 //!          | properties length varint | body length varint | properties | body
 //! ```
 //!
@@ -10,24 +11,54 @@
 
 use bytes::Bytes;
 
+use super::{op::Standing, state::Returns};
 use crate::message::{INLINE_BODY_MAX, Message, Traits};
 
 /// The message's `delivery_mode` was 2.
 const PERSISTENT: u8 = 1;
 /// A priority byte follows the flags.
 const PRIORITY: u8 = 2;
-/// The message had come back before it was written.
+/// The message had come back before it was written: how often, and how often in vain, follows.
 const RETURNED: u8 = 4;
 /// The body lies in rows of its own, not behind the properties.
 const CHUNKED: u8 = 8;
+/// The header `x-death` is the broker's own.
+const DEATHS: u8 = 16;
+/// When the message expires follows.
+const EXPIRES: u8 = 32;
 
-/// Appends `value` in seven-bit groups, lowest first.
-pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+/// Where bytes are put: a vector, or a row of known length.
+pub(super) trait Out {
+    /// Puts `bytes` behind what is there.
+    fn put(&mut self, bytes: &[u8]);
+}
+
+impl Out for Vec<u8> {
+    fn put(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+}
+
+impl Out for &mut [u8] {
+    fn put(&mut self, bytes: &[u8]) {
+        let (taken, rest) = std::mem::take(self).split_at_mut(bytes.len());
+        taken.copy_from_slice(bytes);
+        *self = rest;
+    }
+}
+
+/// Puts `value` in seven-bit groups, lowest first.
+pub(super) fn put_varint(out: &mut impl Out, mut value: u64) {
     while value >= 0x80 {
-        out.push(value as u8 | 0x80);
+        out.put(&[value as u8 | 0x80]);
         value >>= 7;
     }
-    out.push(value as u8);
+    out.put(&[value as u8]);
+}
+
+/// Bytes that [`put_varint`] needs for `value`.
+pub(super) fn varint_len(value: u64) -> usize {
+    (64 - (value | 1).leading_zeros()).div_ceil(7) as usize
 }
 
 /// Takes a number off the front of `bytes`.
@@ -59,7 +90,7 @@ fn take_len(bytes: &mut &[u8]) -> Option<usize> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Record<'a> {
     pub(super) traits: Traits,
-    pub(super) is_returned: bool,
+    pub(super) standing: Standing,
     address: &'a [u8],
     properties: &'a [u8],
     pub(super) body_len: usize,
@@ -67,38 +98,68 @@ pub(super) struct Record<'a> {
     body: Option<&'a [u8]>,
 }
 
-/// Appends `message` to `out`; without its body when `is_chunked`.
+/// Puts `message`; without its body when `is_chunked`.
 pub(super) fn put_record(
-    out: &mut Vec<u8>,
+    out: &mut impl Out,
     message: &Message,
-    is_returned: bool,
+    standing: Standing,
     is_chunked: bool,
 ) {
     let priority = message.priority();
     let flags = [
         (message.is_persistent(), PERSISTENT),
         (priority != 0, PRIORITY),
-        (is_returned, RETURNED),
+        (standing.returns != 0, RETURNED),
         (is_chunked, CHUNKED),
+        (message.has_deaths(), DEATHS),
+        (standing.expires_at != 0, EXPIRES),
     ];
-    out.push(flags.iter().filter(|(is_set, _)| *is_set).map(|(_, bit)| bit).sum());
-    if priority != 0 {
-        out.push(priority);
+    out.put(&[flags.iter().filter(|(is_set, _)| *is_set).map(|(_, bit)| bit).sum()]);
+    if standing.returns != 0 {
+        out.put(&standing.returns.to_le_bytes());
+        out.put(&standing.failures.to_le_bytes());
     }
-    out.extend_from_slice(message.address());
+    if standing.expires_at != 0 {
+        out.put(&standing.expires_at.to_le_bytes());
+    }
+    if priority != 0 {
+        out.put(&[priority]);
+    }
+    out.put(message.address());
     put_varint(out, message.properties().len() as u64);
     put_varint(out, message.body_len() as u64);
-    out.extend_from_slice(message.properties());
+    out.put(message.properties());
     if !is_chunked {
-        message.body().for_each(|part| out.extend_from_slice(part));
+        message.body().for_each(|part| out.put(part));
     }
+}
+
+/// Bytes that [`put_record`] needs.
+pub(super) fn record_len(message: &Message, standing: Standing, is_chunked: bool) -> usize {
+    let (properties, body) = (message.properties().len(), message.body_len());
+    1 + usize::from(message.priority() != 0)
+        + if standing.returns == 0 { 0 } else { 4 }
+        + if standing.expires_at == 0 { 0 } else { 8 }
+        + message.address().len()
+        + varint_len(properties as u64)
+        + varint_len(body as u64)
+        + properties
+        + if is_chunked { 0 } else { body }
 }
 
 /// Takes one message off the front of `bytes`.
 pub(super) fn take_record<'a>(bytes: &mut &'a [u8]) -> Option<Record<'a>> {
     let flags = take(bytes, 1)?[0];
-    if flags & !(PERSISTENT | PRIORITY | RETURNED | CHUNKED) != 0 {
+    if flags & !(PERSISTENT | PRIORITY | RETURNED | CHUNKED | DEATHS | EXPIRES) != 0 {
         return None;
+    }
+    let mut standing = Standing::default();
+    if flags & RETURNED != 0 {
+        standing.returns = u16::from_le_bytes(take(bytes, 2)?.try_into().ok()?);
+        standing.failures = u16::from_le_bytes(take(bytes, 2)?.try_into().ok()?);
+    }
+    if flags & EXPIRES != 0 {
+        standing.expires_at = u64::from_le_bytes(take(bytes, 8)?.try_into().ok()?);
     }
     let priority = if flags & PRIORITY == 0 { 0 } else { take(bytes, 1)?[0] };
     let start = *bytes;
@@ -112,8 +173,12 @@ pub(super) fn take_record<'a>(bytes: &mut &'a [u8]) -> Option<Record<'a>> {
     let properties = take(bytes, properties_len)?;
     let body = if flags & CHUNKED == 0 { Some(take(bytes, body_len)?) } else { None };
     Some(Record {
-        traits: Traits { is_persistent: flags & PERSISTENT != 0, priority },
-        is_returned: flags & RETURNED != 0,
+        traits: Traits {
+            is_persistent: flags & PERSISTENT != 0,
+            priority,
+            has_deaths: flags & DEATHS != 0,
+        },
+        standing,
         address,
         properties,
         body_len,
@@ -142,9 +207,75 @@ impl Record<'_> {
     }
 }
 
-/// Marks the record at the front of `bytes` as having come back.
-pub(super) fn mark_returned(bytes: &mut [u8]) {
-    if let Some(flags) = bytes.first_mut() {
-        *flags |= RETURNED;
+/// Appends a record as it lies in a page, but having come back as often as `returns` says.
+pub(super) fn put_returned(out: &mut Vec<u8>, record: &[u8], returns: Returns) {
+    let Some((flags, rest)) = record.split_first() else { return };
+    let known = if flags & RETURNED == 0 { 0 } else { 4 };
+    out.push(flags | RETURNED);
+    out.extend_from_slice(&returns.returns.to_le_bytes());
+    out.extend_from_slice(&returns.failures.to_le_bytes());
+    out.extend_from_slice(rest.get(known..).unwrap_or_default());
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn varint_comes_back_and_has_its_length(shift in 0u32..64, value: u64) {
+            let value = value >> shift;
+            let mut bytes = Vec::new();
+            put_varint(&mut bytes, value);
+            prop_assert_eq!(bytes.len(), varint_len(value));
+            let rest = &mut &bytes[..];
+            prop_assert_eq!(take_varint(rest), Some(value));
+            prop_assert!(rest.is_empty());
+        }
+
+        #[test]
+        fn message_comes_back_and_has_its_length(
+            body in prop::collection::vec(any::<u8>(), 0..300),
+            properties in prop::collection::vec(any::<u8>(), 0..300),
+            is_persistent: bool,
+            (returns, failures) in any::<(u16, u16)>(),
+            expires_at: u64,
+            is_chunked: bool,
+            priority in 0u8..3,
+        ) {
+            let traits = Traits { is_persistent, priority, has_deaths: failures % 2 == 1 };
+            let failures = if returns == 0 { 0 } else { failures };
+            let standing = Standing { expires_at, returns, failures };
+            let mut scratch = Vec::new();
+            let message =
+                Message::copied(b"\x02ex\x03key", &properties, &[&body], traits, &mut scratch);
+            let mut bytes = Vec::new();
+            put_record(&mut bytes, &message, standing, is_chunked);
+            prop_assert_eq!(bytes.len(), record_len(&message, standing, is_chunked));
+            for len in 0..bytes.len() {
+                prop_assert!(take_record(&mut &bytes[..len]).is_none());
+            }
+            let record = take_record(&mut &bytes[..]).unwrap();
+            prop_assert_eq!(record.standing, standing);
+            let mut again = Vec::new();
+            put_returned(&mut again, &bytes, Returns { returns: 3, failures: 2 });
+            let again = take_record(&mut &again[..]).unwrap();
+            prop_assert_eq!(again.standing, Standing { expires_at, returns: 3, failures: 2 });
+            prop_assert_eq!(again.address, record.address);
+            prop_assert_eq!(again.body, record.body);
+            prop_assert_eq!(record.is_chunked(), is_chunked);
+            let read = record.message(vec![body.clone().into()], &mut scratch);
+            prop_assert_eq!(read.traits(), traits);
+            prop_assert_eq!(read.address(), message.address());
+            prop_assert_eq!(read.properties(), &properties[..]);
+            prop_assert_eq!(read.body().collect::<Vec<_>>().concat(), body);
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+            let _ = take_record(&mut &bytes[..]);
+        }
     }
 }

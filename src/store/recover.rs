@@ -13,7 +13,7 @@ use redb::{ReadOnlyTable, ReadableTable};
 
 use super::{
     Recovered, RecoveredQueue,
-    cold::{Segment, open_segment, segment_id},
+    cold::{Count, Segment, open_segment, segment_id},
     directory::{Directory, HOT, Page, Place},
     disk::{Disk, Safety},
     error::StoreError,
@@ -40,6 +40,7 @@ pub(super) struct Found {
     pub(super) recovered: Recovered,
     pub(super) hot: Volume,
     pub(super) segments: BTreeMap<Place, Segment>,
+    pub(super) counts: BTreeMap<Place, Count>,
     pub(super) active: Option<Place>,
     pub(super) next_segment: Place,
     pub(super) directory: Directory,
@@ -66,14 +67,14 @@ pub(super) fn open(disk: &dyn Disk, hot_cache_bytes: usize) -> Result<Found, Sto
     for (key, summary, bytes) in contents.pages {
         finding.add_hot(key, summary, bytes);
     }
-    let mut segments = BTreeMap::new();
+    let (mut segments, mut counts) = (BTreeMap::new(), BTreeMap::new());
     for &id in &contents.segments {
         if !names.iter().any(|name| segment_id(name) == Some(id)) {
             return Err(damaged(disk, format!("{} is missing", super::cold::segment_name(id))));
         }
         let is_last = contents.segments.last() == Some(&id);
         let mut segment = Segment::new(open_segment(disk, id, is_last)?);
-        segment.read_index(id, &mut finding)?;
+        counts.insert(id, segment.read_index(id, &mut finding)?);
         segments.insert(id, segment);
     }
     let active = contents.segments.last().copied();
@@ -94,6 +95,7 @@ pub(super) fn open(disk: &dyn Disk, hot_cache_bytes: usize) -> Result<Found, Sto
         recovered: finding.recovered(contents.records),
         hot,
         segments,
+        counts,
         active,
         next_segment,
         directory: finding.directory,
@@ -179,7 +181,7 @@ impl HotContents {
 }
 
 impl Segment {
-    fn read_index(&mut self, id: Place, finding: &mut Finding) -> Result<(), StoreError> {
+    fn read_index(&mut self, id: Place, finding: &mut Finding) -> Result<Count, StoreError> {
         let mut rows = Vec::new();
         self.volume.read(|txn| {
             check_format(&txn.open_table(META)?)?;
@@ -191,13 +193,14 @@ impl Segment {
             }
             Ok(())
         })?;
+        let mut count = Count::default();
         for (queue, index) in rows {
             let places = (index.runs.first, index.runs.last);
             let bytes = index.row_bytes + index.chunk_bytes;
-            let is_live = finding.add_cold(id, queue, index);
-            self.count(queue, places, bytes, is_live);
+            count.add(bytes, finding.add_cold(id, queue, index));
+            self.note(queue, places);
         }
-        Ok(())
+        Ok(count)
     }
 }
 

@@ -72,8 +72,7 @@ impl Spill {
         })?;
         self.pages += batch.pages.len() as u64;
         self.pages -= batch.gone.len() as u64;
-        self.bytes +=
-            batch.pages.iter().map(|(_, d)| d.bytes.len() as u64 + d.chunk_bytes()).sum::<u64>();
+        self.bytes += batch.pages.iter().map(|(_, draft)| draft.added_bytes()).sum::<u64>();
         Ok(())
     }
 

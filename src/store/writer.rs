@@ -12,17 +12,16 @@
 use std::{collections::VecDeque, mem, sync::Arc, time::Instant};
 
 use hashbrown::HashMap;
-use redb::ReadOnlyTable;
 
 use super::{
     Shared,
-    cold::{APPEND_BYTES_MAX, ChunkSource, Cold},
-    directory::{Changes, DeadPage, Directory, HOT, Page, Place, Shelf, Stack},
+    cold::{APPEND_BYTES_MAX, Cold},
+    directory::{Changes, DeadPage, Directory, HOT, Place, Shelf, Stack},
     error::StoreError,
     hot::{HotBatch, hot_state},
     op::StoreOp,
-    page::{Chunked, Draft, Records, RunsBuilder, chunk_rows, pack, repack},
-    schema::{CHUNKS, Fault, PAGES, PageKey, Volume},
+    page::{Draft, RunsBuilder, chunk_rows, pack},
+    schema::PageKey,
     spill::{SPILL_BYTES_MAX, Spill, SpillBatch, spill_state},
     state::dead_row,
     volumes::Volumes,
@@ -126,7 +125,6 @@ impl Writer {
 
     /// Turns dead pages into what has to be removed or noted.
     fn note_dead(&mut self, dead: Vec<DeadPage>, batch: &mut HotBatch, spill: &mut SpillBatch) {
-        let mut cold = Vec::new();
         for DeadPage { queue, first, shelf, page, is_below_head } in dead {
             let rows = chunk_rows(page.chunk_bytes);
             match (shelf, page.place) {
@@ -148,18 +146,8 @@ impl Writer {
                     if !is_below_head {
                         batch.states.push(((place, queue, first), Some(dead_row().to_vec())));
                     }
-                    cold.push((place, page.bytes()));
+                    self.cold.note_dead(place, page.bytes());
                 }
-            }
-        }
-        if cold.is_empty() {
-            return;
-        }
-        let mut segments = self.volumes.cold_mut();
-        for (place, bytes) in cold {
-            if let Some(segment) = segments.get_mut(&place) {
-                segment.live_bytes -= bytes;
-                segment.live_pages -= 1;
             }
         }
     }
@@ -247,8 +235,8 @@ impl Writer {
     fn add_pages(&mut self, shelf: Shelf, drafts: Vec<(u64, Draft)>) {
         for (queue, draft) in drafts {
             let first = draft.first();
-            let added = draft.bytes.len() as u64 + draft.chunk_bytes();
-            let is_new = draft.bytes_before == 0;
+            let added = draft.added_bytes();
+            let is_new = draft.len_before == 0;
             let page = draft.into_page(HOT);
             let stack = self.directory.queues.entry(queue).or_default().stack(shelf);
             if shelf == Shelf::Durable {
@@ -277,234 +265,13 @@ impl Writer {
             });
         }
     }
-
-    /// Does one piece of what can wait; whether there may be more.
-    fn do_chore(&mut self) -> Result<bool, StoreError> {
-        let dead = self.cold.dead();
-        if !dead.is_empty() {
-            self.give_up_segments(&dead)?;
-            return Ok(true);
-        }
-        if self.hot.bytes > self.hot_bytes_max {
-            let keys = self.oldest_hot_pages();
-            let has_moved = !keys.is_empty();
-            self.relocate(HOT, keys)?;
-            return Ok(has_moved);
-        }
-        let sparse = match self.sparse.take() {
-            None => self.find_sparse()?,
-            some => some,
-        };
-        let Some((place, mut keys)) = sparse else { return Ok(false) };
-        let mut bytes = 0;
-        let mut part = Vec::new();
-        while bytes < APPEND_BYTES_MAX
-            && let Some(key) = keys.pop()
-        {
-            if let Some(page) = self.directory.page(key).filter(|page| page.place == place) {
-                bytes += page.bytes();
-                part.push(key);
-            }
-        }
-        self.relocate(place, part)?;
-        if !keys.is_empty() {
-            self.sparse = Some((place, keys));
-        }
-        Ok(true)
-    }
-
-    /// Deletes segments of which nothing is left.
-    fn give_up_segments(&mut self, dead: &[Place]) -> Result<(), StoreError> {
-        let mut batch = HotBatch { segments_gone: dead.to_vec(), ..HotBatch::default() };
-        {
-            let segments = self.volumes.cold();
-            let is_needed = |queue: u64| {
-                segments.iter().any(|(id, s)| !dead.contains(id) && s.queues.contains_key(&queue))
-            };
-            self.heads.retain(|&queue, _| {
-                let is_needed = is_needed(queue);
-                if !is_needed {
-                    batch.heads.push((queue, None));
-                }
-                is_needed
-            });
-        }
-        batch.commit(&self.volumes.hot)?;
-        self.cold.remove(dead)
-    }
-
-    /// Takes the oldest pages of the hot file, as many as are moved at once.
-    fn oldest_hot_pages(&mut self) -> Vec<PageKey> {
-        let mut keys = Vec::new();
-        let mut bytes = 0;
-        while bytes < APPEND_BYTES_MAX
-            && let Some(key) = self.hot.order.pop_front()
-        {
-            if let Some(page) = self.directory.page(key).filter(|page| page.place == HOT) {
-                bytes += page.bytes();
-                keys.push(key);
-            }
-        }
-        keys
-    }
-
-    /// The pages left in a sparse segment, the last to be moved first.
-    fn find_sparse(&mut self) -> Result<Option<(Place, Vec<PageKey>)>, StoreError> {
-        let Some(place) = self.cold.sparse() else { return Ok(None) };
-        if self.cold.active == Some(place) {
-            // What is left of it has to go elsewhere.
-            self.cold.seal()?;
-        }
-        let mut keys = Vec::new();
-        let segments = self.volumes.cold();
-        let Some(segment) = segments.get(&place) else { return Ok(None) };
-        for queue in segment.queues.keys() {
-            let Some(stacks) = self.directory.queues.get(queue) else { continue };
-            let pages = stacks.durable.pages.iter().filter(|(_, page)| page.place == place);
-            keys.extend(pages.map(|(&first, _)| (*queue, first)));
-        }
-        drop(segments);
-        keys.sort_unstable_by(|a, b| b.cmp(a));
-        Ok(Some((place, keys)))
-    }
-
-    /// Moves pages into the cold segment, packed anew without what is settled of them.
-    fn relocate(&mut self, from: Place, mut keys: Vec<PageKey>) -> Result<(), StoreError> {
-        if keys.is_empty() {
-            return Ok(());
-        }
-        keys.sort_unstable();
-        let drafts = self.repack_all(from, &keys)?;
-        let pages = {
-            let source = self.chunk_source(from, &drafts)?;
-            self.cold.append(drafts, source.as_ref())?
-        };
-        let mut batch = HotBatch::default();
-        // A crash may have left a dead copy in this very segment.
-        let states = pages.iter().map(|(q, page)| ((page.place, *q, page.runs.first), None));
-        batch.states.extend(states);
-        for &(queue, first) in &keys {
-            let Some(page) = self.directory.remove((queue, first)) else { continue };
-            if from == HOT {
-                batch.gone.push((queue, first, chunk_rows(page.chunk_bytes)));
-                if page.has_state_row {
-                    batch.states.push((hot_state(queue, first), None));
-                }
-                self.hot.bytes -= page.bytes();
-                self.hot.pages -= 1;
-            } else {
-                batch.states.push(((from, queue, first), Some(dead_row().to_vec())));
-                if let Some(segment) = self.volumes.cold_mut().get_mut(&from) {
-                    segment.live_bytes -= page.bytes();
-                    segment.live_pages -= 1;
-                }
-            }
-        }
-        batch.commit(&self.volumes.hot)?;
-        for (queue, page) in pages {
-            self.directory.insert(queue, page);
-        }
-        Ok(())
-    }
-
-    /// Packs what is left of the given pages into new ones. Only neighbours are joined.
-    fn repack_all(&self, from: Place, keys: &[PageKey]) -> Result<Vec<(u64, Draft)>, StoreError> {
-        let mut drafts = Vec::new();
-        let mut draft = Draft::default();
-        let mut last: Option<PageKey> = None;
-        self.read_from(from, |volume| {
-            volume.read(|txn| {
-                let rows = txn.open_table(PAGES)?;
-                for &key in keys {
-                    let Some(page) = self.directory.page(key) else { continue };
-                    let is_neighbour = last.is_some_and(|last| {
-                        last.0 == key.0 && self.directory.next_page(last) == Some(key.1)
-                    });
-                    if let Some(last) = last
-                        && !is_neighbour
-                        && !draft.is_empty()
-                    {
-                        drafts.push((last.0, mem::take(&mut draft)));
-                    }
-                    last = Some(key);
-                    let row = rows.get(key)?.ok_or_else(|| Fault::row("pages", key))?;
-                    repack_page(key, page, row.value(), &mut draft, &mut drafts)?;
-                }
-                Ok(())
-            })
-        })?;
-        if let Some(last) = last
-            && !draft.is_empty()
-        {
-            drafts.push((last.0, draft));
-        }
-        Ok(drafts)
-    }
-
-    /// The table of bodies' rows, when any of `drafts` is to be copied from it.
-    fn chunk_source(
-        &self,
-        from: Place,
-        drafts: &[(u64, Draft)],
-    ) -> Result<Option<ChunkSource>, StoreError> {
-        if drafts.iter().all(|(_, draft)| draft.chunked.is_none()) {
-            return Ok(None);
-        }
-        self.read_from(from, |volume| {
-            let table = volume.read(|txn| -> Result<ReadOnlyTable<_, _>, Fault> {
-                Ok(txn.open_table(CHUNKS)?)
-            })?;
-            Ok(Some(table))
-        })
-    }
-
-    fn read_from<T>(
-        &self,
-        place: Place,
-        read: impl FnOnce(&Volume) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        if place == HOT {
-            return read(&self.volumes.hot);
-        }
-        let segments = self.volumes.cold();
-        segments.get(&place).map_or(Err(StoreError::Closed), |segment| read(&segment.volume))
-    }
-}
-
-/// Packs what is left of one page.
-fn repack_page(
-    (queue, first): PageKey,
-    page: &Page,
-    row: &[u8],
-    draft: &mut Draft,
-    drafts: &mut Vec<(u64, Draft)>,
-) -> Result<(), Fault> {
-    for (ordinal, record) in Records::new(first, row).enumerate() {
-        let ordinal = ordinal as u32;
-        let (position, bytes, record) = record.map_err(Fault::at("pages", (queue, first)))?;
-        if page.is_settled(ordinal) {
-            continue;
-        }
-        let is_chunked = record.is_chunked();
-        if is_chunked && !draft.is_empty() {
-            drafts.push((queue, mem::take(draft)));
-        }
-        repack(draft, position, bytes, page.is_returned(ordinal), |full| {
-            drafts.push((queue, full));
-        });
-        if is_chunked {
-            draft.chunked = Some(Chunked::Copied(record.body_len as u64));
-            drafts.push((queue, mem::take(draft)));
-        }
-    }
-    Ok(())
 }
 
 /// Takes about `bytes_max` off the front of `drafts`; `None` when there is not more than that.
 fn split_off(drafts: &mut Vec<(u64, Draft)>, bytes_max: u64) -> Option<Vec<(u64, Draft)>> {
     let mut bytes = 0;
     let at = drafts.iter().position(|(_, draft)| {
-        bytes += draft.bytes.len() as u64 + draft.chunk_bytes();
+        bytes += draft.added_bytes();
         bytes > bytes_max
     })?;
     if at + 1 >= drafts.len() {
@@ -522,13 +289,13 @@ impl Stack {
         let mut draft = self.tail().filter(|_| may_grow).unwrap_or_default();
         for pending in mem::take(&mut self.fresh) {
             if let Some(message) = pending.message {
-                pack(&mut draft, pending.position, &message, pending.is_returned, |full| {
+                pack(&mut draft, pending.position, message, pending.standing, |full| {
                     done.push(full);
                 });
             }
         }
         done.push(draft);
-        done.retain(|draft| !draft.bytes.is_empty());
+        done.retain(|draft| draft.len > 0);
         done
     }
 
@@ -538,28 +305,8 @@ impl Stack {
             page.place == HOT && page.row_bytes < TAIL_BYTES_MAX && page.chunk_bytes == 0;
         is_small.then(|| Draft {
             runs: RunsBuilder::resume(&page.runs),
-            bytes_before: page.row_bytes as usize,
+            len_before: page.row_bytes as usize,
             ..Draft::default()
         })
-    }
-}
-
-impl Directory {
-    pub(super) fn page(&self, (queue, first): PageKey) -> Option<&Page> {
-        self.queues.get(&queue)?.durable.pages.get(&first)
-    }
-
-    fn next_page(&self, (queue, first): PageKey) -> Option<u64> {
-        let pages = &self.queues.get(&queue)?.durable.pages;
-        pages.range(first + 1..).next().map(|(&first, _)| first)
-    }
-
-    fn remove(&mut self, (queue, first): PageKey) -> Option<Page> {
-        self.queues.get_mut(&queue)?.durable.pages.remove(&first)
-    }
-
-    pub(super) fn insert(&mut self, queue: u64, page: Page) {
-        let stack = &mut self.queues.entry(queue).or_default().durable;
-        stack.pages.insert(page.runs.first, page);
     }
 }

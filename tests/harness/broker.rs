@@ -26,16 +26,16 @@ pub(crate) struct Broker {
 /// The broker that all tests of the process share.
 pub(crate) fn broker() -> &'static Broker {
     static BROKER: OnceLock<Broker> = OnceLock::new();
-    BROKER.get_or_init(|| match env::var("LEPUS_TEST_URI") {
-        Ok(uri) => Broker { address: address_of(&uri), is_external: true },
-        Err(_) => {
-            sweep_directories();
-            let running = start_lepus(&fresh_directory().keep(), "");
-            let address = running.address;
-            // It serves all tests, and ends with the process.
-            std::mem::forget(running);
-            Broker { address, is_external: false }
+    BROKER.get_or_init(|| {
+        if let Ok(uri) = env::var("LEPUS_TEST_URI") {
+            return Broker { address: address_of(&uri), is_external: true };
         }
+        sweep_directories();
+        let running = start_lepus(&fresh_directory().keep(), "");
+        let address = running.address;
+        // It serves all tests, and ends with the process.
+        std::mem::forget(running);
+        Broker { address, is_external: false }
     })
 }
 

@@ -3,7 +3,7 @@
 use std::{cell::RefCell, collections::BTreeSet, rc::Rc};
 
 use super::{
-    BODY, Confirms, Connection, DEADLINE, Declared, Frame, HEADER, Incoming, METHOD, Message,
+    BODY, Confirms, Connection, DEADLINE, Declared, End, Frame, HEADER, Incoming, METHOD, Message,
     Method, Properties, Publish, Reader, Request, Table, Text, cancel, channel_close,
     channel_close_ok, channel_open, confirm_select,
     connection::assert_close,
@@ -64,12 +64,23 @@ impl Channel {
 
     #[track_caller]
     fn next_for(&self, expected: &str) -> Incoming {
-        let frame = self.next_frame_for(expected);
-        assert_eq!(frame.kind, METHOD, "expected {expected}, got {frame:?}");
+        self.try_next().unwrap_or_else(|end| {
+            let others = self.wire.borrow().waiting.clone();
+            panic!(
+                "expected {expected} on channel {}, got {end:?}; waiting elsewhere: {others:?}",
+                self.number
+            )
+        })
+    }
+
+    /// What comes next, unless the connection ends before it is all there.
+    pub(crate) fn try_next(&self) -> Result<Incoming, End> {
+        let frame = self.try_frame()?;
+        assert_eq!(frame.kind, METHOD, "expected a method, got {frame:?}");
         let method = Method::parse(&frame.payload);
         let (mut content, mut bodies) = (None, Vec::new());
         if matches!(method.id, RETURN | DELIVER | GET_OK) {
-            let header = self.next_frame_for("a content header");
+            let header = self.try_frame()?;
             assert_eq!(header.kind, HEADER, "expected a content header, got {header:?}");
             let mut read = Reader::new(&header.payload);
             assert_eq!((read.short(), read.short()), (60, 0), "class and weight of the header");
@@ -78,7 +89,7 @@ impl Channel {
             assert!(read.is_empty(), "properties to spare");
             let mut body = Vec::with_capacity(size);
             while body.len() < size {
-                let part = self.next_frame_for("a body");
+                let part = self.try_frame()?;
                 assert_eq!(part.kind, BODY, "expected a body, got {part:?}");
                 bodies.push(part.payload.len());
                 body.extend(part.payload);
@@ -86,22 +97,16 @@ impl Channel {
             assert_eq!(body.len(), size, "length of the body");
             content = Some((properties, body));
         }
-        Incoming { method, content, bodies }
+        Ok(Incoming { method, content, bodies })
     }
 
-    #[track_caller]
-    fn next_frame_for(&self, expected: &str) -> Frame {
-        let got = self.wire.borrow_mut().next_on(self.number);
-        match got {
-            Ok(frame) if frame.channel == self.number => frame,
-            Ok(frame) => panic!("expected {expected} on channel {}, got {frame:?}", self.number),
-            Err(end) => {
-                let others = self.wire.borrow().waiting.clone();
-                panic!(
-                    "expected {expected} on channel {}, got {end:?}; waiting elsewhere: {others:?}",
-                    self.number
-                )
-            }
+    fn try_frame(&self) -> Result<Frame, End> {
+        let frame = self.wire.borrow_mut().next_on(self.number)?;
+        // Any other is the connection's or, on channel 0, a channel's close.
+        if frame.channel == self.number {
+            Ok(frame)
+        } else {
+            Err(End::Closed(format!("{frame:?}")))
         }
     }
 
@@ -321,7 +326,7 @@ impl Channel {
         self.confirms_of(&mut undecided)
     }
 
-    /// Collects acks and nacks until all of these publishes are decided.
+    /// Collects acks, nacks and returns until all of these publishes are decided.
     #[track_caller]
     pub(crate) fn confirms_of(&self, undecided: &mut BTreeSet<u64>) -> Confirms {
         let mut out = Confirms::default();
@@ -329,6 +334,10 @@ impl Channel {
             let got = self.next_for("a confirm");
             let mut read = got.method.read();
             let decided = match got.method.id {
+                RETURN => {
+                    out.returned += 1;
+                    continue;
+                }
                 ACK => &mut out.acked,
                 NACK => &mut out.nacked,
                 _ => panic!("expected a confirm of {undecided:?}, got {got:?}"),

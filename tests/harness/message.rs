@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt};
 use super::{Method, Properties, Table};
 
 pub(super) const RETURN: (u16, u16) = (60, 50);
-pub(super) const DELIVER: (u16, u16) = (60, 60);
+pub(crate) const DELIVER: (u16, u16) = (60, 60);
 pub(super) const GET_OK: (u16, u16) = (60, 71);
 
 /// What came on a channel: a method, and the content that belongs to it.
@@ -49,7 +49,7 @@ pub(crate) struct Message {
 }
 
 impl Message {
-    pub(super) fn parse(incoming: Incoming) -> Self {
+    pub(crate) fn parse(incoming: Incoming) -> Self {
         let (properties, body) = incoming.content.expect("the method carries content");
         let mut out = Self { properties, body, body_frames: incoming.bodies, ..Self::default() };
         let mut read = incoming.method.read();
@@ -93,4 +93,6 @@ pub(crate) struct Declared {
 pub(crate) struct Confirms {
     pub(crate) acked: BTreeSet<u64>,
     pub(crate) nacked: BTreeSet<u64>,
+    /// Messages that came back meanwhile.
+    pub(crate) returned: usize,
 }

@@ -57,7 +57,7 @@ impl Options {
     }
 
     pub(crate) fn sasl(mut self, mechanism: &str, response: impl Into<Vec<u8>>) -> Self {
-        self.mechanism = mechanism.to_owned();
+        mechanism.clone_into(&mut self.mechanism);
         self.response = response.into();
         self
     }
@@ -65,11 +65,6 @@ impl Options {
     /// The capabilities of the client are exactly these.
     pub(crate) fn capabilities(mut self, capabilities: Table) -> Self {
         self.properties = Table::new().with("product", "tests").with("capabilities", capabilities);
-        self
-    }
-
-    pub(crate) fn vhost(mut self, vhost: &str) -> Self {
-        self.vhost = vhost.to_owned();
         self
     }
 

@@ -495,29 +495,26 @@ impl Properties {
     pub(crate) fn parse(read: &mut Reader<'_>) -> Self {
         let flags = read.short();
         let has = |bit: u16| flags & (1 << bit) != 0;
-        let mut out = Self::default();
-        out.content_type = has(15).then(|| read.short_string());
-        out.content_encoding = has(14).then(|| read.short_string());
-        out.headers = has(13).then(|| read.table());
-        out.delivery_mode = has(12).then(|| read.octet());
-        out.priority = has(11).then(|| read.octet());
-        out.correlation_id = has(10).then(|| read.short_string());
-        out.reply_to = has(9).then(|| read.short_string());
-        out.expiration = has(8).then(|| read.short_string());
-        out.message_id = has(7).then(|| read.short_string());
-        out.timestamp = has(6).then(|| read.longlong());
-        out.kind = has(5).then(|| read.short_string());
-        out.user_id = has(4).then(|| read.short_string());
-        out.app_id = has(3).then(|| read.short_string());
-        out.cluster_id = has(2).then(|| read.short_string());
-        out
+        // The fields are read in the order in which they are written here.
+        Self {
+            content_type: has(15).then(|| read.short_string()),
+            content_encoding: has(14).then(|| read.short_string()),
+            headers: has(13).then(|| read.table()),
+            delivery_mode: has(12).then(|| read.octet()),
+            priority: has(11).then(|| read.octet()),
+            correlation_id: has(10).then(|| read.short_string()),
+            reply_to: has(9).then(|| read.short_string()),
+            expiration: has(8).then(|| read.short_string()),
+            message_id: has(7).then(|| read.short_string()),
+            timestamp: has(6).then(|| read.longlong()),
+            kind: has(5).then(|| read.short_string()),
+            user_id: has(4).then(|| read.short_string()),
+            app_id: has(3).then(|| read.short_string()),
+            cluster_id: has(2).then(|| read.short_string()),
+        }
     }
 
     pub(crate) fn persistent() -> Self {
         Self { delivery_mode: Some(2), ..Self::default() }
-    }
-
-    pub(crate) fn headers(headers: Table) -> Self {
-        Self { headers: Some(headers), ..Self::default() }
     }
 }

@@ -7,6 +7,7 @@
 mod consumers;
 mod ready;
 mod residency;
+mod settings;
 mod state;
 
 use std::{
@@ -17,6 +18,7 @@ use std::{
 
 pub use consumers::{Consumer, ConsumerHandle};
 pub use residency::Budget;
+pub use settings::{DeadLetterTo, Overflow, Retry, Settings};
 pub use state::{Counts, Effects, GetOutcome, Got, Held, Returned, Settled};
 use {
     ready::{Entry, Run},
@@ -157,7 +159,7 @@ impl Queue {
         let entries = batch.messages.into_iter().map(|stored| Entry {
             position: stored.position,
             message: stored.message,
-            is_redelivered: stored.redelivered,
+            is_redelivered: stored.standing.returns > 0,
             is_stored: true,
         });
         let mut fx = Effects::default();

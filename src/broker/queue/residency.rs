@@ -27,7 +27,11 @@ const NEAR: usize = 2 * 1024 * 1024;
 impl Budget {
     /// A budget of `total_max` bytes for all queues and `queue_max` bytes for each.
     pub fn new(total_max: usize, queue_max: usize) -> Self {
-        Self { total_max: total_max as isize, queue_max, used: AtomicIsize::new(0) }
+        Self {
+            total_max: isize::try_from(total_max).unwrap_or(isize::MAX),
+            queue_max,
+            used: AtomicIsize::new(0),
+        }
     }
 
     /// Bytes of memory in use by ready messages, to the nearest step of each queue.

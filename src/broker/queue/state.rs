@@ -15,7 +15,7 @@ use crate::{
     broker::outbox::{Delivery, Event, Refusal, Stalled, Wakes},
     message::Message,
     names::{CommitSeq, Position, QueueId},
-    store::StoreOp,
+    store::{Standing, StoreOp},
 };
 
 /// What a transition leaves to be done by its caller.
@@ -232,7 +232,12 @@ impl State {
             Ok(Taken::ToBeSettled) => {
                 if let Some(message) = copy {
                     self.uses_store = true;
-                    fx.ops.push(StoreOp::Publish { queue: self.id, position, message });
+                    fx.ops.push(StoreOp::Publish {
+                        queue: self.id,
+                        position,
+                        message,
+                        standing: Standing::default(),
+                    });
                 }
             }
             // Without an acknowledgement to come it is settled already, and never stored.
@@ -248,6 +253,7 @@ impl State {
                 queue: self.id,
                 position: entry.position,
                 message: entry.message.clone(),
+                standing: Standing::default(),
             });
         }
         self.ready.push_back(entry);
@@ -267,6 +273,10 @@ impl State {
                     queue,
                     position: entry.position,
                     message: entry.message,
+                    standing: Standing {
+                        returns: entry.is_redelivered.into(),
+                        ..Standing::default()
+                    },
                 });
             }
         });
@@ -475,7 +485,12 @@ impl State {
             }
             let is_redelivered = delivery.was_redelivered || delivery.was_seen;
             if delivery.is_stored && is_redelivered && !delivery.was_redelivered {
-                fx.ops.push(StoreOp::Returned { queue: self.id, position: delivery.position });
+                fx.ops.push(StoreOp::Returned {
+                    queue: self.id,
+                    position: delivery.position,
+                    returns: 1,
+                    failures: 0,
+                });
             }
             self.put_back(delivery.position, delivery.message, is_redelivered, delivery.is_stored);
         }

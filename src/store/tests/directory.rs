@@ -23,7 +23,12 @@ impl Drop for TempDir {
 
 fn publish(store: &Store, queue: QueueId, position: u64, body: &[u8]) -> CommitSeq {
     let message = message_of(body);
-    store.submit(StoreOp::Publish { queue, position: Position(position), message })
+    store.submit(StoreOp::Publish {
+        queue,
+        position: Position(position),
+        message,
+        standing: crate::store::Standing::default(),
+    })
 }
 
 #[test]
@@ -41,12 +46,13 @@ fn messages_and_records_come_back_after_a_close() {
         publish(&store, queue, position, &[position as u8]);
     }
     store.submit(StoreOp::Settle { queue, position: Position(4) });
-    let last = store.submit(StoreOp::Returned { queue, position: Position(5) });
+    let last =
+        store.submit(StoreOp::Returned { queue, position: Position(5), returns: 1, failures: 0 });
     let found = read_all(&store, queue, last, usize::MAX);
     assert_eq!(found.len(), 9);
     for message in &found {
         assert_eq!(message.message.inline_body(), Some(&[message.position.0 as u8][..]));
-        assert_eq!(message.redelivered, message.position == Position(5));
+        assert_eq!(message.standing.returns > 0, message.position == Position(5));
     }
     store.close();
     let (store, recovered) = Store::open(StoreConfig::new(&dir.0)).unwrap();
@@ -152,7 +158,12 @@ fn spill_file_is_given_back_when_empty() {
     let mut last = CommitSeq(0);
     for position in 0..2000 {
         let message = message_of(&[7; 10_000]);
-        last = store.submit(StoreOp::Spill { queue, position: Position(position), message });
+        last = store.submit(StoreOp::Spill {
+            queue,
+            position: Position(position),
+            message,
+            standing: crate::store::Standing::default(),
+        });
     }
     assert_eq!(read_all(&store, queue, last, 1 << 20).len(), 2000);
     assert!(dir.0.join("spill.redb").exists());

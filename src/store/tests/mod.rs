@@ -12,7 +12,7 @@ use crate::message::Traits;
 
 /// A persistent message with this body.
 fn message_of(body: &[u8]) -> Message {
-    let traits = Traits { is_persistent: true, priority: 0 };
+    let traits = Traits { is_persistent: true, ..Traits::default() };
     Message::copied(b"\x02ex\x03key", b"\0\0", &[body], traits, &mut Vec::new())
 }
 

@@ -77,7 +77,12 @@ impl Script {
         let (body_seed, body_len) = Self::body(random, sizes);
         self.send(queue, position, body_seed, body_len, false);
         let message = message_of(&body(body_seed, body_len));
-        StoreOp::Publish { queue: QueueId(queue), position: Position(position), message }
+        StoreOp::Publish {
+            queue: QueueId(queue),
+            position: Position(position),
+            message,
+            standing: crate::store::Standing::default(),
+        }
     }
 
     /// Spills into a gap among the published places, or behind them.
@@ -90,7 +95,12 @@ impl Script {
         let (body_seed, body_len) = Self::body(random, sizes);
         self.send(queue, position, body_seed, body_len, true);
         let message = message_of(&body(body_seed, body_len));
-        StoreOp::Spill { queue: QueueId(queue), position: Position(position), message }
+        StoreOp::Spill {
+            queue: QueueId(queue),
+            position: Position(position),
+            message,
+            standing: crate::store::Standing::default(),
+        }
     }
 
     fn send(&mut self, queue: u64, position: u64, seed: u64, body_len: usize, is_spilled: bool) {
@@ -149,7 +159,12 @@ impl Script {
         if let Some(sent) = self.sent.get_mut(&(queue, position)) {
             sent.returned_at.get_or_insert(self.last);
         }
-        StoreOp::Returned { queue: QueueId(queue), position: Position(position) }
+        StoreOp::Returned {
+            queue: QueueId(queue),
+            position: Position(position),
+            returns: 1,
+            failures: 1,
+        }
     }
 
     fn record(&mut self, random: &mut Random) -> StoreOp {
@@ -207,8 +222,13 @@ impl Script {
                 }
                 let must = sent.returned_at.is_some_and(|at| at <= confirmed);
                 let may = sent.returned_at.is_some_and(|at| at <= submitted);
-                if (must && !message.redelivered) || (!may && message.redelivered) {
-                    return Err(format!("{place:?} redelivered: {}", message.redelivered));
+                if (must && !(message.standing.returns > 0))
+                    || (!may && (message.standing.returns > 0))
+                {
+                    return Err(format!(
+                        "{place:?} redelivered: {}",
+                        (message.standing.returns > 0)
+                    ));
                 }
             }
             found_places.push(u64::MAX);
@@ -248,7 +268,9 @@ impl Script {
             let counted = recovered.queues.get(&QueueId(queue)).copied().unwrap_or_default();
             let bytes: usize = found.iter().map(|m| m.message.body_len()).sum();
             if (counted.count, counted.bytes) != (found.len() as u64, bytes as u64) {
-                return Err(format!("queue {queue}: counted {counted:?}, found {}", found.len()));
+                let found: Vec<_> =
+                    found.iter().map(|m| (m.position.0, m.message.body_len())).collect();
+                return Err(format!("queue {queue}: counted {counted:?}, found {found:?}"));
             }
             if let (Some(first), Some(last)) = (found.first(), found.last()) {
                 if counted.first != first.position || counted.end <= last.position {

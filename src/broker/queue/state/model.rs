@@ -118,7 +118,7 @@ struct Stored {
 impl Stored {
     fn apply(&mut self, op: &StoreOp) {
         match op {
-            StoreOp::Publish { queue, position, message } => {
+            StoreOp::Publish { queue, position, message, .. } => {
                 assert_eq!(*queue, QUEUE);
                 assert!(*position > self.last_published, "a place published twice or too late");
                 self.last_published = *position;
@@ -224,7 +224,7 @@ struct Bench {
 fn message(position: u64, size: usize, is_persistent: bool) -> Message {
     let mut body = position.to_le_bytes().to_vec();
     body.resize(size, 0);
-    let traits = Traits { is_persistent, priority: 0 };
+    let traits = Traits { is_persistent, ..Traits::default() };
     Message::copied(b"\0\0", b"\0\0", &[&body], traits, &mut Vec::new())
 }
 
@@ -240,7 +240,12 @@ impl Bench {
         for (at, &is_there) in setup.recovered.iter().enumerate() {
             let position = at as u64 + 1;
             let (queue, position) = (QUEUE, Position(position));
-            log.push(StoreOp::Publish { queue, position, message: message(position.0, 50, true) });
+            log.push(StoreOp::Publish {
+                queue,
+                position,
+                message: message(position.0, 50, true),
+                standing: crate::store::Standing::default(),
+            });
             if !is_there {
                 log.push(StoreOp::Settle { queue, position });
             }
