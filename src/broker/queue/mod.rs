@@ -149,10 +149,14 @@ impl Queue {
     }
 
     fn page_in(self: &Arc<Self>, asked: PageIn, result: Result<ReadBatch, StoreError>) {
+        let mut fx = Effects::default();
+        let mut state = self.state();
         let batch = match result {
             Ok(batch) => batch,
             Err(error) => {
                 tracing::error!(queue = %self.name, %error, "messages cannot be read back");
+                state.read_failed(asked.id, &mut fx);
+                self.finish(state, &mut fx);
                 return;
             }
         };
@@ -162,8 +166,6 @@ impl Queue {
             is_redelivered: stored.standing.returns > 0,
             is_stored: true,
         });
-        let mut fx = Effects::default();
-        let mut state = self.state();
         let next = if batch.is_end { asked.wanted.end } else { batch.next };
         state.page_in(asked.id, entries, next, &mut fx);
         self.finish(state, &mut fx);

@@ -119,6 +119,8 @@ pub enum GetOutcome {
     Empty,
     /// A message that is being read from the store; the waker is woken when it has come.
     Wait,
+    /// A message that the store failed to read. It stays; the next get tries again.
+    Unreadable,
     /// The queue is deleted.
     Gone,
 }
@@ -158,6 +160,8 @@ pub(super) struct State {
     reading: Option<PageIn>,
     reads: u64,
     waiting_gets: Vec<Waker>,
+    /// Whether the store failed to read what gets waited for.
+    has_failed_gets: bool,
     /// Publishers that wait for the consumers to catch up.
     waiting_publishers: Vec<Waker>,
 }
@@ -200,6 +204,7 @@ impl State {
             reading: None,
             reads: 0,
             waiting_gets: Vec::new(),
+            has_failed_gets: false,
             waiting_publishers: Vec::new(),
         }
     }
@@ -349,7 +354,9 @@ impl State {
             }
         }
         self.residency.report(self.ready.resident_bytes());
-        self.read_ahead(fx);
+        if self.consumers.len() > 0 {
+            self.read_ahead(fx);
+        }
         if !self.waiting_publishers.is_empty() && !self.is_outrun(CAUGHT_UP) {
             for waker in self.waiting_publishers.drain(..) {
                 fx.wakes.owe(waker);
@@ -393,9 +400,30 @@ impl State {
         fx: &mut Effects,
     ) {
         let Some(asked) = self.reading.take_if(|asked| asked.id == id) else { return };
+        self.has_failed_gets = false;
         self.ready.page_in(asked.wanted.from, entries, next);
         self.dispatch(fx);
         self.wake_gets(fx);
+    }
+
+    /// What was asked for cannot be read. Nobody is left waiting for it: consumers end, as they do
+    /// when a queue's node fails (BA-091), and gets are refused. The messages stay, and whoever
+    /// consumes or gets next has the store try again, at the clients' pace.
+    pub(super) fn read_failed(&mut self, id: u64, fx: &mut Effects) {
+        if self.reading.take_if(|asked| asked.id == id).is_none() {
+            return;
+        }
+        self.has_failed_gets = !self.waiting_gets.is_empty();
+        self.end_consumers(fx);
+        self.wake_all(fx);
+    }
+
+    fn end_consumers(&mut self, fx: &mut Effects) {
+        self.has_exclusive_consumer = false;
+        for consumer in self.consumers.clear() {
+            let event = Event::Cancelled { slot: consumer.slot };
+            consumer.outbox.push(event, &mut fx.wakes);
+        }
     }
 
     pub(super) fn get(&mut self, no_ack: bool, waker: &Waker, fx: &mut Effects) -> GetOutcome {
@@ -405,8 +433,13 @@ impl State {
         let entry = match self.ready.pop_front() {
             Next::Entry(entry, _) => entry,
             Next::Empty => return GetOutcome::Empty,
+            Next::Paged if std::mem::take(&mut self.has_failed_gets) => {
+                return GetOutcome::Unreadable;
+            }
             Next::Paged => {
-                self.waiting_gets.push(waker.clone());
+                if !self.waiting_gets.iter().any(|other| other.will_wake(waker)) {
+                    self.waiting_gets.push(waker.clone());
+                }
                 self.read_ahead(fx);
                 return GetOutcome::Wait;
             }
@@ -545,10 +578,7 @@ impl State {
         if self.uses_store {
             fx.ops.push(StoreOp::DropQueue { queue: self.id });
         }
-        for consumer in self.consumers.clear() {
-            let event = Event::Cancelled { slot: consumer.slot };
-            consumer.outbox.push(event, &mut fx.wakes);
-        }
+        self.end_consumers(fx);
         self.wake_all(fx);
         count
     }

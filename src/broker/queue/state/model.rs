@@ -60,6 +60,8 @@ enum Step {
     SetLimit(usize, u32),
     /// The store answers its oldest read, as of one of the moments when it might.
     Read(u16),
+    /// The store fails to answer its oldest read.
+    FailRead,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -82,6 +84,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => on.clone().prop_map(Step::Abandon),
         1 => (on, 0u32..5).prop_map(|(on, limit)| Step::SetLimit(on, limit)),
         12 => any::<u16>().prop_map(Step::Read),
+        1 => Just(Step::FailRead),
     ]
 }
 
@@ -356,6 +359,7 @@ impl Bench {
                 self.resume_all(*on);
             }
             Step::Read(moment) => self.read(Some(*moment)),
+            Step::FailRead => self.fail_read(),
         }
         self.finish();
         self.check();
@@ -484,6 +488,10 @@ impl Bench {
             }
             GetOutcome::Empty => assert_eq!(self.first_ready(), None),
             GetOutcome::Wait => self.getters.push(flag),
+            GetOutcome::Unreadable => {
+                assert!(!self.state.has_failed_gets, "it tries again");
+                return self.get(no_ack);
+            }
             GetOutcome::Gone => panic!("it is there"),
         }
         false
@@ -508,7 +516,7 @@ impl Bench {
         self.links[on].seen = 0;
         let mut held = Vec::new();
         for event in events {
-            let Event::Deliver(delivery) = event else { panic!("not deleted: {event:?}") };
+            let Event::Deliver(delivery) = event else { continue };
             let client = delivery.slot as usize;
             if !self.clients[client].no_ack {
                 held.push(InHand {
@@ -583,6 +591,17 @@ impl Bench {
         self.state.page_in(asked.id, entries.into_iter(), next, &mut self.fx);
     }
 
+    fn fail_read(&mut self) {
+        if self.reads.is_empty() {
+            return;
+        }
+        let asked = self.reads.remove(0);
+        if self.state.reading.is_some_and(|reading| reading.id == asked.id) {
+            self.clients.iter_mut().for_each(|client| client.is_cancelled = true);
+        }
+        self.state.read_failed(asked.id, &mut self.fx);
+    }
+
     fn first_ready(&self) -> Option<Position> {
         let at = self.messages.iter().position(|message| message.place == Place::Ready)?;
         Some(Position(at as u64 + 1))
@@ -607,13 +626,13 @@ impl Bench {
             let new: Vec<_> = outbox.look(|events, _| {
                 let delivery = |event: &Event| match event {
                     Event::Deliver(d) => {
-                        (d.slot as usize, d.position, d.message.clone(), d.is_redelivered)
+                        Some((d.slot as usize, d.position, d.message.clone(), d.is_redelivered))
                     }
-                    other => panic!("not deleted: {other:?}"),
+                    _ => None,
                 };
-                events[seen..].iter().map(delivery).collect()
+                events[seen..].iter().filter_map(delivery).collect()
             });
-            self.links[on].seen += new.len();
+            self.links[on].seen = outbox.look(|events, _| events.len());
             let mut last = BTreeMap::new();
             for (client, position, message, is_redelivered) in new {
                 self.delivered(position, &message, is_redelivered);
@@ -791,4 +810,21 @@ fn get_that_waits_for_the_store_takes_what_came_back_meanwhile() {
     let mut steps = vec![get.clone(), publish(true, 8), publish(true, 200), publish(true, 200)];
     steps.extend([get.clone(), get, requeue()]);
     run(&TIGHT, &steps);
+}
+
+#[test]
+fn consumers_and_gets_do_not_wait_for_what_cannot_be_read() {
+    let get = Step::Get { no_ack: false };
+    let mut bench = Bench::new(&TIGHT);
+    for step in [publish(true, 200), subscribe(0), Step::Resume(0), get.clone(), Step::FailRead] {
+        bench.step(&step);
+    }
+    assert!(bench.getters[0].0.load(Ordering::Relaxed));
+    assert_eq!(bench.state.counts(), Counts { ready: 1, ready_bytes: 200, ..Counts::default() });
+    bench.links[0].outbox.look(|events, _| {
+        assert!(matches!(events, [Event::Cancelled { slot: 0 }]));
+    });
+    let outcome = bench.state.get(true, Waker::noop(), &mut bench.fx);
+    assert!(matches!(outcome, GetOutcome::Unreadable));
+    bench.run_dry();
 }
