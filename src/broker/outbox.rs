@@ -269,4 +269,4 @@ impl Window {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::broker) mod tests;

@@ -286,3 +286,6 @@ impl Queue {
         self.state().counts()
     }
 }
+
+#[cfg(test)]
+mod tests;
