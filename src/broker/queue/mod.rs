@@ -217,7 +217,14 @@ impl Queue {
         Ok(state.add_consumer(consumer, exclusive))
     }
 
-    /// A consumer has room or credit again.
+    /// A consumer's window has places again.
+    pub fn window_opened(self: &Arc<Self>, consumer: ConsumerHandle, fx: &mut Effects) {
+        let mut state = self.state();
+        state.window_opened(consumer, fx);
+        self.finish(state, fx);
+    }
+
+    /// A consumer's outbox has room again, or its service begins.
     pub fn resume(self: &Arc<Self>, consumer: ConsumerHandle, fx: &mut Effects) {
         let mut state = self.state();
         state.resume(consumer, fx);

@@ -287,7 +287,7 @@ impl State {
         });
         self.uses_store = true;
         self.has_paged_out = true;
-        self.residency.report(self.ready.resident_bytes());
+        self.note_memory(fx);
     }
 
     /// Whether the number of what was submitted last is needed, even without operations.
@@ -353,14 +353,17 @@ impl State {
                 }
             }
         }
-        self.residency.report(self.ready.resident_bytes());
+        self.note_memory(fx);
         if self.consumers.len() > 0 {
             self.read_ahead(fx);
         }
+    }
+
+    /// The memory in use, or who waits for room, has changed.
+    fn note_memory(&mut self, fx: &mut Effects) {
+        self.residency.report(self.ready.resident_bytes());
         if !self.waiting_publishers.is_empty() && !self.is_outrun(CAUGHT_UP) {
-            for waker in self.waiting_publishers.drain(..) {
-                fx.wakes.owe(waker);
-            }
+            self.wake_publishers(fx);
         }
     }
 
@@ -444,7 +447,7 @@ impl State {
                 return GetOutcome::Wait;
             }
         };
-        self.residency.report(self.ready.resident_bytes());
+        self.note_memory(fx);
         if no_ack {
             if entry.is_stored {
                 fx.ops.push(StoreOp::Settle { queue: self.id, position: entry.position });
@@ -476,6 +479,12 @@ impl State {
 
     pub(super) fn resume(&mut self, handle: ConsumerHandle, fx: &mut Effects) {
         self.consumers.resume(handle);
+        self.dispatch(fx);
+    }
+
+    /// The consumer's window has places. If it is stalled, its outbox will resume it.
+    pub(super) fn window_opened(&mut self, handle: ConsumerHandle, fx: &mut Effects) {
+        self.consumers.settled(handle, 0);
         self.dispatch(fx);
     }
 
@@ -589,13 +598,19 @@ impl State {
         }
     }
 
-    fn wake_all(&mut self, fx: &mut Effects) {
-        self.wake_gets(fx);
+    fn wake_publishers(&mut self, fx: &mut Effects) {
         for waker in self.waiting_publishers.drain(..) {
             fx.wakes.owe(waker);
         }
+    }
+
+    fn wake_all(&mut self, fx: &mut Effects) {
+        self.wake_gets(fx);
+        self.wake_publishers(fx);
     }
 }
 
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+mod tests;

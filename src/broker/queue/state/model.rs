@@ -456,8 +456,7 @@ impl Bench {
     fn resume_all(&mut self, on: usize) {
         for client in 0..self.clients.len() {
             if self.clients[client].on == on {
-                self.clients[client].is_started = true;
-                self.state.resume(self.clients[client].handle, &mut self.fx);
+                self.state.window_opened(self.clients[client].handle, &mut self.fx);
                 self.finish();
                 self.look();
             }
