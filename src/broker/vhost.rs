@@ -20,6 +20,7 @@ use crate::{
         queue::{Budget, DeleteRefused, Effects, Identity, Queue},
         record::{self, BindingRecord, ExchangeRecord, QueueRecord, Record},
         route::{Cacheable, RouteSet},
+        timers::Timers,
         topology::{Bound, Declared, Destination, ExchangeSpec, Topology, check_new_name},
     },
     names::{CommitSeq, ConnectionId, Name, QueueId},
@@ -32,6 +33,8 @@ use crate::{
 pub(super) struct Shared {
     pub(super) store: Store,
     pub(super) budget: Arc<Budget>,
+    #[expect(dead_code, reason = "for what waits: delayed exchanges, queues with a TTL")]
+    pub(super) timers: Arc<Timers>,
     pub(super) next_queue: Arc<AtomicU64>,
 }
 

@@ -398,8 +398,8 @@ impl Session {
                 Code::InternalError.failure(PUBLISH, format_args!("the store failed: {reason}"))
             );
         }
-        if broker.gate.is_shut() {
-            self.blocked();
+        if let Some(reason) = broker.gate.reason() {
+            self.blocked(reason);
             return Ok(false);
         }
         if broker.store.is_full() {
