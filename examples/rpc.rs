@@ -7,11 +7,18 @@
 //! carries a mark of the caller's (`correlation_id`), which the reply brings back: replies need not
 //! come in the order of the requests.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "what an example has to say")]
+
 use std::{collections::BTreeMap, env, error::Error};
 
 use futures_lite::StreamExt;
 use lapin::{
-    BasicProperties, Channel, Connection, ConnectionProperties, message::Delivery, options::*,
+    BasicProperties, Channel, Connection, ConnectionProperties,
+    message::Delivery,
+    options::{
+        BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, QueueDeclareOptions,
+        QueueDeleteOptions,
+    },
     types::FieldTable,
 };
 

@@ -8,11 +8,18 @@
 //! worker that dies goes to another; and each worker takes one task at a time (prefetch 1), so that
 //! no task waits behind a long one while another worker is idle.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "what an example has to say")]
+
 use std::{env, error::Error, time::Duration};
 
 use futures_lite::StreamExt;
 use lapin::{
-    BasicProperties, Channel, Connection, ConnectionProperties, options::*, types::FieldTable,
+    BasicProperties, Channel, Connection, ConnectionProperties,
+    options::{
+        BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions,
+        QueueDeclareOptions, QueueDeleteOptions,
+    },
+    types::FieldTable,
 };
 use tokio::{sync::mpsc, time::sleep};
 
