@@ -74,13 +74,11 @@ impl Message {
 
     /// The same body under another address and with other properties.
     pub fn readdressed(&self, address: &[u8], properties: &[u8], traits: Traits) -> Self {
-        match &self.chunks {
-            Some(chunks) => Self::chunked(address, properties, chunks.to_vec(), traits),
-            None => {
-                let body = self.inline_body().unwrap_or_default();
-                Self::copied(address, properties, &[body], traits, &mut Vec::new())
-            }
+        if let Some(chunks) = &self.chunks {
+            return Self::chunked(address, properties, chunks.to_vec(), traits);
         }
+        let body = self.inline_body().unwrap_or_default();
+        Self::copied(address, properties, &[body], traits, &mut Vec::new())
     }
 
     fn with(

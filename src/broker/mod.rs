@@ -12,6 +12,7 @@ pub mod outbox;
 pub mod queue;
 pub mod record;
 pub mod route;
+pub mod timers;
 pub mod topology;
 pub mod vhost;
 
@@ -27,6 +28,7 @@ use self::{
     outbox::{Event, Outbox, Wakes},
     queue::Budget,
     record::{BindingRecord, ExchangeRecord, QueueRecord, Record, RecordError},
+    timers::Timers,
 };
 pub use self::{error::Error, error::Kind, vhost::Vhost};
 use crate::{
@@ -54,6 +56,8 @@ pub struct Broker {
     pub gate: Gate,
     /// The memory that ready messages take.
     pub budget: Arc<Budget>,
+    /// Who waits for which moment.
+    pub timers: Arc<Timers>,
     vhosts: DashMap<Name, Arc<Vhost>>,
     connections: DashMap<ConnectionId, Arc<Outbox>>,
     next_connection: AtomicU64,
@@ -80,15 +84,18 @@ impl Broker {
         recovered: &Recovered,
     ) -> Result<Self, RestoreError> {
         let budget = Arc::new(Budget::new(settings.resident_max, settings.queue_resident_max));
+        let timers = Arc::new(Timers::default());
         let shared = vhost::Shared {
             store: store.clone(),
             budget: Arc::clone(&budget),
+            timers: Arc::clone(&timers),
             next_queue: Arc::new(AtomicU64::new(1)),
         };
         let broker = Self {
             store,
             gate: Gate::default(),
             budget,
+            timers,
             vhosts: DashMap::new(),
             connections: DashMap::new(),
             next_connection: AtomicU64::new(1),

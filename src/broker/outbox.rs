@@ -55,7 +55,7 @@ pub enum Event {
         /// The consumer's slot on its connection.
         slot: u32,
     },
-    /// The connection is to be closed with 320 CONNECTION_FORCED and this text.
+    /// The connection is to be closed with 320 `CONNECTION_FORCED` and this text.
     Close {
         /// What follows `CONNECTION_FORCED - `.
         reason: String,

@@ -20,6 +20,7 @@ use crate::{
         queue::{Budget, DeleteRefused, Effects, Identity, Queue},
         record::{self, BindingRecord, ExchangeRecord, QueueRecord, Record},
         route::{Cacheable, RouteSet},
+        timers::Timers,
         topology::{Bound, Declared, Destination, ExchangeSpec, Topology, check_new_name},
     },
     names::{CommitSeq, ConnectionId, Name, QueueId},
@@ -32,6 +33,8 @@ use crate::{
 pub(super) struct Shared {
     pub(super) store: Store,
     pub(super) budget: Arc<Budget>,
+    #[expect(dead_code, reason = "for what waits: delayed exchanges, queues with a TTL")]
+    pub(super) timers: Arc<Timers>,
     pub(super) next_queue: Arc<AtomicU64>,
 }
 
@@ -106,10 +109,7 @@ impl Vhost {
         let mut ops = Vec::new();
         let result = change(&mut topology, &mut ops);
         self.generation.store(topology.generation(), Ordering::Release);
-        let needed = match ops.is_empty() {
-            true => CommitSeq(0),
-            false => self.shared.store.submit_all(ops),
-        };
+        let needed = if ops.is_empty() { CommitSeq(0) } else { self.shared.store.submit_all(ops) };
         Ok((result?, needed))
     }
 
@@ -230,6 +230,7 @@ impl Vhost {
                 return Ok(Arc::clone(queue));
             }
             let queue_type = arguments::check_queue(name, &spec.arguments, QueueType::Classic)?;
+            check_properties(name, queue_type, &spec, owner.is_some(), by.gave_name)?;
             let id = self.shared.next_queue_id();
             let name = Name::from(name);
             if spec.durable {
@@ -312,6 +313,12 @@ impl Vhost {
         if_empty: bool,
         fx: &mut Effects,
     ) -> Result<(u64, CommitSeq), Error> {
+        if queue.queue_type == QueueType::Quorum
+            && let Some(flag) =
+                [(if_unused, "if-unused"), (if_empty, "if-empty")].iter().find(|(set, _)| *set)
+        {
+            return Err(Error::ConditionalDelete { name: queue.name.clone(), flag: flag.1 });
+        }
         // The queue ends first: from then on it takes no message and no consumer, so the
         // conditions still hold when its name is free again.
         let count = match queue.delete(if_unused, if_empty, fx) {
@@ -339,6 +346,29 @@ impl Vhost {
         })?;
         Ok((count, needed))
     }
+}
+
+/// What a queue of a replicated type cannot be (QT-001 to QT-005).
+fn check_properties(
+    name: &str,
+    queue_type: QueueType,
+    spec: &QueueSpec,
+    is_exclusive: bool,
+    is_server_named: bool,
+) -> Result<(), Error> {
+    if queue_type == QueueType::Classic {
+        return Ok(());
+    }
+    let property = match (spec.auto_delete, is_exclusive, spec.durable) {
+        (true, ..) => "auto-delete",
+        (_, true, _) => "exclusive-owner",
+        (.., false) => "non-durable",
+        _ if is_server_named => {
+            return Err(Error::ServerNamed { queue_type: queue_type.as_str() });
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::InvalidProperty { name: name.into(), property })
 }
 
 fn check_owner(queue: &Queue, connection: ConnectionId) -> Result<(), Error> {

@@ -241,7 +241,7 @@ impl Session {
         self.stage = Stage::Closed { until: self.farewell() };
     }
 
-    pub(super) fn send_connection_close(&mut self, close: Close) {
+    pub(super) fn send_connection_close(&mut self, close: &Close) {
         self.send_connection(connection::AMQPMethod::Close(connection::Close {
             reply_code: close.code,
             reply_text: short_string(&close.text),

@@ -99,7 +99,7 @@ impl Session {
         payload: &[u8],
         mut incoming: Incoming,
     ) -> Result<(), Failure> {
-        let header = content::header(payload).map_err(|e| error::of_content(&e, payload))?;
+        let header = content::header(payload).map_err(|e| error::of_content(e, payload))?;
         check_header(&header)?;
         incoming.properties = header.properties.to_vec();
         incoming.body_size = header.body_size;
@@ -403,7 +403,7 @@ fn extra_keys(headers: RawTable<'_>) -> Result<Vec<&[u8]>, Failure> {
         match headers.get(name.as_bytes()) {
             None => {}
             Some(RawValue::Array(array)) => {
-                keys.extend(array.iter().filter_map(RawValue::as_longstr))
+                keys.extend(array.iter().filter_map(RawValue::as_longstr));
             }
             Some(other) => {
                 return Err(Code::PreconditionFailed.failure(

@@ -83,13 +83,13 @@ impl Session {
         }
         Ok(())
     }
+}
 
-    /// Nothing is bound to a reply name (EX-052).
-    pub(super) fn check_not_reply(&self, name: &str, ids: Ids) -> Result<(), Failure> {
-        if name == NAME || is_reply_name(name.as_bytes()) {
-            return Err(Code::AccessRefused
-                .failure(ids, "cannot bind or unbind to a volatile (direct reply-to) queue"));
-        }
-        Ok(())
+/// Nothing is bound to a reply name (EX-052).
+pub(super) fn check_not_reply(name: &str, ids: Ids) -> Result<(), Failure> {
+    if name == NAME || is_reply_name(name.as_bytes()) {
+        return Err(Code::AccessRefused
+            .failure(ids, "cannot bind or unbind to a volatile (direct reply-to) queue"));
     }
+    Ok(())
 }

@@ -189,7 +189,7 @@ impl Session {
         ids: Ids,
     ) -> Result<(Name, String), Failure> {
         let queue = self.queue_name(id, name, ids)?;
-        self.check_not_reply(&queue, ids)?;
+        reply_to::check_not_reply(&queue, ids)?;
         let key = match (name, key) {
             ("", "") => queue.as_str().to_owned(),
             (_, key) => key.to_owned(),

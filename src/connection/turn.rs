@@ -52,11 +52,14 @@ struct Connection<S> {
     /// Whether the front of the input waits for something.
     flow: Flow,
     handshake_ends: Now,
-    timer: Option<(Now, Pin<Box<dyn Future<Output = ()> + Send>>)>,
+    timer: Option<(Now, Timer)>,
     durable: Registration,
     room: Registration,
     opening: Registration,
 }
+
+/// A wait for a moment.
+type Timer = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The socket is of no more use.
 struct Broken;

@@ -8,6 +8,7 @@
 //! * accepting (`accept`): one task for each connection, a limit on how many, a panic in one of
 //!   them that ends that one alone;
 //! * memory and disk (`monitor`): the alarms that hold publishers up;
+//! * the timer task (`timers`): whoever waits for a moment is called when it has come;
 //! * stopping: no new connections, a goodbye to the old ones, then the store is closed.
 
 mod accept;
@@ -15,6 +16,7 @@ mod listen;
 mod monitor;
 mod node;
 mod resources;
+mod timers;
 
 use std::{
     fs::DirBuilder,
@@ -134,6 +136,7 @@ impl Server {
                 tokio::spawn(accept::run(listener, room, stopped.clone(), serve))
             })
             .collect();
+        let timers = tokio::spawn(run_timers(Arc::clone(&context), stopped));
         let drain_timeout = config.drain_timeout;
         Ok(Handle {
             addresses,
@@ -142,6 +145,7 @@ impl Server {
             alarm_limits,
             running,
             acceptors,
+            timers,
             context,
         })
     }
@@ -157,6 +161,7 @@ pub struct Handle {
     /// Acceptors and the monitor run until it is dropped.
     running: watch::Sender<()>,
     acceptors: Vec<JoinHandle<JoinSet<()>>>,
+    timers: JoinHandle<()>,
     context: Arc<Context>,
 }
 
@@ -204,9 +209,19 @@ impl Handle {
                 set.shutdown().await;
             }
         }
+        // A panic of it has been logged.
+        let _ = self.timers.await;
         let store = self.context.broker.store.clone();
         // If closing panics, the store has said so; there is nothing left to do.
         let _ = tokio::task::spawn_blocking(move || store.close()).await;
+    }
+}
+
+/// Calls deadlines until the server stops.
+async fn run_timers(context: Arc<Context>, mut stopped: watch::Receiver<()>) {
+    tokio::select! {
+        _ = stopped.changed() => {}
+        () = timers::run(&context.broker.timers) => {}
     }
 }
 
