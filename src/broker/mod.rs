@@ -32,7 +32,7 @@ use self::{
 };
 pub use self::{error::Error, error::Kind, vhost::Vhost};
 use crate::{
-    names::{ConnectionId, Name},
+    names::{ConnectionId, Name, QueueId},
     store::{RecordKind, Recovered, Store, StoreOp},
 };
 
@@ -125,9 +125,11 @@ impl Broker {
         let mut orphans = recovered.queues.clone();
         for (_, key, value) in of_kind(RecordKind::Queue) {
             let record: QueueRecord = decode(key, value)?;
-            next_queue = next_queue.max(record.id.0 + 1);
-            let messages = orphans.remove(&record.id);
-            self.vhost_of(&record.vhost).restore_queue(record, messages.as_ref());
+            let lanes = 0..=u64::from(arguments::max_priority(&record.spec.arguments));
+            next_queue = next_queue.max(record.id.0 + 1 + lanes.end());
+            lanes.for_each(|lane| drop(orphans.remove(&QueueId(record.id.0 + lane))));
+            self.vhost_of(&record.vhost)
+                .restore_queue(record, |id| recovered.queues.get(&id).copied());
         }
         self.shared.next_queue.store(next_queue, Ordering::Relaxed);
         for (_, key, value) in of_kind(RecordKind::Binding) {
@@ -144,7 +146,7 @@ impl Broker {
     }
 
     fn insert_vhost(&self, name: Name) -> Arc<Vhost> {
-        let vhost = Arc::new(Vhost::new(name.clone(), self.shared.clone()));
+        let vhost = Vhost::new(name.clone(), self.shared.clone());
         self.vhosts.insert(name, Arc::clone(&vhost));
         vhost
     }
