@@ -55,7 +55,7 @@
 //! | 3 | [`store`]: durable queues in redb |
 //! | 4 | [`broker`]: exchanges, queues, consumers, as plain data; [`auth`]: users |
 //! | 5 | [`connection`]: the protocol, one task for each connection |
-//! | 6 | [`server`]: listeners, start and stop |
+//! | 6 | [`server`]: listeners, start and stop, alarms |
 //! | 7 | [`cli`]: the program |
 //!
 //! `redb` is used only in `store`, `amq_protocol` only in `wire`, a clock only in `clock`.
