@@ -17,6 +17,7 @@ mod consume;
 mod crash;
 mod examples;
 mod exchange;
+mod exchange_types;
 mod exclusive;
 mod frames;
 mod get;

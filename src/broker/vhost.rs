@@ -16,7 +16,7 @@ use crate::{
         Error,
         arguments::{self, QueueSpec, QueueType},
         error::Kind,
-        exchange::Headers,
+        exchange::{Fittings, View},
         queue::{Budget, DeleteRefused, Effects, Identity, Queue},
         record::{self, BindingRecord, ExchangeRecord, QueueRecord, Record},
         route::{Cacheable, RouteSet},
@@ -28,6 +28,9 @@ use crate::{
     wire::table::Table,
 };
 
+/// How far apart the random numbers of two exchanges begin.
+const SEEDS_APART: u64 = 0x9e37_79b9_7f4a_7c15;
+
 /// What vhosts share with the broker they belong to.
 #[derive(Clone, Debug)]
 pub(super) struct Shared {
@@ -36,6 +39,8 @@ pub(super) struct Shared {
     #[expect(dead_code, reason = "for what waits: delayed exchanges, queues with a TTL")]
     pub(super) timers: Arc<Timers>,
     pub(super) next_queue: Arc<AtomicU64>,
+    /// What the random numbers of the next exchange begin at.
+    pub(super) seeds: Arc<AtomicU64>,
 }
 
 impl Shared {
@@ -118,25 +123,45 @@ impl Vhost {
     pub fn route(
         &self,
         exchange: &str,
-        keys: &[&[u8]],
-        headers: Option<&dyn Headers>,
+        message: &View<'_>,
         out: &mut RouteSet<Arc<Queue>>,
     ) -> Result<Cacheable, Error> {
         let topology = self.topology();
         topology.check_publish(exchange)?;
-        topology.route(exchange, keys, headers, out)
+        topology.route(exchange, message, out)
     }
 
     /// Declares an exchange.
     pub fn declare_exchange(&self, name: &str, spec: ExchangeSpec) -> Result<CommitSeq, Error> {
         let ((), needed) = self.change(|topology, ops| {
-            if topology.declare_exchange(name, spec.clone())? == Declared::Created && spec.durable {
+            if topology.declare_exchange(name, spec.clone())? == Declared::Existing {
+                return Ok(());
+            }
+            topology.fit_exchange(&self.fittings(name));
+            if spec.durable {
                 let (vhost, name) = (self.name.clone(), name.into());
                 ops.push(ExchangeRecord { vhost, name, spec }.put());
             }
             Ok(())
         })?;
         Ok(needed)
+    }
+
+    fn fittings<'a>(&self, name: &'a str) -> Fittings<'a> {
+        Fittings { seed: self.shared.seeds.fetch_add(SEEDS_APART, Ordering::Relaxed), name }
+    }
+
+    /// Brings a durable exchange back.
+    ///
+    /// # Errors
+    /// As a declare's.
+    pub(super) fn restore_exchange(&self, record: ExchangeRecord) -> Result<(), Error> {
+        let fittings = self.fittings(&record.name);
+        self.restore(|topology| {
+            topology.declare_exchange(&record.name, record.spec)?;
+            topology.fit_exchange(&fittings);
+            Ok(())
+        })
     }
 
     /// Deletes an exchange, and whatever goes with it.
@@ -157,6 +182,7 @@ impl Vhost {
         arguments: &Table,
     ) -> Result<CommitSeq, Error> {
         let ((), needed) = self.change(|topology, ops| {
+            check_destination(topology, source, destination, key, arguments)?;
             let bound = topology.bind(source, destination, key, arguments)?;
             if bound == (Bound::New { is_durable: true }) {
                 let record = BindingRecord {
@@ -338,6 +364,28 @@ impl Vhost {
             Ok(())
         })?;
         Ok((count, needed))
+    }
+}
+
+/// Whether a binding makes sense to the exchange it begins at, if both ends are there.
+fn check_destination(
+    topology: &Topology<Arc<Queue>>,
+    source: &str,
+    destination: &Destination,
+    key: &[u8],
+    arguments: &Table,
+) -> Result<(), Error> {
+    let to = match destination {
+        Destination::Queue(name) => match topology.queue(name) {
+            Some(queue) => Some(queue.queue_type),
+            None => return Ok(()),
+        },
+        Destination::Exchange(name) if topology.exchange(name).is_some() => None,
+        Destination::Exchange(_) => return Ok(()),
+    };
+    match topology.exchange(source) {
+        Some(exchange) if !source.is_empty() => exchange.check_binding(to, key, arguments),
+        _ => Ok(()),
     }
 }
 
