@@ -137,48 +137,6 @@ fn update_secret_is_answered() {
     connection.channel(1).expect_nothing();
 }
 
-fn blocked_broker() -> Option<PrivateBroker> {
-    private_broker("memory_watermark = '0'")
-}
-
-// CN-143
-#[test]
-fn publisher_is_told_once_that_it_is_blocked() {
-    let Some(private) = blocked_broker() else { return };
-    let connection = private.open();
-    let channel = connection.channel(1);
-    let q = channel.queue();
-    channel.fill(&q, ["a", "b"]);
-    let blocked = connection.control().expect((10, 60));
-    assert_eq!(blocked.read().short_string(), "low on memory");
-    // CN-146: nothing behind the publish is read.
-    channel.send(&flow(true));
-    connection.set_deadline(Duration::from_millis(300));
-    assert_eq!(connection.next_frame(), Err(End::Silent));
-}
-
-// CN-145
-#[test]
-fn connection_that_does_not_publish_is_never_blocked() {
-    let Some(private) = blocked_broker() else { return };
-    let channel = private.open().channel(1);
-    let q = channel.queue();
-    channel.subscribe(&q, "t");
-    channel.expect_nothing();
-}
-
-// CN-026, CN-148
-#[test]
-fn publisher_that_does_not_understand_it_is_blocked_silently() {
-    let Some(private) = blocked_broker() else { return };
-    let connection = private.options().capabilities(Table::new()).open();
-    let channel = connection.channel(1);
-    channel.fill("nowhere", ["a"]);
-    channel.send(&flow(true));
-    connection.set_deadline(Duration::from_millis(300));
-    assert_eq!(connection.next_frame(), Err(End::Silent));
-}
-
 // TOP-03: many connections at a time, each on its own.
 #[test]
 fn a_hundred_connections_work_side_by_side() {

@@ -9,6 +9,7 @@
 )]
 
 mod ack;
+mod alarm;
 mod bindings;
 mod channel;
 mod confirm;

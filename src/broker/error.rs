@@ -161,6 +161,48 @@ pub enum Error {
         name: Name,
     },
 
+    /// A queue of this type cannot be what it was declared as (QT-001 to QT-003).
+    ///
+    /// 406 `PRECONDITION_FAILED - invalid property 'PROPERTY' for RESOURCE`
+    #[error("invalid property '{property}' for queue '{name}'")]
+    InvalidProperty {
+        /// The queue.
+        name: Name,
+        /// `auto-delete`, `exclusive-owner` or `non-durable`.
+        property: &'static str,
+    },
+
+    /// A queue of this type must be given a name (QT-004).
+    ///
+    /// 406 `PRECONDITION_FAILED - Cannot declare a server-named queue for type rabbit_quorum_queue`
+    #[error("Cannot declare a server-named queue for type rabbit_{queue_type}_queue")]
+    ServerNamed {
+        /// `quorum` or `stream`.
+        queue_type: &'static str,
+    },
+
+    /// Deletion of a quorum queue under a condition (QT-008, QT-009).
+    ///
+    /// 540 `NOT_IMPLEMENTED - cannot delete RESOURCE. queue.delete operations with if-unused flag
+    /// set are not supported by quorum queues`
+    #[error("cannot delete queue '{name}' with the flag {flag}")]
+    ConditionalDelete {
+        /// The queue.
+        name: Name,
+        /// `if-unused` or `if-empty`.
+        flag: &'static str,
+    },
+
+    /// `basic.get` from a quorum queue with a single active consumer (QU-143).
+    ///
+    /// 405 `RESOURCE_LOCKED - cannot obtain access to locked RESOURCE. basic.get operations are not
+    /// supported by quorum queues with single active consumer`
+    #[error("basic.get from queue '{name}' with single active consumer")]
+    GetFromSingleActive {
+        /// The queue.
+        name: Name,
+    },
+
     /// Deletion of a queue that has ready messages, asked for only if empty (QU-085).
     ///
     /// 406 `PRECONDITION_FAILED - RESOURCE not empty`

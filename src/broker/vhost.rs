@@ -256,6 +256,7 @@ impl Vhost {
                 return Ok(Arc::clone(queue));
             }
             let queue_type = arguments::check_queue(name, &spec.arguments, QueueType::Classic)?;
+            check_properties(name, queue_type, &spec, owner.is_some(), by.gave_name)?;
             let id = self.shared.next_queue_id();
             let name = Name::from(name);
             if spec.durable {
@@ -338,6 +339,12 @@ impl Vhost {
         if_empty: bool,
         fx: &mut Effects,
     ) -> Result<(u64, CommitSeq), Error> {
+        if queue.queue_type == QueueType::Quorum
+            && let Some(flag) =
+                [(if_unused, "if-unused"), (if_empty, "if-empty")].iter().find(|(set, _)| *set)
+        {
+            return Err(Error::ConditionalDelete { name: queue.name.clone(), flag: flag.1 });
+        }
         // The queue ends first: from then on it takes no message and no consumer, so the
         // conditions still hold when its name is free again.
         let count = match queue.delete(if_unused, if_empty, fx) {
@@ -387,6 +394,29 @@ fn check_destination(
         Some(exchange) if !source.is_empty() => exchange.check_binding(to, key, arguments),
         _ => Ok(()),
     }
+}
+
+/// What a queue of a replicated type cannot be (QT-001 to QT-005).
+fn check_properties(
+    name: &str,
+    queue_type: QueueType,
+    spec: &QueueSpec,
+    is_exclusive: bool,
+    is_server_named: bool,
+) -> Result<(), Error> {
+    if queue_type == QueueType::Classic {
+        return Ok(());
+    }
+    let property = match (spec.auto_delete, is_exclusive, spec.durable) {
+        (true, ..) => "auto-delete",
+        (_, true, _) => "exclusive-owner",
+        (.., false) => "non-durable",
+        _ if is_server_named => {
+            return Err(Error::ServerNamed { queue_type: queue_type.as_str() });
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::InvalidProperty { name: name.into(), property })
 }
 
 fn check_owner(queue: &Queue, connection: ConnectionId) -> Result<(), Error> {

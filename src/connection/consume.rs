@@ -14,7 +14,7 @@ use crate::{
     broker::{
         Error, arguments,
         outbox::Event,
-        queue::{ConsumeRefused, Consumer, GetOutcome, Got, Queue},
+        queue::{ConsumeRefused, Consumer, GetOutcome, Got, Held, Queue},
     },
     config::GlobalPrefetch,
     names::ChannelId,
@@ -221,7 +221,7 @@ impl Session {
                 Unacked {
                     slot,
                     position: got.position,
-                    message: got.message,
+                    message: Held::Message(got.message),
                     was_redelivered: got.is_redelivered,
                     is_stored: got.is_stored,
                 },
@@ -298,7 +298,7 @@ impl Session {
                     withdrawn.push(Unacked {
                         slot: delivery.slot,
                         position: delivery.position,
-                        message: delivery.message,
+                        message: Held::Message(delivery.message),
                         was_redelivered: delivery.is_redelivered,
                         is_stored: delivery.is_stored,
                     });

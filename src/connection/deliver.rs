@@ -2,7 +2,10 @@
 
 use super::{Session, Stage, channel::Mode, error::Code, unacked::Unacked};
 use crate::{
-    broker::outbox::{Delivery, Event},
+    broker::{
+        outbox::{Delivery, Event},
+        queue::Held,
+    },
     message::Message,
     names::ChannelId,
     wire::{
@@ -52,7 +55,7 @@ impl Session {
             Event::Cancelled { slot } => self.cancelled(slot),
             Event::Close { reason, at_once } => {
                 if matches!(self.stage, Stage::Running) {
-                    self.close_connection(Code::ConnectionForced.close((0, 0), reason));
+                    self.close_connection(&Code::ConnectionForced.close((0, 0), reason));
                 }
                 if at_once {
                     self.stage = Stage::Finished;
@@ -82,7 +85,7 @@ impl Session {
                 Unacked {
                     slot: delivery.slot,
                     position: delivery.position,
-                    message: delivery.message,
+                    message: Held::Message(delivery.message),
                     was_redelivered: delivery.is_redelivered,
                     is_stored: delivery.is_stored,
                 },

@@ -364,13 +364,13 @@ impl Session {
     pub(super) fn fail(&mut self, id: ChannelId, failure: Failure) {
         self.flush_settlements();
         match failure {
-            Failure::Channel(close) if id.0 != 0 => self.close_channel(id, close),
-            Failure::Channel(close) | Failure::Connection(close) => self.close_connection(close),
+            Failure::Channel(close) if id.0 != 0 => self.close_channel(id, &close),
+            Failure::Channel(close) | Failure::Connection(close) => self.close_connection(&close),
             Failure::Silent(reason) => self.mute(reason),
         }
     }
 
-    fn close_channel(&mut self, id: ChannelId, close: Close) {
+    fn close_channel(&mut self, id: ChannelId, close: &Close) {
         tracing::debug!(
             connection = self.id.0,
             channel = id.0,
@@ -398,8 +398,8 @@ impl Session {
                 Code::InternalError.failure(PUBLISH, format_args!("the store failed: {reason}"))
             );
         }
-        if broker.gate.is_shut() {
-            self.blocked();
+        if let Some(reason) = broker.gate.reason() {
+            self.blocked(reason);
             return Ok(false);
         }
         if broker.store.is_full() {

@@ -174,6 +174,26 @@ pub(super) fn of_broker(error: &broker::Error, vhost: &str, ids: Ids) -> Failure
                     named(*kind, name)
                 ),
             ),
+        E::InvalidProperty { name, property } => Code::PreconditionFailed.failure(
+            ids,
+            format_args!("invalid property '{property}' for {}", named(Kind::Queue, name)),
+        ),
+        E::ConditionalDelete { name, flag } => Code::NotImplemented.failure(
+            ids,
+            format_args!(
+                "cannot delete {}. queue.delete operations with {flag} flag set are \
+                     not supported by quorum queues",
+                named(Kind::Queue, name)
+            ),
+        ),
+        E::GetFromSingleActive { name } => Code::ResourceLocked.failure(
+            ids,
+            format_args!(
+                "cannot obtain access to locked {}. basic.get operations are not supported by \
+                 quorum queues with single active consumer",
+                named(Kind::Queue, name)
+            ),
+        ),
         E::SystemExchange { name } => Code::AccessRefused.failure(
             ids,
             format_args!("deletion of system {} not allowed", named(Kind::Exchange, name)),

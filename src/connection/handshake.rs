@@ -271,11 +271,11 @@ impl Session {
     }
 
     /// Tells the peer, once, that it is blocked (CN-143).
-    pub(super) fn blocked(&mut self) {
+    pub(super) fn blocked(&mut self, reason: &str) {
         if !self.is_blocked {
             self.is_blocked = true;
             if self.capabilities.connection_blocked {
-                let reason = ShortString::from(self.broker().gate.reason());
+                let reason = ShortString::from(reason);
                 let blocked = connection::Blocked { reason };
                 self.send_connection(connection::AMQPMethod::Blocked(blocked));
             }

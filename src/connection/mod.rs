@@ -267,10 +267,10 @@ impl Session {
     }
 
     /// Ends the connection with a `connection.close`.
-    fn close_connection(&mut self, close: Close) {
+    fn close_connection(&mut self, close: &Close) {
         self.end();
         tracing::debug!(connection = self.id.0, code = close.code, text = close.text, "closing");
-        self.send_connection_close(&close);
+        self.send_connection_close(close);
         self.stage = Stage::Closing { until: self.farewell() };
     }
 }

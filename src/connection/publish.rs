@@ -414,7 +414,7 @@ fn extra_keys(headers: RawTable<'_>) -> Result<Vec<&[u8]>, Failure> {
         match headers.get(name.as_bytes()) {
             None => {}
             Some(RawValue::Array(array)) => {
-                keys.extend(array.iter().filter_map(RawValue::as_longstr))
+                keys.extend(array.iter().filter_map(RawValue::as_longstr));
             }
             Some(other) => {
                 return Err(Code::PreconditionFailed.failure(

@@ -75,12 +75,16 @@ impl Session {
         &mut self,
         id: ChannelId,
         tag: DeliveryTag,
-        unacked: Unacked,
+        mut unacked: Unacked,
         verdict: Verdict,
     ) {
         if let Some(channel) = self.channel_mut(id)
             && let Mode::Transaction(transaction) = &mut channel.mode
         {
+            // It is most likely not to come back, and is not counted any more.
+            if unacked.is_stored {
+                unacked.message.leave_to_store();
+            }
             transaction.settlements.push((tag, unacked, verdict));
             return;
         }

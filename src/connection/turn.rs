@@ -38,6 +38,7 @@ where
         timer: None,
         durable: Registration::default(),
         room: Registration::default(),
+        opening: Registration::default(),
     };
     poll_fn(|cx| connection.poll(cx)).await;
     let session = &connection.session;
@@ -54,6 +55,7 @@ struct Connection<S> {
     timer: Option<(Now, Timer)>,
     durable: Registration,
     room: Registration,
+    opening: Registration,
 }
 
 /// A wait for a moment.
@@ -179,7 +181,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn poll_gate(&mut self, cx: &mut TaskContext<'_>) -> bool {
         let broker = &self.session.context.broker;
         if broker.gate.is_shut() {
-            return broker.gate.poll_open(cx).is_pending();
+            return broker.gate.poll_open(&mut self.opening, cx).is_pending();
         }
         if broker.store.is_full() {
             return broker.store.poll_room(&mut self.room, cx).is_pending();

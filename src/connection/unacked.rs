@@ -3,13 +3,21 @@
 //! Tags grow by one, and most are settled near the front. So they stand in one ring in order; a
 //! settled one leaves a hole, and holes go when they are at the front or outnumber the rest: an
 //! old delivery that is never settled does not keep room for all those after it.
+//!
+//! A consumer without a prefetch limit may leave a whole backlog unsettled. So beyond
+//! [`MESSAGES_BYTES_MAX`] a delivery whose message the store has keeps the place alone; should it
+//! come back, it is read again. One that the store has not keeps its message: a transient message
+//! that went straight to its consumer is nowhere else.
 
 use std::collections::VecDeque;
 
 use crate::{
-    message::Message,
+    broker::queue::Held,
     names::{DeliveryTag, Position},
 };
+
+/// Bytes of messages in memory beyond which a channel leaves those that the store has to it.
+const MESSAGES_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// A delivery that awaits its settlement.
 #[derive(Debug)]
@@ -18,7 +26,7 @@ pub(super) struct Unacked {
     pub(super) slot: u32,
     /// Its place in its queue.
     pub(super) position: Position,
-    pub(super) message: Message,
+    pub(super) message: Held,
     pub(super) was_redelivered: bool,
     pub(super) is_stored: bool,
 }
@@ -27,12 +35,20 @@ pub(super) struct Unacked {
 pub(super) struct UnackedList {
     ring: VecDeque<(DeliveryTag, Option<Unacked>)>,
     len: usize,
+    /// Bytes of memory that its messages keep alive.
+    bytes: usize,
 }
 
 impl UnackedList {
     /// Adds the latest delivery.
-    pub(super) fn push(&mut self, tag: DeliveryTag, unacked: Unacked) {
+    pub(super) fn push(&mut self, tag: DeliveryTag, mut unacked: Unacked) {
         debug_assert!(self.ring.back().is_none_or(|(last, _)| *last < tag));
+        let bytes = unacked.message.footprint();
+        if unacked.is_stored && self.bytes + bytes > MESSAGES_BYTES_MAX {
+            unacked.message.leave_to_store();
+        } else {
+            self.bytes += bytes;
+        }
         self.ring.push_back((tag, Some(unacked)));
         self.len += 1;
     }
@@ -55,6 +71,7 @@ impl UnackedList {
         let index = self.index(tag)?;
         let unacked = self.ring[index].1.take()?;
         self.len -= 1;
+        self.bytes -= unacked.message.footprint();
         self.close_holes();
         Some(unacked)
     }
@@ -65,16 +82,19 @@ impl UnackedList {
         tag: DeliveryTag,
     ) -> impl Iterator<Item = (DeliveryTag, Unacked)> {
         let count = self.ring.partition_point(|(at, _)| *at <= tag);
-        let len = &mut self.len;
+        let (len, bytes) = (&mut self.len, &mut self.bytes);
         self.ring
             .drain(..count)
             .filter_map(|(tag, unacked)| unacked.map(|unacked| (tag, unacked)))
-            .inspect(move |_| *len -= 1)
+            .inspect(move |(_, unacked)| {
+                *len -= 1;
+                *bytes -= unacked.message.footprint();
+            })
     }
 
     /// Takes everything out, in order.
     pub(super) fn take_all(&mut self) -> impl Iterator<Item = (DeliveryTag, Unacked)> + use<> {
-        self.len = 0;
+        (self.len, self.bytes) = (0, 0);
         let ring = std::mem::take(&mut self.ring);
         ring.into_iter().filter_map(|(tag, unacked)| unacked.map(|unacked| (tag, unacked)))
     }
@@ -84,6 +104,7 @@ impl UnackedList {
         let mut all: Vec<_> = self.take_all().chain(deliveries).collect();
         all.sort_unstable_by_key(|(tag, _)| *tag);
         self.len = all.len();
+        self.bytes = all.iter().map(|(_, unacked)| unacked.message.footprint()).sum();
         self.ring = all.into_iter().map(|(tag, unacked)| (tag, Some(unacked))).collect();
     }
 
@@ -102,17 +123,40 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::message::Traits;
+    use crate::message::{Message, Traits};
 
     fn unacked(position: u64) -> Unacked {
-        let message = Message::copied(b"\0\0", b"\0\0", &[], Traits::default(), &mut Vec::new());
+        delivery(position, 0, false)
+    }
+
+    fn delivery(position: u64, size: usize, is_stored: bool) -> Unacked {
+        let (body, traits) = (vec![0; size], Traits::default());
+        let message = Message::copied(b"\0\0", b"\0\0", &[&body], traits, &mut Vec::new());
         Unacked {
             slot: 0,
             position: Position(position),
-            message,
+            message: Held::Message(message),
             was_redelivered: false,
-            is_stored: false,
+            is_stored,
         }
+    }
+
+    fn is_in_memory(unacked: &Unacked) -> bool {
+        matches!(unacked.message, Held::Message(_))
+    }
+
+    #[test]
+    fn messages_that_the_store_has_leave_memory_beyond_the_limit() {
+        let mut list = UnackedList::default();
+        for tag in 1..=5 {
+            list.push(DeliveryTag(tag), delivery(tag, MESSAGES_BYTES_MAX / 3, tag != 4));
+        }
+        assert!(list.take(DeliveryTag(2)).is_some_and(|unacked| is_in_memory(&unacked)));
+        assert!(list.take(DeliveryTag(4)).is_some_and(|unacked| is_in_memory(&unacked)));
+        list.push(DeliveryTag(6), delivery(6, MESSAGES_BYTES_MAX / 3, true));
+        let rest: Vec<_> = list.take_up_to(DeliveryTag(9)).map(|(_, u)| is_in_memory(&u)).collect();
+        assert_eq!(rest, [true, false, false, true]);
+        assert_eq!(list.bytes, 0);
     }
 
     proptest! {
@@ -144,6 +188,8 @@ mod tests {
                 prop_assert_eq!(list.len, model.len());
                 prop_assert_eq!(list.contains(tag), model.contains_key(&tag));
             }
+            let footprint = unacked(0).message.footprint();
+            prop_assert_eq!(list.bytes, list.len * footprint);
             let all: Vec<_> = list.take_all().map(|(t, u)| (t, u.position.0)).collect();
             prop_assert_eq!(all, model.into_iter().collect::<Vec<_>>());
         }

@@ -7,12 +7,15 @@
 //! * the listeners (`listen`): which addresses, which socket options;
 //! * accepting (`accept`): one task for each connection, a limit on how many, a panic in one of
 //!   them that ends that one alone;
+//! * memory and disk (`monitor`): the alarms that hold publishers up;
 //! * the timer task (`timers`): whoever waits for a moment is called when it has come;
 //! * stopping: no new connections, a goodbye to the old ones, then the store is closed.
 
 mod accept;
 mod listen;
+mod monitor;
 mod node;
+mod resources;
 mod timers;
 
 use std::{
@@ -29,6 +32,9 @@ use tokio::{
     sync::{Semaphore, watch},
     task::{JoinHandle, JoinSet},
 };
+
+pub use monitor::AlarmLimits;
+use monitor::Monitor;
 
 use crate::{
     auth,
@@ -100,10 +106,17 @@ impl Server {
         let listeners = listen::open(&config.bind, config.amqp_port, config.listen_backlog)?;
         make_data_directory(&data_path)?;
         let config = Arc::new(config);
-        let opening = (Arc::clone(&config), data_path.clone());
-        let opened =
-            tokio::task::spawn_blocking(move || node::open_blocking(&opening.0, &opening.1));
-        let context = opened.await.map_err(|panic| StartError::DataDirectory {
+        let alarm_limits = AlarmLimits::new(&config);
+        let opening = (Arc::clone(&config), data_path.clone(), alarm_limits.clone());
+        let opened = tokio::task::spawn_blocking(move || {
+            let (config, path, limits) = opening;
+            let context = node::open_blocking(&config, &path)?;
+            // Nobody publishes before the first look.
+            let mut monitor = Monitor::new(Arc::clone(&context.broker), path, &limits);
+            monitor.look_blocking();
+            Ok::<_, StartError>((context, monitor))
+        });
+        let (context, monitor) = opened.await.map_err(|panic| StartError::DataDirectory {
             path: data_path.clone(),
             source: io::Error::other(panic),
         })??;
@@ -111,6 +124,7 @@ impl Server {
         let room = config.connections_max as usize + ROOM_FOR_REFUSALS;
         let room = Arc::new(Semaphore::new(room.min(Semaphore::MAX_PERMITS)));
         let (running, stopped) = watch::channel(());
+        tokio::spawn(monitor.run(stopped.clone()));
         let addresses = listeners.iter().map(|(_, address)| *address).collect();
         let acceptors = listeners
             .into_iter()
@@ -124,7 +138,16 @@ impl Server {
             .collect();
         let timers = tokio::spawn(run_timers(Arc::clone(&context), stopped));
         let drain_timeout = config.drain_timeout;
-        Ok(Handle { addresses, data_path, drain_timeout, running, acceptors, timers, context })
+        Ok(Handle {
+            addresses,
+            data_path,
+            drain_timeout,
+            alarm_limits,
+            running,
+            acceptors,
+            timers,
+            context,
+        })
     }
 }
 
@@ -134,7 +157,8 @@ pub struct Handle {
     addresses: Vec<SocketAddr>,
     data_path: PathBuf,
     drain_timeout: Duration,
-    /// Acceptors run until it is dropped.
+    alarm_limits: AlarmLimits,
+    /// Acceptors and the monitor run until it is dropped.
     running: watch::Sender<()>,
     acceptors: Vec<JoinHandle<JoinSet<()>>>,
     timers: JoinHandle<()>,
@@ -155,6 +179,11 @@ impl Handle {
     /// The data directory in use.
     pub fn data_path(&self) -> &Path {
         &self.data_path
+    }
+
+    /// The limits of memory and disk beyond which publishers wait.
+    pub fn alarm_limits(&self) -> &AlarmLimits {
+        &self.alarm_limits
     }
 
     /// Stops the server: accepts nothing more, tells every connection, waits for them up to

@@ -27,6 +27,7 @@ pub(super) fn open_blocking(config: &Arc<Config>, path: &Path) -> Result<Arc<Con
             config::SyncMode::Off => SyncMode::Off,
         },
         inbox_bytes_max: config.store_inbox_max.bytes(),
+        cache_bytes: config.store_cache_max.bytes(),
         ..StoreConfig::new(path)
     })?;
     let settings = Settings {

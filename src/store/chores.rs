@@ -18,10 +18,15 @@ use super::{
     error::StoreError,
     hot::{HotBatch, hot_state},
     page::{Chunked, Draft, Records, chunk_rows, repack},
-    schema::{CHUNKS, Fault, PAGES, PageKey, Volume},
+    schema::{CHUNKS, Commit, Fault, PAGES, PageKey, Volume},
     state::dead_row,
     writer::Writer,
 };
+
+/// The hot file is made shorter when less than this share of what was in it is left,
+const HOT_SHARE_MIN: u64 = 8;
+/// and that was more than this.
+const HOT_BYTES_MIN: u64 = 4 * 1024 * 1024;
 
 impl Writer {
     /// Does one piece of what can wait; whether there may be more.
@@ -41,7 +46,7 @@ impl Writer {
             None => self.find_sparse()?,
             some => some,
         };
-        let Some((place, mut keys)) = sparse else { return Ok(false) };
+        let Some((place, mut keys)) = sparse else { return self.shorten_hot() };
         let mut bytes = 0;
         let mut part = Vec::new();
         while bytes < APPEND_BYTES_MAX
@@ -57,6 +62,23 @@ impl Writer {
             self.sparse = Some((place, keys));
         }
         Ok(true)
+    }
+
+    /// Makes the hot file shorter when little is left of what was in it. Each commit of redb cuts
+    /// off some of the free space at a file's end; this makes empty ones until no more comes off.
+    fn shorten_hot(&mut self) -> Result<bool, StoreError> {
+        if self.hot.bytes > self.hot.bytes_peak / HOT_SHARE_MIN
+            || self.hot.bytes_peak < HOT_BYTES_MIN
+        {
+            return Ok(false);
+        }
+        let len = self.volumes.hot.file_bytes();
+        HotBatch::default().commit(&self.volumes.hot, Commit::Safe)?;
+        let is_shorter = self.volumes.hot.file_bytes() < len;
+        if !is_shorter {
+            self.hot.bytes_peak = self.hot.bytes;
+        }
+        Ok(is_shorter)
     }
 
     /// Deletes segments of which nothing is left.
@@ -75,7 +97,7 @@ impl Writer {
                 is_needed
             });
         }
-        self.cold.remove(dead, |hot| batch.commit(hot))
+        self.cold.remove(dead, |hot| batch.commit(hot, Commit::Safe))
     }
 
     /// Takes the oldest pages of the hot file, as many as are moved at once.
@@ -142,7 +164,7 @@ impl Writer {
                 self.cold.note_dead(from, page.bytes());
             }
         }
-        batch.commit(&self.volumes.hot)?;
+        self.commit_hot(&batch)?;
         for (queue, page) in pages {
             self.directory.insert(queue, page);
         }

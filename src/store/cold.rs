@@ -21,7 +21,7 @@ use super::{
     hot::{HotBatch, put_pages},
     index::Summary,
     page::{Chunked, Draft, chunk_rows},
-    schema::{CHUNKS, ChunkKey, FORMAT, Fault, INDEX, META, META_FORMAT, PAGES, Volume},
+    schema::{CHUNKS, ChunkKey, Commit, FORMAT, Fault, INDEX, META, META_FORMAT, PAGES, Volume},
     volumes::Volumes,
 };
 
@@ -130,7 +130,7 @@ impl Cold {
         {
             let segments = self.volumes.cold();
             let Some(segment) = segments.get(&id) else { return Err(StoreError::Closed) };
-            segment.volume.write(true, |txn| {
+            segment.volume.write(Commit::QuicklyRepaired, |txn| {
                 put_pages(txn, &drafts)?;
                 put_index(txn, &drafts)?;
                 copy_chunks(txn, &drafts, chunks)
@@ -162,7 +162,7 @@ impl Cold {
         let id = self.next_id;
         self.next_id += 1;
         let volume = open_segment(&*self.disk, id, true)?;
-        volume.write(true, |txn| {
+        volume.write(Commit::QuicklyRepaired, |txn| {
             txn.open_table(META)?.insert(META_FORMAT, FORMAT)?;
             txn.open_table(PAGES)?;
             txn.open_table(CHUNKS)?;
@@ -170,7 +170,8 @@ impl Cold {
             Ok(())
         })?;
         self.disk.sync_names().map_err(|e| StoreError::of_io(self.disk.path().to_owned(), e))?;
-        HotBatch { segment_opened: Some(id), ..HotBatch::default() }.commit(&self.volumes.hot)?;
+        let batch = HotBatch { segment_opened: Some(id), ..HotBatch::default() };
+        batch.commit(&self.volumes.hot, Commit::Safe)?;
         self.volumes.cold_mut().insert(id, Segment::new(volume));
         self.active = Some(id);
         Ok(id)

@@ -8,10 +8,11 @@ pub enum SyncMode {
     /// Before the watermark moves: what was confirmed survives a loss of power.
     #[default]
     Always,
-    /// At this interval. What was confirmed survives the end of the process, but the last
-    /// interval's may be lost with the power.
+    /// At this interval. The last interval's confirmed messages may be lost with the process or
+    /// the power; nothing older is.
     Interval(Duration),
-    /// When the operating system pleases.
+    /// When the operating system pleases. What was confirmed survives the end of the process, but
+    /// a loss of power may damage the files.
     Off,
 }
 

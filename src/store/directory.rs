@@ -19,6 +19,9 @@ use crate::message::Message;
 /// A settled range that kills more cold pages than this is noted as one number, not page by page.
 const HEAD_PAGES_MIN: usize = 8;
 
+/// Lists of fresh messages that are kept for use again.
+const SPARE_MAX: usize = 8;
+
 /// Where a page's row lies: 0 is the hot file (or, of spilled pages, the spill file), any other
 /// number is that cold segment.
 pub(super) type Place = u64;
@@ -139,6 +142,8 @@ pub(super) struct Changes {
 #[derive(Debug, Default)]
 pub(super) struct Directory {
     pub(super) queues: HashMap<u64, Queue>,
+    /// Emptied lists of fresh messages, to be used again.
+    spare: Vec<Vec<Pending>>,
 }
 
 impl Directory {
@@ -184,6 +189,9 @@ impl Directory {
     fn add(&mut self, queue: u64, pending: Pending, shelf: Shelf, changes: &mut Changes) {
         let position = pending.position;
         let stack = self.queues.entry(queue).or_default().stack(shelf);
+        if stack.fresh.capacity() == 0 {
+            stack.fresh = self.spare.pop().unwrap_or_default();
+        }
         let is_behind = stack.fresh.last().map_or_else(
             || stack.pages.last_key_value().is_none_or(|(_, page)| page.runs.last < position),
             |last| last.position < position,
@@ -197,6 +205,14 @@ impl Directory {
             stack.hint = 0;
         }
         stack.fresh.push(pending);
+    }
+
+    /// Takes back an emptied list of fresh messages.
+    pub(super) fn recycle(&mut self, fresh: Vec<Pending>) {
+        debug_assert!(fresh.is_empty());
+        if self.spare.len() < SPARE_MAX && fresh.capacity() > 0 {
+            self.spare.push(fresh);
+        }
     }
 
     fn drop_queue(&mut self, queue: u64, changes: &mut Changes) {
@@ -216,9 +232,6 @@ impl Directory {
             }));
         }
         changes.heads.push((queue, u64::MAX));
-        if stacks.durable.fresh.is_empty() && stacks.spilled.fresh.is_empty() {
-            self.queues.remove(&queue);
-        }
     }
 }
 

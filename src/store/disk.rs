@@ -5,21 +5,20 @@
 //!   and counts what is written.
 
 use std::{
-    collections::BTreeMap,
     fmt,
     fs::{self, File, OpenOptions, TryLockError},
     io,
     ops::Bound,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        Arc,
+        atomic::{AtomicU64, Ordering},
     },
 };
 
 use redb::{BackendError, StorageBackend, backends::FileBackend};
 
-use super::{config::SyncMode, error::StoreError, watermark::lock};
+use super::{config::SyncMode, error::StoreError};
 
 /// The file whose lock says that a process uses the directory.
 const LOCK_NAME: &str = "lock";
@@ -47,8 +46,6 @@ pub(super) trait Disk: fmt::Debug + Send + Sync {
     fn remove(&self, name: &str) -> io::Result<()>;
     /// Returns once every name created so far is safe.
     fn sync_names(&self) -> io::Result<()>;
-    /// Syncs what was written to the files, where that is left to an interval.
-    fn sync_files(&self) -> io::Result<()>;
     /// Bytes written to files so far.
     fn written_bytes(&self) -> u64;
     /// Bytes of all files.
@@ -61,8 +58,6 @@ pub(super) struct Directory {
     path: PathBuf,
     sync: SyncMode,
     written: Arc<AtomicU64>,
-    /// The files that are open, to be synced at an interval.
-    open: Mutex<BTreeMap<String, (File, Arc<AtomicBool>)>>,
     _lock: File,
 }
 
@@ -88,13 +83,7 @@ impl Directory {
             }
             Err(TryLockError::Error(source)) => return Err(unreadable(&lock_path)(source)),
         }
-        Ok(Self {
-            path: path.to_owned(),
-            sync,
-            written: Arc::default(),
-            open: Mutex::default(),
-            _lock: lock,
-        })
+        Ok(Self { path: path.to_owned(), sync, written: Arc::default(), _lock: lock })
     }
 }
 
@@ -118,18 +107,10 @@ impl Disk for Directory {
             .create(true)
             .truncate(false)
             .open(self.path.join(name))?;
-        let is_dirty = Arc::new(AtomicBool::new(false));
-        let syncs = match (safety, self.sync) {
-            (Safety::Scratch, _) | (_, SyncMode::Off) => Syncs::Never,
-            (Safety::Durable, SyncMode::Always) => Syncs::AtOnce,
-            (Safety::Durable, SyncMode::Interval(_)) => {
-                let entry = (file.try_clone()?, Arc::clone(&is_dirty));
-                lock(&self.open).insert(name.to_owned(), entry);
-                Syncs::Later(is_dirty)
-            }
-        };
+        let syncs = safety == Safety::Durable && self.sync != SyncMode::Off;
         let inner = FileBackend::new(file).map_err(io::Error::other)?;
-        Ok(Backend { inner: Box::new(inner), syncs, written: Arc::clone(&self.written) })
+        let written = Arc::clone(&self.written);
+        Ok(Backend { inner: Box::new(inner), syncs, written, bytes: Arc::default() })
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -138,7 +119,6 @@ impl Disk for Directory {
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        lock(&self.open).remove(name);
         match fs::remove_file(self.path.join(name)) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
             _ => Ok(()),
@@ -148,15 +128,6 @@ impl Disk for Directory {
     fn sync_names(&self) -> io::Result<()> {
         // Elsewhere a directory cannot be opened as a file, and need not be.
         if cfg!(unix) { File::open(&self.path)?.sync_all() } else { Ok(()) }
-    }
-
-    fn sync_files(&self) -> io::Result<()> {
-        let dirty: Vec<File> = lock(&self.open)
-            .values()
-            .filter(|(_, is_dirty)| is_dirty.swap(false, Ordering::AcqRel))
-            .map(|(file, _)| file.try_clone())
-            .collect::<io::Result<_>>()?;
-        dirty.iter().try_for_each(File::sync_data)
     }
 
     fn written_bytes(&self) -> u64 {
@@ -169,34 +140,35 @@ impl Disk for Directory {
     }
 }
 
-/// What a file does when redb asks it to sync.
-#[derive(Debug)]
-enum Syncs {
-    AtOnce,
-    /// Notes that it should.
-    Later(Arc<AtomicBool>),
-    Never,
-}
-
 /// A file as redb sees it: counts what is written, and syncs as it was told.
 #[derive(Debug)]
 pub(super) struct Backend {
     inner: Box<dyn StorageBackend>,
-    syncs: Syncs,
+    /// Whether a sync is one.
+    syncs: bool,
     written: Arc<AtomicU64>,
+    /// Bytes of the file, once it was asked for or changed.
+    bytes: Arc<AtomicU64>,
 }
 
 impl Backend {
+    /// Where to find the file's length, from when redb has asked for it or changed it.
+    pub(super) fn bytes(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.bytes)
+    }
+
     /// A file that syncs whenever it is asked to.
     #[cfg(test)]
     pub(super) fn new(inner: impl StorageBackend, written: Arc<AtomicU64>) -> Self {
-        Self { inner: Box::new(inner), syncs: Syncs::AtOnce, written }
+        Self { inner: Box::new(inner), syncs: true, written, bytes: Arc::default() }
     }
 }
 
 impl StorageBackend for Backend {
     fn len(&self) -> io::Result<u64> {
-        self.inner.len()
+        let len = self.inner.len()?;
+        self.bytes.store(len, Ordering::Relaxed);
+        Ok(len)
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
@@ -204,18 +176,13 @@ impl StorageBackend for Backend {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.inner.set_len(len)
+        self.inner.set_len(len)?;
+        self.bytes.store(len, Ordering::Relaxed);
+        Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        match &self.syncs {
-            Syncs::AtOnce => self.inner.sync_data(),
-            Syncs::Later(is_dirty) => {
-                is_dirty.store(true, Ordering::Release);
-                Ok(())
-            }
-            Syncs::Never => Ok(()),
-        }
+        if self.syncs { self.inner.sync_data() } else { Ok(()) }
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {

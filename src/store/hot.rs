@@ -11,8 +11,8 @@ use super::{
     op::RecordKind,
     page::{CHUNK_BYTES_MAX, Chunked, Draft},
     schema::{
-        CHUNKS, Fault, HEADS, META, META_NEXT_SEGMENT, PAGES, RECORDS, SEGMENTS, STATES, StateKey,
-        Volume,
+        CHUNKS, Commit, Fault, HEADS, META, META_NEXT_SEGMENT, PAGES, RECORDS, SEGMENTS, STATES,
+        StateKey, Volume,
     },
 };
 use crate::message::Message;
@@ -46,8 +46,8 @@ impl HotBatch {
     }
 
     /// Writes all of it in one transaction.
-    pub(super) fn commit(&self, hot: &Volume) -> Result<(), StoreError> {
-        hot.write(false, |txn| self.write(txn))
+    pub(super) fn commit(&self, hot: &Volume, commit: Commit) -> Result<(), StoreError> {
+        hot.write(commit, |txn| self.write(txn))
     }
 
     fn write(&self, txn: &WriteTransaction) -> Result<(), Fault> {

@@ -36,6 +36,8 @@ pub(super) struct Taken {
     pub(super) last: u64,
     /// The bytes they were counted as.
     pub(super) bytes: usize,
+    /// The interval after which written operations are to be synced has passed.
+    pub(super) is_sync_due: bool,
     /// The inbox is closed: nothing comes after these.
     pub(super) is_closed: bool,
 }
@@ -70,6 +72,7 @@ struct State {
     is_closed: bool,
     /// Groups of operations that are being submitted: nothing is taken in the middle of one.
     open_groups: u32,
+    is_sync_due: bool,
     /// Nothing is taken any more: what is submitted is numbered and dropped.
     is_dead: bool,
     sleep: Sleep,
@@ -187,7 +190,8 @@ impl Inbox {
                 continue;
             }
             let is_due = state.is_hurried || state.bytes >= self.linger_bytes_max;
-            if state.is_closed || has_chores || (is_due && !state.ops.is_empty()) {
+            let is_called = state.is_closed || state.is_sync_due || has_chores;
+            if is_called || (is_due && !state.ops.is_empty()) {
                 break;
             }
             if state.ops.is_empty() && rounds >= WARM_ROUNDS {
@@ -214,6 +218,7 @@ impl Inbox {
             ops: std::mem::replace(&mut state.ops, ops),
             last: state.last,
             bytes: std::mem::take(&mut state.bytes),
+            is_sync_due: std::mem::take(&mut state.is_sync_due),
             is_closed: state.is_closed,
         };
         self.taken.store(state.last, Ordering::Release);
@@ -236,6 +241,15 @@ impl Inbox {
     /// Bytes submitted and not yet written.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed) as u64
+    }
+
+    /// Has the store thread sync what it has written.
+    pub(super) fn demand_sync(&self) {
+        let mut state = lock(&self.state);
+        state.is_sync_due = true;
+        state.sleep = Sleep::Awake;
+        drop(state);
+        self.wake.notify_one();
     }
 
     /// Waits for `time`, or until the inbox is closed; whether it is.

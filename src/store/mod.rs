@@ -34,14 +34,13 @@ use std::{
     },
     task::{Context, Poll},
     thread::{self, JoinHandle},
-    time::Duration,
 };
 
 pub use config::{StoreConfig, SyncMode};
 pub use error::StoreError;
 pub use op::{RecordKind, Standing, StoreOp};
 pub use stats::StoreStats;
-pub use watermark::Registration;
+pub use watermark::{Registration, Waiters};
 
 use crate::{
     message::Message,
@@ -242,9 +241,7 @@ impl Shared {
                 let _ = thread.join();
             }
         }
-        if let Some(disk) = lock(&self.disk).take() {
-            let _ = disk.sync_files();
-        }
+        lock(&self.disk).take();
     }
 }
 
@@ -271,6 +268,8 @@ impl Store {
             hot: found.hot_count,
             hot_bytes_max: config.hot_bytes_max,
             direct_bytes_min: config.direct_bytes_min,
+            sync: config.sync,
+            is_loose: false,
             cold: Cold {
                 volumes: Arc::clone(&volumes),
                 disk: Arc::clone(&disk),
@@ -289,13 +288,24 @@ impl Store {
             sparse: None,
         };
         let store = Self { handle: Arc::new(Handle { shared: Arc::clone(&shared) }) };
-        spawn("lepus-store", &shared, move |_| writer.run())?;
+        spawn("lepus-store", &shared, move |shared| {
+            let ended = writer.run();
+            drop(writer);
+            ended?;
+            shared.fail("the store is closed");
+            Ok(())
+        })?;
         spawn("lepus-reader", &shared, move |shared| {
             reader::run(shared, &volumes, &jobs);
             Ok(())
         })?;
         if let SyncMode::Interval(interval) = config.sync {
-            spawn("lepus-sync", &shared, move |shared| sync_files(shared, &*disk, interval))?;
+            spawn("lepus-sync", &shared, move |shared| {
+                while !shared.inbox.is_closed_within(interval) {
+                    shared.inbox.demand_sync();
+                }
+                Ok(())
+            })?;
         }
         Ok((store, found.recovered))
     }
@@ -366,7 +376,7 @@ impl Store {
         if is_ready() { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    /// Why nothing will be confirmed any more, if so.
+    /// Why nothing will be confirmed any more, if so: an error, or that the store is closed.
     pub fn failed(&self) -> Option<Arc<str>> {
         if !self.handle.shared.has_failed.load(Ordering::Acquire) {
             return None;
@@ -428,14 +438,6 @@ fn spawn(
     let thread =
         thread.map_err(|source| StoreError::Unreadable { path: "thread".into(), source })?;
     lock(&shared.threads).push(thread);
-    Ok(())
-}
-
-/// Syncs at an interval until the store is closed.
-fn sync_files(shared: &Shared, disk: &dyn Disk, interval: Duration) -> Result<(), StoreError> {
-    while !shared.inbox.is_closed_within(interval) {
-        disk.sync_files().map_err(|e| StoreError::of_io(disk.path().to_owned(), e))?;
-    }
     Ok(())
 }
 

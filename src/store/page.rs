@@ -273,7 +273,9 @@ pub(super) fn pack(
         len = record_len(&message, standing, true);
     }
     if !draft.is_empty() && (is_chunked || !draft.has_room(position, DELTA_LEN_MAX + len)) {
+        let count = draft.runs.count as usize;
         done(mem::take(draft));
+        draft.contents = Contents::Fresh(Vec::with_capacity(count));
     }
     let Some(delta) = draft.runs.push(position) else {
         debug_assert!(false, "places of a queue grow");

@@ -21,8 +21,8 @@ use super::{
     index::{Column, Index, Summary},
     page::{Runs, record_kind},
     schema::{
-        CHUNKS, FORMAT, Fault, HEADS, INDEX, META, META_FORMAT, META_NEXT_SEGMENT, PAGES, PageKey,
-        RECORDS, SEGMENTS, STATES, StateKey, Volume,
+        CHUNKS, Commit, FORMAT, Fault, HEADS, INDEX, META, META_FORMAT, META_NEXT_SEGMENT, PAGES,
+        PageKey, RECORDS, SEGMENTS, STATES, StateKey, Volume,
     },
     spill::SPILL_NAME,
     state::{State, dead_row},
@@ -83,7 +83,7 @@ pub(super) fn open(disk: &dyn Disk, hot_cache_bytes: usize) -> Result<Found, Sto
     // From here on things are changed.
     let fixes = finding.fixes(&contents.segments);
     if !fixes.is_empty() {
-        fixes.commit(&hot)?;
+        fixes.commit(&hot, Commit::Safe)?;
     }
     for name in &names {
         let is_stray = segment_id(name).is_some_and(|id| !segments.contains_key(&id));
@@ -113,7 +113,7 @@ fn create_hot(disk: &dyn Disk) -> Result<(), StoreError> {
     let failed = |e| StoreError::of_io(disk.path().join(HOT_NAME), e);
     disk.remove(HOT_NEW_NAME).map_err(failed)?;
     let hot = Volume::open(disk, HOT_NEW_NAME, Safety::Durable, 1 << 20)?;
-    hot.write(false, |txn| {
+    hot.write(Commit::Safe, |txn| {
         txn.open_table(META)?.insert(META_FORMAT, FORMAT)?;
         txn.open_table(RECORDS)?;
         txn.open_table(PAGES)?;

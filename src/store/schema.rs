@@ -11,9 +11,15 @@ use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-use redb::{Database, ReadTransaction, ReadableDatabase, TableDefinition, WriteTransaction};
+use redb::{
+    Database, Durability, ReadTransaction, ReadableDatabase, TableDefinition, WriteTransaction,
+};
 
 use super::{
     disk::{Disk, Safety},
@@ -137,14 +143,27 @@ faults_from!(
     redb::DatabaseError,
     redb::TransactionError,
     redb::CommitError,
+    redb::SetDurabilityError,
     io::Error
 );
+
+/// How a transaction is committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Commit {
+    /// Safe once it returns.
+    Safe,
+    /// The same, and the file opens at once after a crash.
+    QuicklyRepaired,
+    /// Safe with the next safe one; until then a crash undoes it.
+    Loose,
+}
 
 /// One file of the store.
 #[derive(Debug)]
 pub(super) struct Volume {
     db: Database,
     path: PathBuf,
+    bytes: Arc<AtomicU64>,
 }
 
 impl Volume {
@@ -158,14 +177,20 @@ impl Volume {
         let path = disk.path().join(name);
         let backend =
             disk.open(name, safety).map_err(|source| StoreError::of_io(path.clone(), source))?;
+        let bytes = backend.bytes();
         let db = guarded(|| {
             let mut builder = Database::builder();
             Ok(builder.set_cache_size(cache_bytes).create_with_backend(backend)?)
         });
         match db {
-            Ok(db) => Ok(Self { db, path }),
+            Ok(db) => Ok(Self { db, path, bytes }),
             Err(fault) => Err(fault.of(path)),
         }
+    }
+
+    /// Bytes of the file.
+    pub(super) fn file_bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
     }
 
     /// Runs `work` in a read transaction.
@@ -189,12 +214,15 @@ impl Volume {
     /// Runs `work` in a write transaction and commits it.
     pub(super) fn write(
         &self,
-        is_quickly_repaired: bool,
+        commit: Commit,
         work: impl FnOnce(&WriteTransaction) -> Result<(), Fault>,
     ) -> Result<(), StoreError> {
         guarded(|| {
             let mut txn = self.db.begin_write()?;
-            txn.set_quick_repair(is_quickly_repaired);
+            txn.set_quick_repair(commit == Commit::QuicklyRepaired);
+            if commit == Commit::Loose {
+                txn.set_durability(Durability::None)?;
+            }
             work(&txn)?;
             Ok(txn.commit()?)
         })

@@ -11,7 +11,7 @@ use super::{
     error::StoreError,
     hot::{put_pages, put_states, remove_pages},
     page::Draft,
-    schema::{CHUNKS, PAGES, STATES, StateKey, Volume},
+    schema::{CHUNKS, Commit, PAGES, STATES, StateKey, Volume},
     volumes::Volumes,
 };
 
@@ -56,7 +56,7 @@ impl Spill {
         }
         if self.volumes.spill().is_none() {
             let volume = Volume::open(&*self.disk, SPILL_NAME, Safety::Scratch, CACHE_BYTES)?;
-            volume.write(false, |txn| {
+            volume.write(Commit::Safe, |txn| {
                 txn.open_table(PAGES)?;
                 txn.open_table(CHUNKS)?;
                 txn.open_table(STATES)?;
@@ -65,7 +65,7 @@ impl Spill {
             *self.volumes.spill_mut() = Some(volume);
         }
         let Some(volume) = &*self.volumes.spill() else { return Ok(()) };
-        volume.write(false, |txn| {
+        volume.write(Commit::Safe, |txn| {
             remove_pages(txn, &batch.gone)?;
             put_pages(txn, &batch.pages)?;
             put_states(txn, &batch.states)

@@ -16,12 +16,13 @@ use hashbrown::HashMap;
 use super::{
     Shared,
     cold::{APPEND_BYTES_MAX, Cold},
-    directory::{Changes, DeadPage, Directory, HOT, Place, Shelf, Stack},
+    config::SyncMode,
+    directory::{Changes, DeadPage, Directory, HOT, Pending, Place, Shelf, Stack},
     error::StoreError,
     hot::{HotBatch, hot_state},
     op::StoreOp,
     page::{Draft, RunsBuilder, chunk_rows, pack},
-    schema::PageKey,
+    schema::{Commit, PageKey},
     spill::{SPILL_BYTES_MAX, Spill, SpillBatch, spill_state},
     state::dead_row,
     volumes::Volumes,
@@ -43,6 +44,8 @@ pub(super) struct HotCount {
     /// Bytes of its pages.
     pub(super) bytes: u64,
     pub(super) pages: usize,
+    /// The most bytes since the file was last made shorter.
+    pub(super) bytes_peak: u64,
     /// Its pages in the order in which they were written; some of them are gone.
     pub(super) order: VecDeque<PageKey>,
 }
@@ -55,6 +58,9 @@ pub(super) struct Writer {
     pub(super) hot: HotCount,
     pub(super) hot_bytes_max: u64,
     pub(super) direct_bytes_min: usize,
+    pub(super) sync: SyncMode,
+    /// Commits of the hot file are loose until the next sync is due.
+    pub(super) is_loose: bool,
     pub(super) cold: Cold,
     pub(super) spill: Spill,
     pub(super) heads: HashMap<u64, u64>,
@@ -77,6 +83,9 @@ impl Writer {
                 self.shared.inbox.written(taken.bytes);
                 self.shared.advance(taken.last);
                 has_chores = true;
+            }
+            if taken.is_closed || taken.is_sync_due {
+                self.sync()?;
             }
             if taken.is_closed {
                 return Ok(());
@@ -101,11 +110,13 @@ impl Writer {
             let Some(stacks) = self.directory.queues.get_mut(&queue) else { continue };
             match shelf {
                 Shelf::Durable => {
-                    let drafts = stacks.durable.pack(!is_direct);
+                    let (drafts, emptied) = stacks.durable.pack(!is_direct);
+                    self.directory.recycle(emptied);
                     batch.pages.extend(drafts.into_iter().map(|draft| (queue, draft)));
                 }
                 Shelf::Spilled => {
-                    let drafts = stacks.spilled.pack(false);
+                    let (drafts, emptied) = stacks.spilled.pack(false);
+                    self.directory.recycle(emptied);
                     spill.pages.extend(drafts.into_iter().map(|draft| (queue, draft)));
                 }
             }
@@ -176,6 +187,9 @@ impl Writer {
     fn note_heads(&mut self, heads: &[(u64, u64)], batch: &mut HotBatch) {
         let segments = self.volumes.cold();
         for &(queue, head) in heads {
+            if head == u64::MAX {
+                self.directory.queues.remove(&queue);
+            }
             if segments.values().any(|segment| segment.queues.contains_key(&queue)) {
                 let known = self.heads.entry(queue).or_default();
                 *known = head.max(*known);
@@ -221,12 +235,30 @@ impl Writer {
     fn write_hot(&mut self, mut batch: HotBatch) -> Result<(), StoreError> {
         while let Some(pages) = split_off(&mut batch.pages, HOT_TXN_BYTES_MAX) {
             let part = HotBatch { pages, ..HotBatch::default() };
-            part.commit(&self.volumes.hot)?;
+            self.commit_hot(&part)?;
             self.add_pages(Shelf::Durable, part.pages);
         }
         if !batch.is_empty() {
-            batch.commit(&self.volumes.hot)?;
+            self.commit_hot(&batch)?;
             self.add_pages(Shelf::Durable, batch.pages);
+        }
+        Ok(())
+    }
+
+    /// Commits a transaction of the hot file, as safe as was asked for.
+    pub(super) fn commit_hot(&mut self, batch: &HotBatch) -> Result<(), StoreError> {
+        let commit = match self.sync {
+            SyncMode::Interval(_) => Commit::Loose,
+            SyncMode::Always | SyncMode::Off => Commit::Safe,
+        };
+        self.is_loose |= commit == Commit::Loose;
+        batch.commit(&self.volumes.hot, commit)
+    }
+
+    /// Makes loose commits safe.
+    fn sync(&mut self) -> Result<(), StoreError> {
+        if mem::take(&mut self.is_loose) {
+            HotBatch::default().commit(&self.volumes.hot, Commit::Safe)?;
         }
         Ok(())
     }
@@ -241,6 +273,7 @@ impl Writer {
             let stack = self.directory.queues.entry(queue).or_default().stack(shelf);
             if shelf == Shelf::Durable {
                 self.hot.bytes += added;
+                self.hot.bytes_peak = self.hot.bytes_peak.max(self.hot.bytes);
                 if is_new {
                     self.hot.pages += 1;
                     self.hot.order.push_back((queue, first));
@@ -284,10 +317,11 @@ fn split_off(drafts: &mut Vec<(u64, Draft)>, bytes_max: u64) -> Option<Vec<(u64,
 impl Stack {
     /// Packs the fresh messages into pages; first into the last page there is, if `may_grow` and
     /// that is small.
-    fn pack(&mut self, may_grow: bool) -> Vec<Draft> {
+    fn pack(&mut self, may_grow: bool) -> (Vec<Draft>, Vec<Pending>) {
         let mut done = Vec::new();
         let mut draft = self.tail().filter(|_| may_grow).unwrap_or_default();
-        for pending in mem::take(&mut self.fresh) {
+        let mut fresh = mem::take(&mut self.fresh);
+        for pending in fresh.drain(..) {
             if let Some(message) = pending.message {
                 pack(&mut draft, pending.position, message, pending.standing, |full| {
                     done.push(full);
@@ -296,7 +330,7 @@ impl Stack {
         }
         done.push(draft);
         done.retain(|draft| draft.len > 0);
-        done
+        (done, fresh)
     }
 
     fn tail(&self) -> Option<Draft> {

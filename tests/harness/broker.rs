@@ -9,7 +9,10 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use lepus::{config::Config, server::Server};
+use lepus::{
+    config::Config,
+    server::{AlarmLimits, Server},
+};
 use tempfile::TempDir;
 use tokio::{runtime, sync::oneshot};
 
@@ -58,6 +61,7 @@ pub(crate) fn only_on_lepus(reason: &str) -> bool {
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
+    alarm_limits: AlarmLimits,
     /// Ends the server's thread when dropped.
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -75,13 +79,14 @@ fn start_lepus(directory: &Path, settings: &str) -> Running {
         let runtime = runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
             let server = Server::start(config).await.unwrap_or_else(|error| panic!("{error}"));
-            started.send(server.amqp_addr()).expect("the test waits for the start");
+            let running = (server.amqp_addr(), server.alarm_limits().clone());
+            started.send(running).expect("the test waits for the start");
             let _ = stopped.await;
             server.stop().await;
         });
     });
-    let address = start.recv().expect("the server starts");
-    Running { address, stop: Some(stop), thread: Some(thread) }
+    let (address, alarm_limits) = start.recv().expect("the server starts");
+    Running { address, alarm_limits, stop: Some(stop), thread: Some(thread) }
 }
 
 impl Running {
@@ -118,6 +123,10 @@ impl PrivateBroker {
     #[track_caller]
     pub(crate) fn open(&self) -> Connection {
         self.options().open()
+    }
+
+    pub(crate) fn alarm_limits(&self) -> &AlarmLimits {
+        &self.running.alarm_limits
     }
 
     /// Stops in order.

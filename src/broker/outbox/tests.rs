@@ -195,7 +195,7 @@ fn nobody_is_forgotten_between_stall_and_drain() {
     thread::scope(|scope| {
         let mut resumes = Vec::new();
         for slot in 0..PRODUCERS {
-            let (resume, resumed) = mpsc::channel();
+            let (resume, resumed) = mpsc::sync_channel(1);
             resumes.push(resume);
             let outbox = &outbox;
             scope.spawn(move || {

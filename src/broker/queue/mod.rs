@@ -19,7 +19,7 @@ use std::{
 pub use consumers::{Consumer, ConsumerHandle};
 pub use residency::Budget;
 pub use settings::{DeadLetterTo, Overflow, Retry, Settings};
-pub use state::{Counts, Effects, GetOutcome, Got, Returned, Settled};
+pub use state::{Counts, Effects, GetOutcome, Got, Held, Returned, Settled};
 use {
     ready::{Entry, Run},
     residency::Residency,
@@ -53,7 +53,6 @@ pub struct Identity {
 pub struct Queue {
     identity: Identity,
     store: Store,
-    read_bytes: usize,
     state: Mutex<State>,
 }
 
@@ -109,7 +108,6 @@ impl Queue {
         Arc::new_cyclic(|me: &Weak<Self>| Self {
             identity,
             store,
-            read_bytes: residency.read_bytes(),
             state: Mutex::new(State::new(id, is_durable, me.clone(), residency, run)),
         })
     }
@@ -123,9 +121,9 @@ impl Queue {
     /// Submits what the section left, drops the lock and starts the reads that were asked for.
     fn finish(self: &Arc<Self>, mut state: MutexGuard<'_, State>, fx: &mut Effects) -> CommitSeq {
         let mut seq = CommitSeq(0);
-        if !fx.ops.is_empty() {
+        if !fx.ops.is_empty() || state.has_paged_out() {
             seq = self.store.submit_all(fx.ops.drain(..));
-            state.submitted(seq);
+            state.submitted(seq, fx);
         }
         drop(state);
         if let Some(page_in) = fx.read.take() {
@@ -137,10 +135,10 @@ impl Queue {
     fn read(self: &Arc<Self>, page_in: PageIn) {
         let request = ReadRequest {
             queue: self.id,
-            from: page_in.from,
-            end: page_in.end,
-            max_bytes: self.read_bytes,
-            after: page_in.after,
+            from: page_in.wanted.from,
+            end: page_in.wanted.end,
+            max_bytes: page_in.bytes_max,
+            after: page_in.wanted.after,
         };
         let queue = Arc::downgrade(self);
         self.store.read(request, move |result| {
@@ -166,7 +164,7 @@ impl Queue {
         });
         let mut fx = Effects::default();
         let mut state = self.state();
-        let next = if batch.is_end { asked.end } else { batch.next };
+        let next = if batch.is_end { asked.wanted.end } else { batch.next };
         state.page_in(asked.id, entries, next, &mut fx);
         self.finish(state, &mut fx);
     }

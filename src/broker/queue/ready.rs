@@ -1,15 +1,17 @@
 //! The ready messages of one queue, in order, however many there are.
 //!
 //! ```text
-//! returned   messages that came back, each at its own place; always before all others
+//! returned   messages that came back, in memory, each at its own place; before all of the head
+//! away       messages that came back and are in the store alone, as stretches without gaps
 //! head       the next messages, in memory
-//! paged      one run of places whose messages are in the store alone: from, end, count, bytes
+//! run        places whose messages are in the store alone: from, end, count, bytes
 //! tail       the latest messages, in memory, on their way into the run
 //! ```
 //!
 //! The run is one pair of places, so a queue of ten million messages takes no more memory than
 //! one of ten thousand. Nothing leaves the middle of the run: it is read into the head before it
-//! is needed, and the tail joins the head when the run is empty.
+//! is needed, and the tail joins the head when the run is empty. Of what came back, so much stays
+//! in memory as the queue may keep there; the rest, if the store has it, is away until it is next.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -43,6 +45,24 @@ pub(super) struct Run {
     pub(super) after: CommitSeq,
 }
 
+/// Messages in the store alone, one at every place.
+#[derive(Clone, Copy, Debug)]
+struct Stretch {
+    /// The place behind the last.
+    end: Position,
+    /// Bytes of their bodies.
+    bytes: u64,
+}
+
+/// A part of the store to be read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted {
+    pub(super) from: Position,
+    pub(super) end: Position,
+    /// What must be written before it can be read.
+    pub(super) after: CommitSeq,
+}
+
 /// What is next.
 #[derive(Debug)]
 pub(super) enum Next {
@@ -57,39 +77,49 @@ pub(super) enum Next {
 #[derive(Debug, Default)]
 pub(super) struct Ready {
     returned: BTreeMap<Position, Entry>,
+    /// By their first places.
+    away: BTreeMap<Position, Stretch>,
     head: VecDeque<Entry>,
     run: Option<Run>,
     tail: VecDeque<Entry>,
-    /// Bytes of memory of head and tail.
+    /// Bytes of memory of what is there.
+    returned_bytes: usize,
     head_bytes: usize,
     tail_bytes: usize,
-    count: u64,
+    /// Bytes of the bodies that are in memory.
     body_bytes: u64,
+    /// Messages that are away, and bytes of their bodies.
+    away_count: u64,
+    away_bytes: u64,
+    /// What must be written before everything that is away can be read.
+    away_after: CommitSeq,
+    /// The place behind the last that was spilled: the store takes none before it.
+    spilled_to: Position,
 }
 
 impl Ready {
     /// Messages that the store holds alone after a restart.
     pub(super) fn recovered(run: Option<Run>) -> Self {
-        let (count, body_bytes) = run.map_or((0, 0), |run| (run.count, run.bytes));
-        Self { run, count, body_bytes, ..Self::default() }
+        Self { run, ..Self::default() }
     }
 
     /// Messages.
     pub(super) fn count(&self) -> u64 {
-        self.count
+        let in_memory = self.returned.len() + self.head.len() + self.tail.len();
+        in_memory as u64 + self.away_count + self.run.map_or(0, |run| run.count)
     }
 
     /// Bytes of all bodies.
     pub(super) fn body_bytes(&self) -> u64 {
-        self.body_bytes
+        self.body_bytes + self.away_bytes + self.run.map_or(0, |run| run.bytes)
     }
 
-    /// Bytes of memory in use by messages in order (those that came back not counted).
+    /// Bytes of memory in use.
     pub(super) fn resident_bytes(&self) -> usize {
-        self.head_bytes + self.tail_bytes
+        self.returned_bytes + self.head_bytes + self.tail_bytes
     }
 
-    /// Bytes of memory in use by the messages that are next.
+    /// Bytes of memory in use by the messages that are next in order.
     pub(super) fn head_bytes(&self) -> usize {
         self.head_bytes
     }
@@ -100,15 +130,31 @@ impl Ready {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.count == 0
+        // The tail is empty without a run.
+        self.head.is_empty()
+            && self.run.is_none()
+            && self.returned.is_empty()
+            && self.away.is_empty()
     }
 
-    pub(super) fn run(&self) -> Option<&Run> {
-        self.run.as_ref()
+    pub(super) fn is_paging(&self) -> bool {
+        self.run.is_some()
+    }
+
+    /// What is to be read from the store when no more than `low` bytes are left before it.
+    pub(super) fn wanted(&self, low: usize) -> Option<Wanted> {
+        if let Some((&from, stretch)) = self.away.first_key_value() {
+            return (self.is_away() || self.returned_bytes <= low).then_some(Wanted {
+                from,
+                end: stretch.end,
+                after: self.away_after,
+            });
+        }
+        let Run { from, end, after, .. } = self.run?;
+        (self.head_bytes <= low).then_some(Wanted { from, end, after })
     }
 
     pub(super) fn push_back(&mut self, entry: Entry) {
-        self.count += 1;
         self.body_bytes += entry.message.body_len() as u64;
         let footprint = entry.message.footprint();
         if self.run.is_some() {
@@ -122,13 +168,53 @@ impl Ready {
 
     /// Puts a message back in its place.
     pub(super) fn put_back(&mut self, entry: Entry) {
-        self.count += 1;
         self.body_bytes += entry.message.body_len() as u64;
+        self.returned_bytes += entry.message.footprint();
         self.returned.insert(entry.position, entry);
     }
 
+    /// Puts a message back that only the store has.
+    pub(super) fn put_away(&mut self, position: Position, body_bytes: usize) {
+        let bytes = body_bytes as u64;
+        self.away_count += 1;
+        self.away_bytes += bytes;
+        // A stretch grows at its end alone: it may be being read.
+        match self.away.range_mut(..position).next_back() {
+            Some((_, before)) if before.end == position => {
+                before.end = position.next();
+                before.bytes += bytes;
+            }
+            _ => {
+                self.away.insert(position, Stretch { end: position.next(), bytes });
+            }
+        }
+    }
+
+    /// Bytes of memory in use by messages that came back.
+    pub(super) fn returned_bytes(&self) -> usize {
+        self.returned_bytes
+    }
+
+    /// Whether the next message is away.
+    fn is_away(&self) -> bool {
+        self.away.first_key_value().is_some_and(|(away, _)| {
+            self.returned.first_key_value().is_none_or(|(there, _)| away < there)
+        })
+    }
+
+    /// Whether the next message is in the store alone.
+    #[cfg(test)]
+    pub(super) fn is_paged(&self) -> bool {
+        let is_in_run = || self.returned.is_empty() && self.head.is_empty() && self.run.is_some();
+        self.is_away() || is_in_run()
+    }
+
     pub(super) fn pop_front(&mut self) -> Next {
+        if self.is_away() {
+            return Next::Paged;
+        }
         let (entry, came_back) = if let Some((_, entry)) = self.returned.pop_first() {
+            self.returned_bytes -= entry.message.footprint();
             (entry, true)
         } else if let Some(entry) = self.pop_head() {
             (entry, false)
@@ -137,7 +223,6 @@ impl Ready {
         } else {
             return Next::Empty;
         };
-        self.count -= 1;
         self.body_bytes -= entry.message.body_len() as u64;
         Next::Entry(entry, came_back)
     }
@@ -158,7 +243,6 @@ impl Ready {
         if came_back {
             return self.put_back(entry);
         }
-        self.count += 1;
         self.body_bytes += entry.message.body_len() as u64;
         self.head_bytes += entry.message.footprint();
         self.head.push_front(entry);
@@ -172,7 +256,7 @@ impl Ready {
             let mut kept = 0;
             let split = self.head.iter().position(|entry| {
                 kept += entry.message.footprint();
-                kept > keep
+                kept > keep && entry.position >= self.spilled_to
             });
             self.tail = self.head.split_off(split.unwrap_or(self.head.len()));
             self.tail_bytes = self.tail.iter().map(|entry| entry.message.footprint()).sum();
@@ -180,6 +264,10 @@ impl Ready {
         }
         for entry in self.tail.drain(..) {
             let (position, bytes) = (entry.position, entry.message.body_len() as u64);
+            if !entry.is_stored {
+                self.spilled_to = position.next();
+            }
+            self.body_bytes -= bytes;
             forget(entry);
             let run = run.get_or_insert(Run {
                 from: position,
@@ -199,39 +287,80 @@ impl Ready {
         self.run = run;
     }
 
-    /// The whole run can be read when the store has written `seq`.
+    /// Everything that is in the store alone can be read when it has written `seq`.
     pub(super) fn written_by(&mut self, seq: CommitSeq) {
+        self.away_after = self.away_after.max(seq);
         if let Some(run) = &mut self.run {
             run.after = run.after.max(seq);
         }
     }
 
-    /// All messages of the run before `next` have come. The run may have grown meanwhile.
-    pub(super) fn page_in(&mut self, entries: impl Iterator<Item = Entry>, next: Position) {
+    /// All messages from `from`, where what was wanted began, to `next` have come. What was wanted
+    /// may have grown at its end meanwhile.
+    pub(super) fn page_in(
+        &mut self,
+        from: Position,
+        entries: impl Iterator<Item = Entry>,
+        next: Position,
+    ) {
+        match self.away.remove(&from) {
+            Some(stretch) => self.page_in_returned(from, stretch, entries, next),
+            None => self.page_in_run(entries, next),
+        }
+    }
+
+    fn page_in_returned(
+        &mut self,
+        from: Position,
+        mut stretch: Stretch,
+        entries: impl Iterator<Item = Entry>,
+        next: Position,
+    ) {
+        self.away_bytes -= stretch.bytes;
+        for entry in entries {
+            stretch.bytes = stretch.bytes.saturating_sub(entry.message.body_len() as u64);
+            self.put_back(entry);
+        }
+        // What it claimed to hold before `next` and was not there is gone with it.
+        self.away_count -= next.min(stretch.end).0 - from.0;
+        if next < stretch.end {
+            self.away_bytes += stretch.bytes;
+            self.away.insert(next, stretch);
+        }
+    }
+
+    fn page_in_run(&mut self, entries: impl Iterator<Item = Entry>, next: Position) {
         let Some(mut run) = self.run.take() else { return };
         for entry in entries {
             run.count = run.count.saturating_sub(1);
             run.bytes = run.bytes.saturating_sub(entry.message.body_len() as u64);
+            self.body_bytes += entry.message.body_len() as u64;
             self.head_bytes += entry.message.footprint();
             self.head.push_back(entry);
         }
         run.from = next;
-        if run.from >= run.end {
-            // What the run still claimed to hold was not there; the counts follow the facts.
-            self.count -= run.count.min(self.count);
-            self.body_bytes -= run.bytes.min(self.body_bytes);
-            self.head.append(&mut self.tail);
-            self.head_bytes += self.tail_bytes;
-            self.tail_bytes = 0;
-        } else {
+        if run.from < run.end {
             self.run = Some(run);
+            return;
         }
+        // What the run still claimed to hold was not there, and goes with it.
+        self.head.append(&mut self.tail);
+        self.head_bytes += self.tail_bytes;
+        self.tail_bytes = 0;
     }
 
-    /// Takes everything out: the messages in memory, and the run.
-    pub(super) fn clear(&mut self) -> (impl Iterator<Item = Entry> + use<>, Option<Run>) {
-        let all = std::mem::take(self);
+    /// Takes everything out: the messages in memory, and the places of those in the store alone.
+    pub(super) fn clear(
+        &mut self,
+    ) -> (impl Iterator<Item = Entry> + use<>, impl Iterator<Item = (Position, Position)> + use<>)
+    {
+        let spilled_to = self.spilled_to;
+        let all = std::mem::replace(self, Self { spilled_to, ..Self::default() });
         let entries = all.returned.into_values().chain(all.head).chain(all.tail);
-        (entries, all.run)
+        let away = all.away.into_iter().map(|(from, stretch)| (from, stretch.end));
+        (entries, away.chain(all.run.map(|run| (run.from, run.end))))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,8 +21,8 @@ const STEP: usize = 64 * 1024;
 const FLOOR: usize = 64 * 1024;
 /// A queue that pages moves its latest messages out in batches of this many bytes.
 const BATCH: usize = 256 * 1024;
-/// A queue reads on when fewer bytes than this are left to deliver.
-const READ_AHEAD: usize = 2 * 1024 * 1024;
+/// How much of what is next a queue that pages has in memory.
+const NEAR: usize = 2 * 1024 * 1024;
 
 impl Budget {
     /// A budget of `total_max` bytes for all queues and `queue_max` bytes for each.
@@ -61,28 +61,22 @@ impl Residency {
         }
     }
 
+    fn is_short(&self) -> bool {
+        self.budget.used.load(Ordering::Relaxed) > self.budget.total_max
+    }
+
     /// Whether messages should leave memory.
-    pub(super) fn wants_out(&self, is_paging: bool, tail_bytes: usize, bytes: usize) -> bool {
+    pub(super) fn wants_out(&self, is_paging: bool, head_bytes: usize, tail_bytes: usize) -> bool {
         if is_paging {
             return tail_bytes > BATCH.min(self.budget.queue_max);
         }
-        bytes > self.budget.queue_max
-            || (bytes > FLOOR && self.budget.used.load(Ordering::Relaxed) > self.budget.total_max)
+        head_bytes > self.budget.queue_max || (head_bytes > FLOOR && self.is_short())
     }
 
-    /// Bytes that stay in memory when the rest leaves.
-    pub(super) fn keep_bytes(&self) -> usize {
-        self.budget.queue_max.min(READ_AHEAD)
-    }
-
-    /// Bytes left to deliver below which the queue reads on.
-    pub(super) fn read_ahead_bytes(&self) -> usize {
-        self.budget.queue_max.min(READ_AHEAD)
-    }
-
-    /// Bytes to ask for in one read.
-    pub(super) fn read_bytes(&self) -> usize {
-        self.budget.queue_max.min(READ_AHEAD)
+    /// Bytes of the next messages that are to be in memory: when the rest leaves, this much stays;
+    /// when less is left, this much is read.
+    pub(super) fn near_bytes(&self) -> usize {
+        self.budget.queue_max.min(if self.is_short() { FLOOR } else { NEAR })
     }
 }
 

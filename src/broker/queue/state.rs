@@ -8,7 +8,7 @@ use std::{sync::Weak, task::Waker};
 use super::{
     ConsumerHandle, Queue,
     consumers::{Consumer, Consumers},
-    ready::{Entry, Next, Ready, Run},
+    ready::{Entry, Next, Ready, Run, Wanted},
     residency::Residency,
 };
 use crate::{
@@ -33,9 +33,9 @@ pub struct Effects {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PageIn {
     pub(super) id: u64,
-    pub(super) from: Position,
-    pub(super) end: Position,
-    pub(super) after: CommitSeq,
+    pub(super) wanted: Wanted,
+    /// Bytes of messages after which to stop.
+    pub(super) bytes_max: usize,
 }
 
 /// A delivery that is settled or comes back.
@@ -49,6 +49,35 @@ pub struct Settled {
     pub is_stored: bool,
 }
 
+/// A delivered message, for as long as it may come back.
+#[derive(Debug)]
+pub enum Held {
+    /// In memory.
+    Message(Message),
+    /// In the store alone.
+    Stored {
+        /// Bytes of its body.
+        body_bytes: usize,
+    },
+}
+
+impl Held {
+    /// Bytes of memory that it keeps alive.
+    pub fn footprint(&self) -> usize {
+        match self {
+            Self::Message(message) => message.footprint(),
+            Self::Stored { .. } => 0,
+        }
+    }
+
+    /// Leaves the message to the store, which must have it.
+    pub fn leave_to_store(&mut self) {
+        if let Self::Message(message) = self {
+            *self = Self::Stored { body_bytes: message.body_len() };
+        }
+    }
+}
+
 /// A delivery that goes back to its queue.
 #[derive(Debug)]
 pub struct Returned {
@@ -56,8 +85,8 @@ pub struct Returned {
     pub position: Position,
     /// The consumer it was delivered to; none for `basic.get`.
     pub consumer: Option<ConsumerHandle>,
-    /// The message.
-    pub message: Message,
+    /// The message; one that the store holds need not be in memory.
+    pub message: Held,
     /// Whether it had come back before.
     pub was_redelivered: bool,
     /// Whether the store holds it.
@@ -123,10 +152,10 @@ pub(super) struct State {
     pub(super) is_deleted: bool,
     /// Whether the store may hold anything of this queue.
     uses_store: bool,
-    /// Whether messages left memory in this section.
+    /// Whether messages were left to the store in this section.
     has_paged_out: bool,
     /// The read that is under way.
-    reading: Option<u64>,
+    reading: Option<PageIn>,
     reads: u64,
     waiting_gets: Vec<Waker>,
     /// Publishers that wait for the consumers to catch up.
@@ -228,10 +257,9 @@ impl State {
             });
         }
         self.ready.push_back(entry);
-        let resident = self.ready.resident_bytes();
-        self.residency.report(resident);
-        let is_paging = self.ready.run().is_some();
-        if self.residency.wants_out(is_paging, self.ready.tail_bytes(), resident) {
+        self.residency.report(self.ready.resident_bytes());
+        let (is_paging, head) = (self.ready.is_paging(), self.ready.head_bytes());
+        if self.residency.wants_out(is_paging, head, self.ready.tail_bytes()) {
             self.page_out(fx);
         }
     }
@@ -239,7 +267,7 @@ impl State {
     fn page_out(&mut self, fx: &mut Effects) {
         let queue = self.id;
         let ops = &mut fx.ops;
-        self.ready.page_out(self.residency.keep_bytes(), |entry| {
+        self.ready.page_out(self.residency.near_bytes(), |entry| {
             if !entry.is_stored {
                 ops.push(StoreOp::Spill {
                     queue,
@@ -257,10 +285,19 @@ impl State {
         self.residency.report(self.ready.resident_bytes());
     }
 
-    /// The operations of this section were submitted, the last of them under `seq`.
-    pub(super) fn submitted(&mut self, seq: CommitSeq) {
+    /// Whether the number of what was submitted last is needed, even without operations.
+    pub(super) fn has_paged_out(&self) -> bool {
+        self.has_paged_out
+    }
+
+    /// The operations of this section were submitted; `seq` is the last number so far. What the
+    /// section left to the store, it may want to read at once.
+    pub(super) fn submitted(&mut self, seq: CommitSeq, fx: &mut Effects) {
         if std::mem::take(&mut self.has_paged_out) {
             self.ready.written_by(seq);
+            if let Some(page_in) = &mut fx.read {
+                page_in.wanted.after = seq;
+            }
         }
     }
 
@@ -323,7 +360,7 @@ impl State {
     /// Whether messages pile up although there are consumers for them, which are busy reading: the
     /// publishers run ahead.
     fn is_outrun(&self, bytes: usize) -> bool {
-        self.consumers.has_stalled() && self.ready.resident_bytes() > bytes
+        self.consumers.has_stalled() && self.ready.head_bytes() + self.ready.tail_bytes() > bytes
     }
 
     /// Whether a publisher should wait a turn; the task is woken when it need not any more.
@@ -335,18 +372,19 @@ impl State {
         is_ahead
     }
 
-    /// Asks for the next paged-out messages when the head runs low.
+    /// Asks for the next paged-out messages when those before them run low.
     fn read_ahead(&mut self, fx: &mut Effects) {
-        if self.reading.is_some() || self.ready.head_bytes() > self.residency.read_ahead_bytes() {
+        if self.reading.is_some() {
             return;
         }
-        let Some(run) = self.ready.run() else { return };
+        let near = self.residency.near_bytes();
+        let Some(wanted) = self.ready.wanted(near) else { return };
         self.reads += 1;
-        self.reading = Some(self.reads);
-        fx.read = Some(PageIn { id: self.reads, from: run.from, end: run.end, after: run.after });
+        self.reading = Some(PageIn { id: self.reads, wanted, bytes_max: near });
+        fx.read = self.reading;
     }
 
-    /// All messages of the run before `next` came from the store.
+    /// All messages that were asked for before `next` came from the store.
     pub(super) fn page_in(
         &mut self,
         id: u64,
@@ -354,11 +392,8 @@ impl State {
         next: Position,
         fx: &mut Effects,
     ) {
-        if self.reading != Some(id) {
-            return;
-        }
-        self.reading = None;
-        self.ready.page_in(entries, next);
+        let Some(asked) = self.reading.take_if(|asked| asked.id == id) else { return };
+        self.ready.page_in(asked.wanted.from, entries, next);
         self.dispatch(fx);
         self.wake_gets(fx);
     }
@@ -457,26 +492,42 @@ impl State {
                     failures: 0,
                 });
             }
-            self.ready.put_back(Entry {
-                position: delivery.position,
-                message: delivery.message,
-                is_redelivered,
-                is_stored: delivery.is_stored,
-            });
+            self.put_back(delivery.position, delivery.message, is_redelivered, delivery.is_stored);
         }
         self.dispatch(fx);
         self.wake_gets(fx);
     }
 
+    fn put_back(
+        &mut self,
+        position: Position,
+        message: Held,
+        is_redelivered: bool,
+        is_stored: bool,
+    ) {
+        let body_bytes = match message {
+            Held::Message(message)
+                if !is_stored || self.ready.returned_bytes() < self.residency.near_bytes() =>
+            {
+                self.ready.put_back(Entry { position, message, is_redelivered, is_stored });
+                return;
+            }
+            Held::Message(message) => message.body_len(),
+            Held::Stored { body_bytes } => body_bytes,
+        };
+        self.ready.put_away(position, body_bytes);
+        self.has_paged_out = true;
+    }
+
     /// Removes every ready message; those delivered and not settled stay (QU-083).
     pub(super) fn purge(&mut self, fx: &mut Effects) -> u64 {
         let count = self.ready.count();
-        let (entries, run) = self.ready.clear();
+        let (entries, ranges) = self.ready.clear();
         for entry in entries.filter(|entry| entry.is_stored) {
             fx.ops.push(StoreOp::Settle { queue: self.id, position: entry.position });
         }
-        if let Some(run) = run {
-            fx.ops.push(StoreOp::SettleRange { queue: self.id, first: run.from, end: run.end });
+        for (first, end) in ranges {
+            fx.ops.push(StoreOp::SettleRange { queue: self.id, first, end });
         }
         self.reading = None;
         self.wake_all(fx);

@@ -22,7 +22,12 @@ fn tight() -> StoreConfig {
 }
 
 fn open(disk: &MemoryDisk) -> (Store, Recovered) {
-    Store::open_on(Arc::new(disk.clone()), &tight()).unwrap()
+    open_with(disk, SyncMode::Always)
+}
+
+fn open_with(disk: &MemoryDisk, sync: SyncMode) -> (Store, Recovered) {
+    let config = StoreConfig { sync, ..tight() };
+    Store::open_on(Arc::new(disk.clone()), &config).unwrap()
 }
 
 /// A run of random operations on a disk that keeps a log.
@@ -31,16 +36,17 @@ struct Run {
     log: Vec<Logged>,
     /// How many operations were submitted when the log was so long.
     submitted: Vec<(usize, u64)>,
+    sync: SyncMode,
 }
 
-fn run(seed: u64, bursts: u64, sizes: u64) -> Run {
+fn run(seed: u64, bursts: u64, sizes: u64, sync: SyncMode) -> Run {
     let mut random = Random(seed);
     let mut script = Script::default();
     let mut log = Vec::new();
     let mut submitted = Vec::new();
     let disk = MemoryDisk::default();
     disk.log_opening();
-    let (store, _) = open(&disk);
+    let (store, _) = open_with(&disk, sync);
     let weak = Arc::downgrade(&store.handle.shared);
     disk.log(move || weak.upgrade().map_or(u64::MAX, |shared| shared.durable.get()));
     for _ in 0..bursts {
@@ -58,7 +64,7 @@ fn run(seed: u64, bursts: u64, sizes: u64) -> Run {
     log.extend(disk.take_log());
     store.close();
     script.restart();
-    Run { script, log, submitted }
+    Run { script, log, submitted, sync }
 }
 
 impl Run {
@@ -75,6 +81,7 @@ impl Run {
             Some(logged) => logged.confirmed,
             None => self.script.last,
         };
+        let confirmed = if self.sync == SyncMode::Always { confirmed } else { 0 };
         let bounds = (confirmed, self.submitted_at(at));
         let none = BTreeMap::new();
         let left = after_crash(&none, &self.log[..at], loss);
@@ -118,7 +125,7 @@ fn rounds() -> u64 {
 #[test]
 fn crash_at_any_point_loses_nothing_confirmed() {
     for seed in 1..=rounds() {
-        let run = run(seed * 7919, 12, 6);
+        let run = run(seed * 7919, 12, 6, SyncMode::Always);
         run.crash_everywhere(run.log.len() / 40 + 1, seed);
     }
 }
@@ -126,15 +133,24 @@ fn crash_at_any_point_loses_nothing_confirmed() {
 #[test]
 fn crash_with_large_bodies_loses_nothing_confirmed() {
     for seed in 1..=rounds() {
-        let run = run(seed * 104_729, 8, 8);
+        let run = run(seed * 104_729, 8, 8, SyncMode::Always);
         run.crash_everywhere(run.log.len() / 25 + 1, seed);
     }
 }
 
 #[test]
 fn crash_at_every_single_point_of_a_short_run() {
-    let run = run(42, 3, 6);
+    let run = run(42, 3, 6, SyncMode::Always);
     run.crash_everywhere(if rounds() > 1 { 1 } else { 3 }, 42);
+}
+
+#[test]
+fn crash_between_syncs_leaves_a_store_that_opens() {
+    for seed in 1..=rounds() {
+        let sync = SyncMode::Interval(Duration::from_millis(5));
+        let run = run(seed * 15_485_863, 12, 7, sync);
+        run.crash_everywhere(run.log.len() / 25 + 1, seed);
+    }
 }
 
 #[test]

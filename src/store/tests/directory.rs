@@ -210,6 +210,70 @@ fn inbox_over_its_limit_says_so_until_it_is_written() {
 }
 
 #[test]
+fn closed_store_keeps_nobody_waiting() {
+    let dir = TempDir::new("closed");
+    let (store, _) = Store::open(StoreConfig::new(&dir.0)).unwrap();
+    store.close();
+    store.close();
+    let seq = publish(&store, QueueId(1), 0, b"too late");
+    assert!(!wait_durable(&store, seq));
+    assert!(store.failed().is_some());
+    let (sender, receiver) = mpsc::channel();
+    let request = ReadRequest {
+        queue: QueueId(1),
+        from: Position(0),
+        end: Position(1),
+        max_bytes: 1,
+        after: seq,
+    };
+    store.read(request, move |batch| drop(sender.send(batch)));
+    assert!(matches!(receiver.recv().unwrap(), Err(StoreError::Closed)));
+}
+
+#[test]
+fn row_that_makes_no_sense_is_an_error_that_names_it() {
+    use crate::store::schema::{Commit, PAGES, STATES};
+    for table in ["pages", "states"] {
+        let dir = TempDir::new(table);
+        let (store, _) = Store::open(StoreConfig::new(&dir.0)).unwrap();
+        assert!(wait_durable(&store, publish(&store, QueueId(1), 7, b"x")));
+        store.close();
+        let disk = DiskDirectory::open(&dir.0, SyncMode::Always).unwrap();
+        let volume =
+            schema::Volume::open(&disk, "hot.redb", disk::Safety::Durable, 1 << 20).unwrap();
+        let damage = |txn: &redb::WriteTransaction| {
+            match table {
+                "pages" => drop(txn.open_table(PAGES)?.insert((1, 7), &b"nonsense"[..])?),
+                _ => drop(txn.open_table(STATES)?.insert((0, 1, 7), &b"nonsense"[..])?),
+            }
+            Ok(())
+        };
+        volume.write(Commit::Safe, damage).unwrap();
+        drop((volume, disk));
+        let refused = Store::open(StoreConfig::new(&dir.0)).unwrap_err();
+        assert!(matches!(refused, StoreError::Damaged { .. }), "{refused}");
+        assert!(refused.to_string().contains(&format!("table {table}")), "{refused}");
+    }
+}
+
+#[test]
+fn file_of_a_later_version_is_refused() {
+    use crate::store::schema::{Commit, META, META_FORMAT};
+    let dir = TempDir::new("version");
+    drop(Store::open(StoreConfig::new(&dir.0)).unwrap());
+    let disk = DiskDirectory::open(&dir.0, SyncMode::Always).unwrap();
+    let volume = schema::Volume::open(&disk, "hot.redb", disk::Safety::Durable, 1 << 20).unwrap();
+    let later = |txn: &redb::WriteTransaction| {
+        txn.open_table(META)?.insert(META_FORMAT, 99)?;
+        Ok(())
+    };
+    volume.write(Commit::Safe, later).unwrap();
+    drop((volume, disk));
+    let refused = Store::open(StoreConfig::new(&dir.0)).unwrap_err();
+    assert!(matches!(refused, StoreError::Version { found: 99, .. }), "{refused}");
+}
+
+#[test]
 fn settled_before_written_is_never_written() {
     let dir = TempDir::new("elide");
     let mut config = StoreConfig::new(&dir.0);

@@ -280,10 +280,6 @@ impl Disk for MemoryDisk {
         lock(&self.state).note(Event::SyncNames)
     }
 
-    fn sync_files(&self) -> io::Result<()> {
-        Ok(())
-    }
-
     fn written_bytes(&self) -> u64 {
         self.written.load(Ordering::Relaxed)
     }

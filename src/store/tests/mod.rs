@@ -5,7 +5,7 @@ mod directory;
 mod memory;
 mod script;
 
-use std::sync::mpsc;
+use std::{sync::mpsc, time::Duration};
 
 use super::*;
 use crate::message::Traits;

@@ -44,7 +44,11 @@ enum Step {
     Resume(u16),
     Cancel(u16),
     Settle(Vec<u16>),
-    Requeue(Vec<u16>),
+    /// Some come back, without those messages that the store holds, or with all.
+    Requeue {
+        picks: Vec<u16>,
+        are_held: bool,
+    },
     Get {
         no_ack: bool,
     },
@@ -70,7 +74,8 @@ fn step() -> impl Strategy<Value = Step> {
         4 => any::<u16>().prop_map(Step::Resume),
         1 => any::<u16>().prop_map(Step::Cancel),
         10 => some().prop_map(Step::Settle),
-        10 => some().prop_map(Step::Requeue),
+        10 => (some(), any::<bool>())
+            .prop_map(|(picks, are_held)| Step::Requeue { picks, are_held }),
         6 => any::<bool>().prop_map(|no_ack| Step::Get { no_ack }),
         1 => Just(Step::Purge),
         10 => on.clone().prop_map(Step::Drain),
@@ -170,7 +175,7 @@ struct Client {
 
 /// A delivery in a client's hands.
 #[derive(Debug)]
-struct Held {
+struct InHand {
     position: Position,
     client: Option<usize>,
     message: Message,
@@ -199,7 +204,6 @@ impl Wake for Flag {
 #[derive(Debug)]
 struct Bench {
     is_durable: bool,
-    queue_max: usize,
     state: State,
     fx: Effects,
     log: Vec<StoreOp>,
@@ -211,7 +215,7 @@ struct Bench {
     messages: Vec<Published>,
     links: Vec<Link>,
     clients: Vec<Client>,
-    held: Vec<Held>,
+    held: Vec<InHand>,
     getters: Vec<Arc<Flag>>,
     /// Places handed out in this step.
     handed_out: Vec<Position>,
@@ -268,7 +272,6 @@ impl Bench {
         };
         Self {
             is_durable: setup.is_durable,
-            queue_max: setup.queue_max,
             state: State::new(QUEUE, setup.is_durable, Weak::new(), residency, run),
             fx: Effects::default(),
             old: log.len(),
@@ -290,12 +293,12 @@ impl Bench {
 
     /// What a queue does at the end of a section.
     fn finish(&mut self) {
-        if !self.fx.ops.is_empty() {
+        if !self.fx.ops.is_empty() || self.state.has_paged_out() {
             for op in self.fx.ops.drain(..) {
                 self.stored.apply(&op);
                 self.log.push(op);
             }
-            self.state.submitted(CommitSeq(self.log.len() as u64));
+            self.state.submitted(CommitSeq(self.log.len() as u64), &mut self.fx);
         }
         self.reads.extend(self.fx.read.take());
         self.fx.wakes.pay();
@@ -337,9 +340,9 @@ impl Bench {
                 let held = self.pick(picks);
                 self.settle(held);
             }
-            Step::Requeue(picks) => {
+            Step::Requeue { picks, are_held } => {
                 let held = self.pick(picks);
-                self.requeue(held.into_iter().map(|held| (held, true)).collect());
+                self.requeue(held.into_iter().map(|held| (held, true)).collect(), *are_held);
             }
             Step::Get { no_ack } => {
                 self.get(*no_ack);
@@ -382,7 +385,7 @@ impl Bench {
         });
     }
 
-    fn pick(&mut self, picks: &[u16]) -> Vec<Held> {
+    fn pick(&mut self, picks: &[u16]) -> Vec<InHand> {
         let mut picked = Vec::new();
         for pick in picks {
             if let Some(at) = at(*pick, self.held.len()) {
@@ -392,7 +395,7 @@ impl Bench {
         picked
     }
 
-    fn settle(&mut self, held: Vec<Held>) {
+    fn settle(&mut self, held: Vec<InHand>) {
         let mut settled = Vec::new();
         for held in &held {
             self.at(held.position).place = Place::Settled;
@@ -406,7 +409,7 @@ impl Bench {
         self.give_back(held.iter().filter_map(|held| held.client).collect());
     }
 
-    fn requeue(&mut self, held: Vec<(Held, bool)>) {
+    fn requeue(&mut self, held: Vec<(InHand, bool)>, are_held: bool) {
         let mut clients = Vec::new();
         let mut returned = Vec::new();
         for (held, was_seen) in held {
@@ -417,7 +420,10 @@ impl Bench {
             returned.push(Returned {
                 position: held.position,
                 consumer: held.client.map(|client| self.clients[client].handle),
-                message: held.message,
+                message: match are_held || !held.is_stored || !was_seen {
+                    true => Held::Message(held.message),
+                    false => Held::Stored { body_bytes: held.message.body_len() },
+                },
                 was_redelivered: held.was_redelivered,
                 is_stored: held.is_stored,
                 was_seen,
@@ -466,7 +472,7 @@ impl Bench {
                 self.at(position).place = Place::Settled;
                 if !no_ack {
                     self.at(position).place = Place::Unacked;
-                    self.held.push(Held {
+                    self.held.push(InHand {
                         position,
                         client: None,
                         message: got.message,
@@ -495,7 +501,7 @@ impl Bench {
     }
 
     /// Takes the deliveries out of an outbox; returns those for consumers that acknowledge.
-    fn take_events(&mut self, on: usize) -> (Vec<Held>, Vec<Stalled>) {
+    fn take_events(&mut self, on: usize) -> (Vec<InHand>, Vec<Stalled>) {
         let (mut events, mut stalled) = (Vec::new(), Vec::new());
         self.links[on].outbox.drain(&mut events, &mut stalled);
         assert_eq!(self.links[on].seen, events.len());
@@ -505,7 +511,7 @@ impl Bench {
             let Event::Deliver(delivery) = event else { panic!("not deleted: {event:?}") };
             let client = delivery.slot as usize;
             if !self.clients[client].no_ack {
-                held.push(Held {
+                held.push(InHand {
                     position: delivery.position,
                     client: Some(client),
                     message: delivery.message,
@@ -537,11 +543,12 @@ impl Bench {
             }
         }
         let clients = &self.clients;
-        let is_here = |held: &mut Held| held.client.is_some_and(|client| clients[client].on == on);
+        let is_here =
+            |held: &mut InHand| held.client.is_some_and(|client| clients[client].on == on);
         let mut back: Vec<_> = self.held.extract_if(.., is_here).map(|held| (held, true)).collect();
         let (unseen, _) = self.take_events(on);
         back.extend(unseen.into_iter().map(|held| (held, false)));
-        self.requeue(back);
+        self.requeue(back, true);
     }
 
     fn read(&mut self, moment: Option<u16>) {
@@ -550,16 +557,18 @@ impl Bench {
         }
         let asked = self.reads.remove(0);
         let mut seen = Stored::default();
-        let after = self.old.max(asked.after.0 as usize);
+        let after = self.old.max(asked.wanted.after.0 as usize);
         let moments = self.log.len() - after + 1;
         let moment = moment.and_then(|moment| at(moment, moments)).unwrap_or(moments - 1);
         let until = after + moment;
         self.log[..until].iter().for_each(|op| seen.apply(op));
-        let mut next = asked.end;
+        let mut next = asked.wanted.end;
         let mut bytes = 0;
         let mut entries = Vec::new();
-        for (&position, (message, is_redelivered)) in seen.messages.range(asked.from..asked.end) {
-            if bytes >= self.queue_max {
+        for (&position, (message, is_redelivered)) in
+            seen.messages.range(asked.wanted.from..asked.wanted.end)
+        {
+            if bytes >= asked.bytes_max {
                 next = position;
                 break;
             }
@@ -665,9 +674,8 @@ impl Bench {
         let Some(first) = self.first_ready() else { return };
         let is_wanted = self.clients.iter().any(|client| self.may_have_more(client))
             || self.getters.iter().any(|getter| !getter.0.load(Ordering::Relaxed));
-        let is_coming = self.reads.iter().any(|read| {
-            self.state.reading == Some(read.id) && read.from <= first && first < read.end
-        });
+        let is_coming = self.state.ready.is_paged()
+            && self.state.reading.is_some_and(|asked| self.reads.iter().any(|r| r.id == asked.id));
         assert!(!is_wanted || is_coming, "{first:?} is forgotten");
     }
 
@@ -764,11 +772,15 @@ fn subscribe(prefetch: u32) -> Step {
     Step::Subscribe { on: 0, no_ack: false, prefetch, priority: 0 }
 }
 
+fn requeue() -> Step {
+    Step::Requeue { picks: vec![0], are_held: true }
+}
+
 #[test]
 fn message_that_came_back_does_not_take_unacked_ones_behind_it_into_the_run() {
     // The first and the second are taken, the third is in the outbox, when the first comes back.
     let mut steps = vec![subscribe(0), publish(true, 200), Step::Drain(0)];
-    steps.extend([publish(true, 8), Step::Drain(0), publish(true, 8), Step::Requeue(vec![0])]);
+    steps.extend([publish(true, 8), Step::Drain(0), publish(true, 8), requeue()]);
     steps.extend([publish(true, 8), Step::Drain(0), Step::Read(0), Step::Drain(0)]);
     run(&TIGHT, &steps);
 }
@@ -777,6 +789,6 @@ fn message_that_came_back_does_not_take_unacked_ones_behind_it_into_the_run() {
 fn get_that_waits_for_the_store_takes_what_came_back_meanwhile() {
     let get = Step::Get { no_ack: false };
     let mut steps = vec![get.clone(), publish(true, 8), publish(true, 200), publish(true, 200)];
-    steps.extend([get.clone(), get, Step::Requeue(vec![0])]);
+    steps.extend([get.clone(), get, requeue()]);
     run(&TIGHT, &steps);
 }
