@@ -45,6 +45,8 @@ pub struct Settings {
     pub queue_resident_max: usize,
     /// The vhost that is created when there is none.
     pub default_vhost: Name,
+    /// What random numbers begin at.
+    pub seed: u64,
 }
 
 /// The broker: its vhosts, its connections, its store.
@@ -90,6 +92,7 @@ impl Broker {
             budget: Arc::clone(&budget),
             timers: Arc::clone(&timers),
             next_queue: Arc::new(AtomicU64::new(1)),
+            seeds: Arc::new(AtomicU64::new(settings.seed)),
         };
         let broker = Self {
             store,
@@ -116,9 +119,9 @@ impl Broker {
         }
         for (_, key, value) in of_kind(RecordKind::Exchange) {
             let record: ExchangeRecord = decode(key, value)?;
-            let vhost = self.vhost_of(&record.vhost);
-            if let Err(error) = vhost.restore(|t| t.declare_exchange(&record.name, record.spec)) {
-                tracing::warn!(exchange = %record.name, %error, "an exchange was not restored");
+            let name = record.name.clone();
+            if let Err(error) = self.vhost_of(&record.vhost).restore_exchange(record) {
+                tracing::warn!(exchange = %name, %error, "an exchange was not restored");
             }
         }
         let mut next_queue = recovered.queue_id_floor.0.max(1);

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     broker::{
         self,
-        exchange::Headers,
+        exchange::{Headers, View},
         queue::{Arrival, Published},
         route::Cacheable,
     },
@@ -176,7 +176,7 @@ impl Session {
         }
         let scan =
             Properties::scan(properties).map_err(|e| Code::FrameError.failure(PUBLISH, e))?;
-        let is_reply = self.route(address, &scan)?;
+        let is_reply = self.route(address, properties, &scan)?;
         let edited = self.edited(id, properties, &scan)?;
         let arrival = Arrival { expiration: self.check_properties(&scan)?, returns: 0 };
         let properties = edited.as_deref().unwrap_or(properties);
@@ -279,7 +279,12 @@ impl Session {
 
     /// Finds the queues of a message; they are the current route then. Returns whether they are
     /// that of a direct reply, which is never returned (BA-165).
-    fn route(&mut self, address: &[u8], scan: &Scan<'_>) -> Result<bool, Failure> {
+    fn route(
+        &mut self,
+        address: &[u8],
+        properties: &[u8],
+        scan: &Scan<'_>,
+    ) -> Result<bool, Failure> {
         let generation = self.vhost.generation();
         let extra = scan.headers.map_or(Ok(Vec::new()), |raw| extra_keys(RawTable(raw)));
         if matches!(&extra, Ok(keys) if keys.is_empty()) && self.routes.find(address, generation) {
@@ -303,11 +308,13 @@ impl Session {
         let mut keys = vec![routing_key];
         keys.extend(&extra);
         let headers = scan.headers.map(RawTable);
-        let headers = headers.as_ref().map(|headers| headers as &dyn Headers);
-        let cacheable = self
-            .vhost
-            .route(&exchange, &keys, headers, self.routes.set())
-            .map_err(|e| error::of_broker(&e, self.vhost.name(), PUBLISH))?;
+        let message = View {
+            properties: Some(Properties::of_message(properties)),
+            time: clock::unix_time(),
+            ..View::new(&keys, headers.as_ref().map(|headers| headers as &dyn Headers))
+        };
+        let cacheable =
+            self.vhost.route(&exchange, &message, self.routes.set()).map_err(refused)?;
         if cacheable == Cacheable::Yes && extra.is_empty() {
             self.routes.keep(address, generation);
         }
