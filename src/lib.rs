@@ -49,7 +49,7 @@
 //!
 //! | floor | modules |
 //! | --- | --- |
-//! | 0 | [`names`], [`clock`] |
+//! | 0 | [`names`], [`clock`], [`pattern`] |
 //! | 1 | [`wire`]: bytes to frames to methods, and back; [`config`]: every setting |
 //! | 2 | [`message`]: the bytes that came in, kept as they came |
 //! | 3 | [`store`]: durable queues in redb |
@@ -83,6 +83,7 @@ pub mod config;
 pub mod connection;
 pub mod message;
 pub mod names;
+pub mod pattern;
 pub mod server;
 pub mod store;
 pub mod wire;

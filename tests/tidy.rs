@@ -15,7 +15,7 @@ use source::Source;
 
 /// The floors of the house, lowest first. A module imports from lower floors and from itself.
 const FLOORS: [&[&str]; 8] = [
-    &["names", "clock", "metrics"],
+    &["names", "clock", "metrics", "pattern"],
     &["wire", "config"],
     &["message"],
     &["store"],
@@ -26,9 +26,10 @@ const FLOORS: [&[&str]; 8] = [
 ];
 
 /// Names that appear in one module alone.
-const CONFINED: [(&str, &str); 8] = [
+const CONFINED: [(&str, &str); 9] = [
     ("redb", "store"),
     ("amq_protocol", "wire"),
+    ("fancy_regex", "pattern"),
     ("serde_json", "http"),
     ("axum", "http"),
     ("Instant::now", "clock"),
