@@ -75,6 +75,7 @@
 //! * **R9** The broker is given the time and returns plain data; only `clock` reads clocks.
 //! * **R10** Reply codes exist only in `connection`.
 
+pub mod admin;
 pub mod auth;
 pub mod broker;
 pub mod cli;

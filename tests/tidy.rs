@@ -14,12 +14,13 @@ use std::{
 use source::Source;
 
 /// The floors of the house, lowest first. A module imports from lower floors and from itself.
-const FLOORS: [&[&str]; 8] = [
+const FLOORS: [&[&str]; 9] = [
     &["names", "clock", "metrics", "pattern"],
     &["wire", "config"],
     &["message"],
     &["store"],
     &["broker", "auth"],
+    &["admin"],
     &["connection", "http"],
     &["server"],
     &["cli", "main"],

@@ -119,7 +119,7 @@ impl User {
     }
 
     fn decode(key: &[u8], value: &[u8]) -> Option<Self> {
-        let (&[version, code], mut rest) = value.split_first_chunk()? else { return None };
+        let (&[version, code], mut rest) = value.split_first_chunk()?;
         let password = match code {
             NO_PASSWORD => None,
             code => {

@@ -6,8 +6,8 @@
 
 use super::{
     arguments::{QueueSpec, QueueType},
-    vhost::Metadata,
     topology::{Binding, Destination, ExchangeSpec, Removed},
+    vhost::Metadata,
 };
 use crate::{
     names::{Name, QueueId},

@@ -192,7 +192,11 @@ impl Registry {
     ///
     /// # Locks
     /// The registry, then each outbox.
-    pub fn close_where(&self, is_meant: impl Fn(ConnectionId, &Place) -> bool, text: &str) -> usize {
+    pub fn close_where(
+        &self,
+        is_meant: impl Fn(ConnectionId, &Place) -> bool,
+        text: &str,
+    ) -> usize {
         let mut wakes = Wakes::default();
         let mut count = 0;
         for (id, connection) in &self.state().connections {

@@ -110,14 +110,7 @@ const ROWS: &[Row] = {
             &[Quorum],
         ),
         row("max-age", "max age", age, None, Policy, &[Stream]),
-        row(
-            "stream-max-segment-size-bytes",
-            "segment size",
-            segment_size,
-            None,
-            Policy,
-            &[Stream],
-        ),
+        row("stream-max-segment-size-bytes", "segment size", segment_size, None, Policy, &[Stream]),
         row(
             "stream-filter-size-bytes",
             "filter size. Valid range is 16-255",
@@ -141,9 +134,8 @@ fn find(key: &str) -> Option<&'static Row> {
 /// Whether each key is there and its value is one that it can have: the first fault by name, and
 /// values before unknown keys, as in RabbitMQ.
 pub(super) fn check(authority: Authority, definition: &Map) -> Result<(), Fault> {
-    let known = |key: &str| {
-        find(key).filter(|row| authority == Authority::User || row.operator.is_some())
-    };
+    let known =
+        |key: &str| find(key).filter(|row| authority == Authority::User || row.operator.is_some());
     for (key, value) in definition {
         if let Some(row) = known(key)
             && !(row.is_valid)(value)
