@@ -53,10 +53,11 @@
 //! | 1 | [`wire`]: bytes to frames to methods, and back; [`config`]: every setting |
 //! | 2 | [`message`]: the bytes that came in, kept as they came |
 //! | 3 | [`store`]: durable queues in redb |
-//! | 4 | [`broker`]: exchanges, queues, consumers, as plain data; [`auth`]: users |
-//! | 5 | [`connection`]: the protocol, one task for each connection |
-//! | 6 | [`server`]: listeners, start and stop |
-//! | 7 | [`cli`]: the program |
+//! | 4 | [`broker`]: exchanges, queues, consumers, as plain data; [`auth`]: users and permissions |
+//! | 5 | [`admin`]: what operators change |
+//! | 6 | [`connection`]: the protocol, one task for each connection |
+//! | 7 | [`server`]: listeners, start and stop |
+//! | 8 | [`cli`]: the program |
 //!
 //! `redb` is used only in `store`, `amq_protocol` only in `wire`, a clock only in `clock`.
 //!

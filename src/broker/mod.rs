@@ -48,7 +48,7 @@ pub use self::{
     vhost::{Metadata, Vhost},
 };
 use crate::{
-    names::Name,
+    names::{Name, QueueId},
     store::{RecordKind, Recovered, Store, StoreOp},
 };
 
@@ -118,7 +118,7 @@ impl Broker {
             timers,
             registry: Registry::default(),
             vhosts: DashMap::new(),
-            limbo: Arc::new(Vhost::new(Name::from(""), shared.clone())),
+            limbo: Vhost::new(Name::from(""), shared.clone()),
             parameters: RwLock::default(),
             shared,
         };
@@ -195,13 +195,16 @@ impl Broker {
                 continue;
             }
             let record: QueueRecord = decode(key, value)?;
-            next_queue = next_queue.max(record.id.0 + 1);
+            let lanes = 0..=u64::from(arguments::max_priority(&record.spec.arguments));
+            next_queue = next_queue.max(record.id.0 + 1 + lanes.end());
             let Some(vhost) = self.vhost(&record.vhost) else {
                 leftovers.push(record.remove());
                 continue;
             };
-            let messages = orphans.remove(&record.id);
-            vhost.restore_queue(record, messages.as_ref());
+            for lane in lanes {
+                orphans.remove(&QueueId(record.id.0 + lane));
+            }
+            vhost.restore_queue(record, |id| recovered.queues.get(&id).copied());
         }
         self.shared.next_queue.store(next_queue, Ordering::Relaxed);
         // What is left of queues that were deleted just before the end.
@@ -210,7 +213,7 @@ impl Broker {
     }
 
     fn insert_vhost(&self, name: Name, metadata: Metadata) -> Arc<Vhost> {
-        let vhost = Arc::new(Vhost::new(name.clone(), self.shared.clone()));
+        let vhost = Vhost::new(name.clone(), self.shared.clone());
         vhost.set_metadata(metadata);
         self.vhosts.insert(name, Arc::clone(&vhost));
         vhost

@@ -5,7 +5,7 @@
 //! (R4): what a change means for a queue is done after it.
 
 use std::sync::{
-    Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+    Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak,
     atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
 };
 
@@ -15,18 +15,26 @@ use crate::{
     broker::{
         Error,
         arguments::{self, QueueSpec, QueueType},
+        dead_letter::{self, Death},
         error::Kind,
         exchange::Headers,
         policy::Policies,
-        queue::{Budget, DeleteRefused, Effects, Identity, Queue},
+        queue::{
+            Arrival, Budget, DeadLetter, DeleteRefused, Effects, Identity, Published, Queue,
+            Surroundings,
+        },
         record::{self, BindingRecord, ExchangeRecord, QueueRecord, Record},
         route::{Cacheable, RouteSet},
         timers::Timers,
         topology::{Bound, Declared, Destination, ExchangeSpec, Topology, check_new_name},
     },
+    message::Message,
     names::{CommitSeq, ConnectionId, Name, QueueId},
     store::{RecordKind, RecoveredQueue, Store, StoreOp},
-    wire::table::Table,
+    wire::{
+        properties::Properties,
+        table::{RawTable, RawValue, Table},
+    },
 };
 
 /// What vhosts share with the broker they belong to.
@@ -34,20 +42,22 @@ use crate::{
 pub(super) struct Shared {
     pub(super) store: Store,
     pub(super) budget: Arc<Budget>,
-    #[expect(dead_code, reason = "for what waits: delayed exchanges, queues with a TTL")]
     pub(super) timers: Arc<Timers>,
     pub(super) next_queue: Arc<AtomicU64>,
 }
 
 impl Shared {
-    fn next_queue_id(&self) -> QueueId {
-        QueueId(self.next_queue.fetch_add(1, Ordering::Relaxed))
+    /// A number for a queue; those of its lanes follow it.
+    fn next_queue_id(&self, max_priority: u8) -> QueueId {
+        let lanes = u64::from(max_priority) + 1;
+        QueueId(self.next_queue.fetch_add(lanes, Ordering::Relaxed))
     }
 }
 
 /// A vhost.
 #[derive(Debug)]
 pub struct Vhost {
+    me: Weak<Self>,
     name: Name,
     topology: RwLock<Topology<Arc<Queue>>>,
     /// The topology's generation, to be read without its lock.
@@ -111,21 +121,21 @@ pub struct DeclaredBy {
 }
 
 impl Vhost {
-    pub(super) fn new(name: Name, shared: Shared) -> Self {
+    pub(super) fn new(name: Name, shared: Shared) -> Arc<Self> {
         let topology = Topology::new();
         let generation = AtomicU64::new(topology.generation());
-        let replies = DashMap::new();
-        Self {
+        Arc::new_cyclic(|me| Self {
+            me: me.clone(),
             name,
             topology: RwLock::new(topology),
             generation,
-            replies,
+            replies: DashMap::new(),
             metadata: RwLock::default(),
             policies: RwLock::default(),
             limits: Limits::default(),
             is_deleted: AtomicBool::new(false),
             shared,
-        }
+        })
     }
 
     /// Its name.
@@ -296,7 +306,7 @@ impl Vhost {
             let queue_type = arguments::check_queue(name, &spec.arguments, QueueType::Classic)?;
             check_properties(name, queue_type, &spec, owner.is_some(), by.gave_name)?;
             self.check_queue_limit(name, topology.queues_count())?;
-            let id = self.shared.next_queue_id();
+            let id = self.shared.next_queue_id(arguments::max_priority(&spec.arguments));
             let name = Name::from(name);
             if spec.durable {
                 let record = QueueRecord {
@@ -309,7 +319,7 @@ impl Vhost {
                 ops.push(record.put());
             }
             let is_durable = spec.durable;
-            let queue = self.new_queue(id, name.clone(), spec, queue_type, owner, None);
+            let queue = self.new_queue(id, name.clone(), spec, queue_type, owner, |_| None);
             topology.insert_queue(name, Arc::clone(&queue), is_durable);
             Ok(queue)
         })?;
@@ -323,14 +333,19 @@ impl Vhost {
         spec: QueueSpec,
         queue_type: QueueType,
         owner: Option<ConnectionId>,
-        recovered: Option<&RecoveredQueue>,
+        recovered: impl Fn(QueueId) -> Option<RecoveredQueue>,
     ) -> Arc<Queue> {
-        let Shared { store, budget, .. } = self.shared.clone();
-        Queue::new(Identity { id, name, spec, queue_type, owner }, store, budget, recovered)
+        let Shared { store, budget, timers, .. } = self.shared.clone();
+        let surroundings = Surroundings { vhost: self.me.clone(), timers, store, budget };
+        Queue::new(Identity { id, name, spec, queue_type, owner }, surroundings, recovered)
     }
 
     /// Brings a durable queue back.
-    pub(super) fn restore_queue(&self, record: QueueRecord, recovered: Option<&RecoveredQueue>) {
+    pub(super) fn restore_queue(
+        &self,
+        record: QueueRecord,
+        recovered: impl Fn(QueueId) -> Option<RecoveredQueue>,
+    ) {
         let queue_type = QueueType::of(&record.name, &record.spec.arguments, QueueType::Classic)
             .unwrap_or_default();
         let QueueRecord { id, name, spec, .. } = record;
@@ -374,9 +389,9 @@ impl Vhost {
     /// Makes a queue for direct replies to a connection: transient, and outside the topology.
     pub fn open_reply_queue(&self, name: Name, owner: ConnectionId) -> Arc<Queue> {
         let spec = QueueSpec { durable: false, auto_delete: false, arguments: Table::default() };
-        let id = self.shared.next_queue_id();
+        let id = self.shared.next_queue_id(0);
         let owner = Some(owner);
-        let queue = self.new_queue(id, name.clone(), spec, QueueType::Classic, owner, None);
+        let queue = self.new_queue(id, name.clone(), spec, QueueType::Classic, owner, |_| None);
         self.replies.insert(name, Arc::clone(&queue));
         queue
     }
@@ -389,6 +404,58 @@ impl Vhost {
     /// Forgets a queue for direct replies.
     pub fn close_reply_queue(&self, name: &str) {
         self.replies.remove(name);
+    }
+
+    /// Sends a dead letter to its queues and settles it where it died, both in one commit. Returns
+    /// what must be durable for that.
+    pub(super) fn send_dead_letter(&self, letter: DeadLetter, fx: &mut Effects) -> CommitSeq {
+        let DeadLetter { message, reason, queue, to, settle, was_delivered } = letter;
+        let exchange = to.exchange.as_str();
+        let death = Death {
+            queue: &queue,
+            reason,
+            time: fx.time,
+            exchange,
+            routing_key: to.routing_key.as_deref(),
+        };
+        let message = dead_letter::dead_letter(&message, &death);
+        let arrival = Arrival { expiration: None, returns: was_delivered.into() };
+        let targets = self.dead_letter_targets(exchange, &message, reason);
+        // Nothing is written in the middle of this: the letter arrives and leaves in one commit.
+        let group = self.shared.store.group();
+        let mut seq = CommitSeq(0);
+        for target in targets {
+            // A queue that refuses it, or is gone, is nowhere to go (BA-240).
+            if let Published::Taken(needed) = target.publish(message.clone(), arrival, fx) {
+                seq = seq.max(needed);
+            }
+        }
+        if let Some(settle) = settle {
+            seq = seq.max(self.shared.store.submit(settle));
+        }
+        drop(group);
+        seq
+    }
+
+    /// Where a dead letter goes: nowhere if its exchange is missing (BA-239), nor in circles.
+    fn dead_letter_targets(
+        &self,
+        exchange: &str,
+        message: &Message,
+        reason: dead_letter::Reason,
+    ) -> Vec<Arc<Queue>> {
+        let headers = Properties::of_message(message.properties()).headers().map(RawTable);
+        let copies = headers.and_then(|headers| headers.get(b"CC")).and_then(RawValue::as_array);
+        let copies = copies.into_iter().flat_map(|keys| keys.iter());
+        let mut keys = vec![message.routing_key()];
+        keys.extend(copies.filter_map(RawValue::as_longstr));
+        let headers = headers.as_ref().map(|headers| headers as &dyn Headers);
+        let mut found = RouteSet::new();
+        if self.topology().route(exchange, &keys, headers, &mut found).is_err() {
+            return Vec::new();
+        }
+        let is_open = |queue: &Arc<Queue>| !dead_letter::is_cycle(message, reason, &queue.name);
+        found.drain().filter(is_open).collect()
     }
 
     /// Deletes a queue if the conditions hold. Returns how many messages were ready in it, and what

@@ -15,7 +15,7 @@ use crate::{
     broker::{
         Error, Kind, arguments,
         outbox::Event,
-        queue::{ConsumeRefused, Consumer, GetOutcome, Got, Held, Queue},
+        queue::{Cause, ConsumeRefused, Consumer, GetOutcome, Got, Held, Queue},
     },
     config::GlobalPrefetch,
     names::ChannelId,
@@ -206,7 +206,7 @@ impl Session {
             self.out.buffer(),
             id.0,
             tag,
-            got.is_redelivered,
+            got.standing.is_redelivered(),
             got.message.address(),
             u32::try_from(got.left).unwrap_or(u32::MAX),
         );
@@ -225,7 +225,7 @@ impl Session {
                     slot,
                     position: got.position,
                     message: Held::Message(got.message),
-                    was_redelivered: got.is_redelivered,
+                    standing: got.standing,
                     is_stored: got.is_stored,
                 },
             );
@@ -272,9 +272,9 @@ impl Session {
             Some(channel) => channel.take_unsettled(),
             None => Vec::new(),
         };
-        let unseen = unseen.into_iter().map(|unacked| (unacked, false));
-        let seen = unacked.into_iter().map(|unacked| (unacked, true));
-        self.requeue(id, seen.chain(unseen));
+        let unseen = unseen.into_iter().map(|unacked| (unacked, Cause::Unseen));
+        let seen = unacked.into_iter().map(|unacked| (unacked, Cause::Failed));
+        self.take_back(id, seen.chain(unseen));
         for &slot in &slots {
             self.sources.release(slot);
         }
@@ -302,7 +302,7 @@ impl Session {
                         slot: delivery.slot,
                         position: delivery.position,
                         message: Held::Message(delivery.message),
-                        was_redelivered: delivery.is_redelivered,
+                        standing: delivery.standing,
                         is_stored: delivery.is_stored,
                     });
                 }

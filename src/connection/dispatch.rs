@@ -8,6 +8,8 @@ use super::{
     settle::Verdict,
 };
 use crate::{
+    broker::queue::Cause,
+    clock,
     names::ChannelId,
     wire::{
         frame::{self, Frame, FrameError, FrameKind, Octets},
@@ -47,6 +49,7 @@ impl Session {
     pub(super) fn dispatch(&mut self, bytes: &[u8]) -> (usize, Flow) {
         let mut at = 0;
         let mut flow = Flow::On;
+        (self.fx.now, self.fx.time) = (clock::now(), clock::unix_time());
         if matches!(self.stage, Stage::ProtocolHeader) {
             at = self.protocol_header(bytes);
         }
@@ -271,10 +274,10 @@ impl Session {
                 self.settle(id, delivery_tag, multiple, Verdict::Ack, (60, 80))?;
             }
             Incoming::Reject { delivery_tag, requeue } => {
-                self.settle(id, delivery_tag, false, refusal(requeue), (60, 90))?;
+                self.settle(id, delivery_tag, false, back(requeue, Cause::Failed), (60, 90))?;
             }
             Incoming::Nack { delivery_tag, multiple, requeue } => {
-                self.settle(id, delivery_tag, multiple, refusal(requeue), (60, 120))?;
+                self.settle(id, delivery_tag, multiple, back(requeue, Cause::Requeued), (60, 120))?;
             }
             Incoming::Qos { prefetch_size, prefetch_count, global } => {
                 self.flush_settlements();
@@ -427,8 +430,9 @@ impl Session {
     }
 }
 
-fn refusal(requeue: bool) -> Verdict {
-    if requeue { Verdict::Requeue } else { Verdict::Discard }
+/// What becomes of a delivery that was not acknowledged.
+fn back(requeue: bool, cause: Cause) -> Verdict {
+    Verdict::Back(if requeue { cause } else { Cause::Refused })
 }
 
 /// A method that only a server may send, or that nobody implements (CH-014, CH-015).

@@ -18,7 +18,12 @@ use super::{
 };
 use crate::{
     auth::Permission,
-    broker::{Kind, exchange::Headers, route::Cacheable},
+    broker::{
+        Kind,
+        exchange::Headers,
+        queue::{Arrival, Published},
+        route::Cacheable,
+    },
     clock,
     message::{INLINE_BODY_MAX, Message, Traits},
     names::{ChannelId, CommitSeq},
@@ -175,7 +180,7 @@ impl Session {
             Properties::scan(properties).map_err(|e| Code::FrameError.failure(PUBLISH, e))?;
         let is_reply = self.route(address, &scan)?;
         let edited = self.edited(id, properties, &scan)?;
-        self.check_properties(&scan)?;
+        let arrival = Arrival { expiration: self.check_properties(&scan)?, returns: 0 };
         let properties = edited.as_deref().unwrap_or(properties);
         let traits = Traits {
             is_persistent: scan.delivery_mode == 2,
@@ -188,6 +193,7 @@ impl Session {
         {
             let publish = Buffered {
                 message,
+                arrival,
                 queues: self.routes.queues().to_vec(),
                 mandatory: flags.mandatory && !is_reply,
             };
@@ -198,30 +204,33 @@ impl Session {
             }
             return Ok(());
         }
-        self.enqueue(id, message, flags.mandatory && !is_reply);
+        self.enqueue(id, message, arrival, flags.mandatory && !is_reply);
         Ok(())
     }
 
     /// Hands a message to the queues of the current route, and counts it for its confirm.
-    fn enqueue(&mut self, id: ChannelId, message: Message, mandatory: bool) {
+    fn enqueue(&mut self, id: ChannelId, message: Message, arrival: Arrival, mandatory: bool) {
         let size = message.footprint();
         let mut needed = CommitSeq(0);
         let mut is_returned = false;
+        let mut is_refused = false;
+        let mut note = |published: Published| match published {
+            Published::Taken(seq) => needed = needed.max(seq),
+            Published::Refused => is_refused = true,
+            // A queue that is gone since the route was found takes nothing; that is no loss that
+            // the publisher could have avoided (QU-089).
+            Published::Gone => {}
+        };
         match self.routes.queues() {
             [] if mandatory => {
                 self.return_unroutable(id, &message);
                 is_returned = true;
             }
             [] => {}
-            [queue] => {
-                // A queue that is gone since the route was found takes nothing; that is no loss
-                // that the publisher could have avoided (QU-089).
-                needed = queue.publish(message, &mut self.fx).unwrap_or_default();
-            }
+            [queue] => note(queue.publish(message, arrival, &mut self.fx)),
             queues => {
                 for queue in queues {
-                    let seq = queue.publish(message.clone(), &mut self.fx);
-                    needed = needed.max(seq.unwrap_or_default());
+                    note(queue.publish(message.clone(), arrival, &mut self.fx));
                 }
             }
         }
@@ -232,6 +241,10 @@ impl Session {
                 // Clients tell by what stands behind it which publish a return belongs to.
                 let tag = confirms.published_in_vain();
                 encode::ack(self.out.buffer(), id.0, tag, false);
+            } else if is_refused {
+                // BA-045, QU-115: one queue that refuses is enough.
+                let tag = confirms.published_in_vain();
+                encode::nack(self.out.buffer(), id.0, tag, false, false);
             } else {
                 confirms.published(needed);
                 self.note_confirms(id);
@@ -326,14 +339,14 @@ impl Session {
         Ok(edited)
     }
 
-    fn check_properties(&self, scan: &Scan<'_>) -> Result<(), Failure> {
-        if let Some(expiration) = scan.expiration {
-            check_expiration(expiration)?;
-        }
+    /// Checks what the properties claim. Returns the message's time to live.
+    fn check_properties(&self, scan: &Scan<'_>) -> Result<Option<u64>, Failure> {
+        let expiration = scan.expiration.map(check_expiration).transpose()?;
         match scan.user_id {
-            Some(user_id) if user_id != self.user.as_bytes() => self.check_user_id(user_id),
-            _ => Ok(()),
+            Some(user_id) if user_id != self.user.as_bytes() => self.check_user_id(user_id)?,
+            _ => {}
         }
+        Ok(expiration)
     }
 
     /// Only an impersonator may publish as somebody else (BA-007).
@@ -453,7 +466,7 @@ fn check_header(header: &ContentHeader<'_>) -> Result<(), Failure> {
 }
 
 /// The `expiration` property must be milliseconds in decimal digits, up to ten years (BA-008).
-fn check_expiration(raw: &[u8]) -> Result<(), Failure> {
+fn check_expiration(raw: &[u8]) -> Result<u64, Failure> {
     const MAX: i128 = 10 * 365 * 24 * 60 * 60 * 1000;
     let text = String::from_utf8_lossy(raw);
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(&text);
@@ -463,7 +476,7 @@ fn check_expiration(raw: &[u8]) -> Result<(), Failure> {
         _ if digits == 0 => "no_integer".to_owned(),
         _ if !rest.is_empty() => format!("{{leftover_string,\"{rest}\"}}"),
         Ok(value) if value < 0 => format!("{{value_negative,{value}}}"),
-        Ok(value) if value <= MAX => return Ok(()),
+        Ok(value) if value <= MAX => return Ok(value.unsigned_abs() as u64),
         _ => format!("{{value_too_large,{}}}", number.trim_start_matches('+')),
     };
     let explanation = format_args!("invalid expiration '{text}': {reason}");

@@ -139,6 +139,7 @@ impl Server {
             .collect();
         let timers = tokio::spawn(run_timers(Arc::clone(&context), stopped));
         let drain_timeout = config.drain_timeout;
+        let admin = Admin::new(Arc::clone(&context.broker), Arc::clone(&context.auth));
         Ok(Handle {
             addresses,
             data_path,
@@ -148,6 +149,7 @@ impl Server {
             acceptors,
             timers,
             context,
+            admin,
         })
     }
 }

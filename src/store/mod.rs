@@ -324,6 +324,11 @@ impl Store {
         CommitSeq(self.handle.shared.inbox.submit(ops))
     }
 
+    /// The number of the last operation submitted so far.
+    pub fn submitted(&self) -> CommitSeq {
+        self.submit_all([])
+    }
+
     /// Begins a group: what is submitted while it lives, by whomever, becomes durable all at once
     /// or not at all. It holds up the store, so it lives for moments only and never across a wait.
     pub fn group(&self) -> Group<'_> {
