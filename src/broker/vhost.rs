@@ -6,7 +6,7 @@
 
 use std::sync::{
     Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
 };
 
 use dashmap::DashMap;
@@ -18,6 +18,7 @@ use crate::{
         dead_letter::{self, Death},
         error::Kind,
         exchange::{Fittings, Headers, View},
+        policy::Policies,
         queue::{
             Arrival, Budget, DeadLetter, DeleteRefused, Effects, Identity, Published, Queue,
             Surroundings,
@@ -69,7 +70,38 @@ pub struct Vhost {
     generation: AtomicU64,
     /// The queues of direct reply-to consumers, by the names that were made for them.
     replies: DashMap<Name, Arc<Queue>>,
-    shared: Shared,
+    pub(super) metadata: RwLock<Metadata>,
+    pub(super) policies: RwLock<Arc<Policies>>,
+    pub(super) limits: Limits,
+    /// Set under the topology's write lock: nothing is changed here any more.
+    is_deleted: AtomicBool,
+    pub(super) shared: Shared,
+}
+
+/// What is said about a vhost (PO-076).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Metadata {
+    /// For people.
+    pub description: String,
+    /// For people and programs.
+    pub tags: Vec<String>,
+    /// The type of queues whose declare says none.
+    pub default_queue_type: Option<QueueType>,
+    /// Whether the vhost cannot be deleted.
+    pub is_protected: bool,
+}
+
+/// How much there may be in a vhost; a negative number is no limit (PO-070).
+#[derive(Debug)]
+pub(super) struct Limits {
+    pub(super) max_connections: AtomicI64,
+    pub(super) max_queues: AtomicI64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_connections: AtomicI64::new(-1), max_queues: AtomicI64::new(-1) }
+    }
 }
 
 /// A queue's declare: what it came to, and what must be durable before it may be said.
@@ -90,6 +122,8 @@ pub struct DeclaredBy {
     pub user: Name,
     /// Whether the broker gave the queue's name, so that it may begin with `amq.`.
     pub gave_name: bool,
+    /// Whether a queue that is not there may be made; else it is not found.
+    pub may_create: bool,
 }
 
 impl Vhost {
@@ -102,6 +136,10 @@ impl Vhost {
             topology: RwLock::new(topology),
             generation,
             replies: DashMap::new(),
+            metadata: RwLock::default(),
+            policies: RwLock::default(),
+            limits: Limits::default(),
+            is_deleted: AtomicBool::new(false),
             shared,
         })
     }
@@ -116,6 +154,11 @@ impl Vhost {
         self.generation.load(Ordering::Acquire)
     }
 
+    /// Whether it was deleted; those who are in it still are about to leave.
+    pub fn is_deleted(&self) -> bool {
+        self.is_deleted.load(Ordering::Acquire)
+    }
+
     /// The topology, to look at. Drop it before a queue's lock is taken.
     pub fn topology(&self) -> RwLockReadGuard<'_, Topology<Arc<Queue>>> {
         self.topology.read().unwrap_or_else(PoisonError::into_inner)
@@ -128,6 +171,9 @@ impl Vhost {
     ) -> Result<(T, CommitSeq), Error> {
         let mut topology: RwLockWriteGuard<'_, _> =
             self.topology.write().unwrap_or_else(PoisonError::into_inner);
+        if self.is_deleted() {
+            return Err(Error::VhostGone);
+        }
         let mut ops = Vec::new();
         let result = change(&mut topology, &mut ops);
         self.generation.store(topology.generation(), Ordering::Release);
@@ -155,6 +201,7 @@ impl Vhost {
                 return Ok(());
             }
             topology.fit_exchange(&self.fittings(name));
+            topology.set_alternate(name, self.policies().alternate_exchange(name));
             if spec.durable {
                 let (vhost, name) = (self.name.clone(), name.into());
                 ops.push(ExchangeRecord { vhost, name, spec }.put());
@@ -179,6 +226,11 @@ impl Vhost {
             topology.fit_exchange(&fittings);
             Ok(())
         })
+    }
+
+    /// What a declare comes to that must not make a new exchange; none if it would (PO-011).
+    pub fn redeclare_exchange(&self, name: &str, spec: &ExchangeSpec) -> Option<Result<(), Error>> {
+        self.topology().check_redeclare(name, spec)
     }
 
     /// Deletes an exchange, and whatever goes with it.
@@ -272,8 +324,12 @@ impl Vhost {
                 )?;
                 return Ok(Arc::clone(queue));
             }
+            if !by.may_create {
+                return Err(Error::NotFound { kind: Kind::Queue, name: name.into() });
+            }
             let queue_type = arguments::check_queue(name, &spec.arguments, QueueType::Classic)?;
             check_properties(name, queue_type, &spec, owner.is_some(), by.gave_name)?;
+            self.check_queue_limit(name, topology.queues_count())?;
             let id = self.shared.next_queue_id(arguments::max_priority(&spec.arguments));
             let name = Name::from(name);
             if spec.durable {
@@ -327,6 +383,31 @@ impl Vhost {
         let result = change(&mut topology);
         self.generation.store(topology.generation(), Ordering::Release);
         result
+    }
+
+    /// Takes everything out of a vhost that is to be no more: the queues, which are the caller's to
+    /// end, and the operations that remove what was durable.
+    pub(super) fn wipe(&self, ops: &mut Vec<StoreOp>) -> Vec<Arc<Queue>> {
+        let mut topology = self.topology.write().unwrap_or_else(PoisonError::into_inner);
+        self.is_deleted.store(true, Ordering::Release);
+        self.replies.clear();
+        let bindings = topology.bindings().filter(|binding| binding.is_durable);
+        ops.extend(bindings.map(|b| BindingRecord::new(self.name.clone(), b).remove()));
+        let exchanges = topology.exchanges().filter(|exchange| exchange.spec().durable);
+        ops.extend(exchanges.map(|exchange| StoreOp::Remove {
+            kind: RecordKind::Exchange,
+            key: record::name_key(&self.name, exchange.name()),
+        }));
+        let queues: Vec<_> = topology.queues().map(|(_, queue)| Arc::clone(queue)).collect();
+        ops.extend(queues.iter().filter(|queue| queue.spec.durable).map(|queue| {
+            let key = record::name_key(&self.name, &queue.name);
+            StoreOp::Remove { kind: RecordKind::Queue, key }
+        }));
+        // Whoever kept a route finds that it is none any more.
+        let generation = topology.generation() + 1;
+        *topology = Topology::new();
+        self.generation.store(generation.max(topology.generation()) + 1, Ordering::Release);
+        queues
     }
 
     /// Makes a queue for direct replies to a connection: transient, and outside the topology.

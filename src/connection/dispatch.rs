@@ -204,6 +204,18 @@ impl Session {
                 ),
             ));
         }
+        let user = self.context.auth.users().get(&self.user);
+        let limit = user.and_then(|user| user.limits.max_channels);
+        if let Err(limit) = self.broker().registry.open_channel(self.id, limit) {
+            return Err(Code::NotAllowed.failure(
+                (0, 0),
+                format_args!(
+                    "number of channels opened for user '{}' has reached the maximum allowed user \
+                     limit of {limit}",
+                    self.user
+                ),
+            ));
+        }
         self.channels.set(id, ChannelState::Open(Box::new(Channel::new())));
         self.reply(id, &AMQPClass::Channel(channel::AMQPMethod::OpenOk(channel::OpenOk {})));
         Ok(())
@@ -225,10 +237,15 @@ impl Session {
                 return Err(Code::ChannelError.failure((20, 10), "second 'channel.open' seen"));
             }
             Some((20, 40)) => self.reply_channel_close_ok(id),
-            Some((20, 41)) => self.channels.remove(id),
+            Some((20, 41)) => self.forget_channel(id),
             _ => {}
         }
         Ok(())
+    }
+
+    fn forget_channel(&mut self, id: ChannelId) {
+        self.channels.remove(id);
+        self.broker().registry.close_channel(self.id);
     }
 
     fn reply_channel_close_ok(&mut self, id: ChannelId) {
@@ -330,7 +347,7 @@ impl Session {
             }
             channel::AMQPMethod::Close(_) => {
                 self.abandon_deliveries(id);
-                self.channels.remove(id);
+                self.forget_channel(id);
                 self.reply_channel_close_ok(id);
                 Ok(())
             }

@@ -13,11 +13,13 @@ use super::{
     channel::{Expecting, Incoming, Mode, PUBLISH},
     error::{self, Code, Failure},
     reply_to,
+    routes::Generations,
     tx::Buffered,
 };
 use crate::{
+    auth::Permission,
     broker::{
-        self,
+        Kind,
         exchange::{Headers, View},
         queue::{Arrival, Published},
         route::Cacheable,
@@ -285,38 +287,43 @@ impl Session {
         properties: &[u8],
         scan: &Scan<'_>,
     ) -> Result<bool, Failure> {
-        let generation = self.vhost.generation();
+        let generations =
+            Generations { topology: self.vhost.generation(), access: self.access.generation() };
         let extra = scan.headers.map_or(Ok(Vec::new()), |raw| extra_keys(RawTable(raw)));
-        if matches!(&extra, Ok(keys) if keys.is_empty()) && self.routes.find(address, generation) {
+        if matches!(&extra, Ok(keys) if keys.is_empty()) && self.routes.find(address, generations) {
             return Ok(false);
         }
         let (exchange, routing_key) = split_address(address);
         // No exchange has a name that is no UTF-8; what is made of it here names none, either.
         let exchange = String::from_utf8_lossy(exchange);
+        self.check(Permission::Write, Kind::Exchange, &exchange, PUBLISH)?;
         if exchange.is_empty() && reply_to::is_reply_name(routing_key) {
             self.routes.set().only(self.vhost.reply_queue(routing_key));
             return Ok(true);
         }
-        let refused = |e: broker::Error| error::of_broker(&e, self.vhost.name(), PUBLISH);
-        let extra = match extra {
-            Ok(extra) => extra,
-            Err(failure) => {
-                self.vhost.topology().check_publish(&exchange).map_err(refused)?;
-                return Err(failure);
-            }
-        };
+        // What is wrong with the exchange is said before what is wrong with the keys.
+        if extra.is_err() || self.access.has_topics() {
+            let found = self.vhost.topology().check_publish(&exchange).map(drop);
+            found.map_err(|e| self.refused(&e, PUBLISH))?;
+        }
+        let extra = extra?;
         let mut keys = vec![routing_key];
         keys.extend(&extra);
+        for key in &keys {
+            self.check_topic(Permission::Write, &exchange, key, PUBLISH)?;
+        }
         let headers = scan.headers.map(RawTable);
         let message = View {
             properties: Some(Properties::of_message(properties)),
             time: clock::unix_time(),
             ..View::new(&keys, headers.as_ref().map(|headers| headers as &dyn Headers))
         };
-        let cacheable =
-            self.vhost.route(&exchange, &message, self.routes.set()).map_err(refused)?;
+        let cacheable = self
+            .vhost
+            .route(&exchange, &message, self.routes.set())
+            .map_err(|e| error::of_broker(&e, self.vhost.name(), PUBLISH))?;
         if cacheable == Cacheable::Yes && extra.is_empty() {
-            self.routes.keep(address, generation);
+            self.routes.keep(address, generations);
         }
         Ok(false)
     }
