@@ -11,6 +11,7 @@
 mod broker;
 mod channel;
 mod connection;
+mod letters;
 mod message;
 mod options;
 mod program;
@@ -28,6 +29,7 @@ use std::{
 pub(crate) use broker::*;
 pub(crate) use channel::*;
 pub(crate) use connection::*;
+pub(crate) use letters::*;
 pub(crate) use message::*;
 pub(crate) use options::*;
 pub(crate) use program::*;
