@@ -56,7 +56,7 @@
 //! | 4 | [`broker`]: exchanges, queues, consumers, as plain data; [`auth`]: users and permissions |
 //! | 5 | [`admin`]: what operators change |
 //! | 6 | [`connection`]: the protocol, one task for each connection |
-//! | 7 | [`server`]: listeners, start and stop |
+//! | 7 | [`server`]: listeners, start and stop, alarms |
 //! | 8 | [`cli`]: the program |
 //!
 //! `redb` is used only in `store`, `amq_protocol` only in `wire`, a clock only in `clock`.

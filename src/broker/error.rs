@@ -264,6 +264,33 @@ pub enum Error {
     /// 406 `PRECONDITION_FAILED - TEXT`, the text being this one's.
     #[error(transparent)]
     InvalidBinding(#[from] BindingFault),
+
+    /// The arguments of an exchange make no sense to its type (EX-091).
+    ///
+    /// 406 `PRECONDITION_FAILED - TEXT`, the text being this one's.
+    #[error(transparent)]
+    InvalidExchange(#[from] ExchangeFault),
+}
+
+/// What is wrong with an exchange's arguments.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExchangeFault {
+    /// `hash-property` is none of the three (EX-091).
+    #[error("Unsupported property: {property}")]
+    UnsupportedProperty {
+        /// The property.
+        property: String,
+    },
+    /// Both `hash-header` and `hash-property` are there (EX-091).
+    #[error("hash-header and hash-property are mutually exclusive")]
+    HeaderAndProperty,
+    /// An argument must be a string.
+    #[error("{argument} must be a string")]
+    NoString {
+        /// The argument.
+        argument: &'static str,
+    },
 }
 
 /// What is wrong with a binding.
@@ -288,6 +315,36 @@ pub enum BindingFault {
     MatchType {
         /// The value.
         value: Value,
+    },
+    /// A weight is no integer (EX-090).
+    #[error("The binding key must be an integer: {}", Term(&Value::LongString(.key.as_slice().into())))]
+    WeightNoInteger {
+        /// The binding key.
+        key: Vec<u8>,
+    },
+    /// A weight is not positive (EX-090).
+    #[error("The binding key must be greater than 0")]
+    WeightTooLow,
+    /// A weight is too high (EX-090).
+    #[error("The binding key must not exceed {max}")]
+    WeightTooHigh {
+        /// The highest.
+        max: i64,
+    },
+    /// A binding key where there must be none (EX-094).
+    #[error("Non empty binding '{}' key not permitted", String::from_utf8_lossy(.key))]
+    KeyNotEmpty {
+        /// The binding key.
+        key: Vec<u8>,
+    },
+    /// A binding to an exchange from one that takes queues alone (EX-094).
+    #[error("Destination not found")]
+    DestinationNotFound,
+    /// A binding to a queue of a type that is not taken (EX-094).
+    #[error("Queue type rabbit_{queue_type}_queue not valid for this exchange type")]
+    QueueTypeNotValid {
+        /// The type: `quorum`, `stream`.
+        queue_type: &'static str,
     },
 }
 

@@ -61,6 +61,8 @@ pub struct Settings {
     pub queue_resident_max: usize,
     /// The vhost that is created when there is none.
     pub default_vhost: Name,
+    /// What random numbers begin at.
+    pub seed: u64,
 }
 
 /// The broker: its vhosts, its connections, its store.
@@ -110,6 +112,7 @@ impl Broker {
             budget: Arc::clone(&budget),
             timers: Arc::clone(&timers),
             next_queue: Arc::new(AtomicU64::new(1)),
+            seeds: Arc::new(AtomicU64::new(settings.seed)),
         };
         let broker = Self {
             store,
@@ -157,8 +160,9 @@ impl Broker {
                 leftovers.push(record.remove());
                 continue;
             };
-            if let Err(error) = vhost.restore(|t| t.declare_exchange(&record.name, record.spec)) {
-                tracing::warn!(exchange = %record.name, %error, "an exchange was not restored");
+            let name = record.name.clone();
+            if let Err(error) = vhost.restore_exchange(record) {
+                tracing::warn!(exchange = %name, %error, "an exchange was not restored");
             }
         }
         self.restore_queues(recovered, &mut leftovers)?;

@@ -270,4 +270,4 @@ impl Window {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::broker) mod tests;

@@ -26,7 +26,7 @@ use crate::{
         Error,
         arguments::{self, ALTERNATE_EXCHANGE},
         error::Kind,
-        exchange::{self, BindingRef, ExchangeType, Target},
+        exchange::{self, BindingRef, ExchangeType, Fittings, Target},
     },
     names::Name,
     wire::table::Table,
@@ -193,6 +193,14 @@ impl<Q: Clone> Topology<Q> {
         self.exchanges.get(*self.exchange_slots.get(name)?)
     }
 
+    /// Gives an exchange that was just declared what it needs to work.
+    pub fn fit_exchange(&mut self, fittings: &Fittings<'_>) {
+        let slot = self.exchange_slots.get(fittings.name);
+        if let Some(exchange) = slot.and_then(|slot| self.exchanges.get_mut(*slot)) {
+            exchange.bound.fit(fittings);
+        }
+    }
+
     /// What a passive declare asks for.
     ///
     /// # Errors
@@ -269,9 +277,11 @@ impl<Q: Clone> Topology<Q> {
         }
         let is_durable = self.is_durable(source, target);
         let id = self.bindings.insert(stored);
+        let name = self.name_of(target);
+        let name = name.as_deref().unwrap_or_default();
         if let Some(exchange) = self.exchanges.get_mut(source) {
             exchange.from.insert(id);
-            exchange.bound.bind(BindingRef { id, target, key, arguments });
+            exchange.bound.bind(BindingRef { id, target, name, key, arguments });
         }
         if let Some(to) = self.leading_to(target) {
             to.insert(id);
@@ -364,6 +374,7 @@ impl<Q: Clone> Topology<Q> {
         source.bound.unbind(BindingRef {
             id,
             target: stored.target,
+            name: binding.destination.name(),
             key: &stored.key,
             arguments: &binding.arguments,
         });
@@ -413,6 +424,13 @@ impl<Q: Clone> Topology<Q> {
                 Some(slot) => self.queues.get(slot).is_some_and(|queue| queue.is_durable),
                 None => target.as_exchange().is_some_and(is_durable),
             }
+    }
+
+    fn name_of(&self, target: Target) -> Option<Name> {
+        match target.as_queue() {
+            Some(slot) => self.queues.get(slot).map(|queue| queue.name.clone()),
+            None => target.as_exchange().and_then(|s| Some(self.exchanges.get(s)?.name.clone())),
+        }
     }
 
     fn target(&self, destination: &Destination) -> Option<Target> {

@@ -17,7 +17,7 @@ use crate::{
         arguments::{self, QueueSpec, QueueType},
         dead_letter::{self, Death},
         error::Kind,
-        exchange::Headers,
+        exchange::{Fittings, Headers, View},
         policy::Policies,
         queue::{
             Arrival, Budget, DeadLetter, DeleteRefused, Effects, Identity, Published, Queue,
@@ -28,6 +28,7 @@ use crate::{
         timers::Timers,
         topology::{Bound, Declared, Destination, ExchangeSpec, Topology, check_new_name},
     },
+    clock::UnixTime,
     message::Message,
     names::{CommitSeq, ConnectionId, Name, QueueId},
     store::{RecordKind, RecoveredQueue, Store, StoreOp},
@@ -37,6 +38,9 @@ use crate::{
     },
 };
 
+/// How far apart the random numbers of two exchanges begin.
+const SEEDS_APART: u64 = 0x9e37_79b9_7f4a_7c15;
+
 /// What vhosts share with the broker they belong to.
 #[derive(Clone, Debug)]
 pub(super) struct Shared {
@@ -44,6 +48,8 @@ pub(super) struct Shared {
     pub(super) budget: Arc<Budget>,
     pub(super) timers: Arc<Timers>,
     pub(super) next_queue: Arc<AtomicU64>,
+    /// What the random numbers of the next exchange begin at.
+    pub(super) seeds: Arc<AtomicU64>,
 }
 
 impl Shared {
@@ -180,13 +186,12 @@ impl Vhost {
     pub fn route(
         &self,
         exchange: &str,
-        keys: &[&[u8]],
-        headers: Option<&dyn Headers>,
+        message: &View<'_>,
         out: &mut RouteSet<Arc<Queue>>,
     ) -> Result<Cacheable, Error> {
         let topology = self.topology();
         topology.check_publish(exchange)?;
-        topology.route(exchange, keys, headers, out)
+        topology.route(exchange, message, out)
     }
 
     /// Declares an exchange.
@@ -195,6 +200,7 @@ impl Vhost {
             if topology.declare_exchange(name, spec.clone())? == Declared::Existing {
                 return Ok(());
             }
+            topology.fit_exchange(&self.fittings(name));
             topology.set_alternate(name, self.policies().alternate_exchange(name));
             if spec.durable {
                 let (vhost, name) = (self.name.clone(), name.into());
@@ -203,6 +209,23 @@ impl Vhost {
             Ok(())
         })?;
         Ok(needed)
+    }
+
+    fn fittings<'a>(&self, name: &'a str) -> Fittings<'a> {
+        Fittings { seed: self.shared.seeds.fetch_add(SEEDS_APART, Ordering::Relaxed), name }
+    }
+
+    /// Brings a durable exchange back.
+    ///
+    /// # Errors
+    /// As a declare's.
+    pub(super) fn restore_exchange(&self, record: ExchangeRecord) -> Result<(), Error> {
+        let fittings = self.fittings(&record.name);
+        self.restore(|topology| {
+            topology.declare_exchange(&record.name, record.spec)?;
+            topology.fit_exchange(&fittings);
+            Ok(())
+        })
     }
 
     /// What a declare comes to that must not make a new exchange; none if it would (PO-011).
@@ -228,6 +251,7 @@ impl Vhost {
         arguments: &Table,
     ) -> Result<CommitSeq, Error> {
         let ((), needed) = self.change(|topology, ops| {
+            check_destination(topology, source, destination, key, arguments)?;
             let bound = topology.bind(source, destination, key, arguments)?;
             if bound == (Bound::New { is_durable: true }) {
                 let record = BindingRecord {
@@ -420,7 +444,7 @@ impl Vhost {
         };
         let message = dead_letter::dead_letter(&message, &death);
         let arrival = Arrival { expiration: None, returns: was_delivered.into() };
-        let targets = self.dead_letter_targets(exchange, &message, reason);
+        let targets = self.dead_letter_targets(exchange, &message, reason, fx.time);
         // Nothing is written in the middle of this: the letter arrives and leaves in one commit.
         let group = self.shared.store.group();
         let mut seq = CommitSeq(0);
@@ -443,15 +467,18 @@ impl Vhost {
         exchange: &str,
         message: &Message,
         reason: dead_letter::Reason,
+        time: UnixTime,
     ) -> Vec<Arc<Queue>> {
-        let headers = Properties::of_message(message.properties()).headers().map(RawTable);
+        let properties = Properties::of_message(message.properties());
+        let headers = properties.headers().map(RawTable);
         let copies = headers.and_then(|headers| headers.get(b"CC")).and_then(RawValue::as_array);
         let copies = copies.into_iter().flat_map(|keys| keys.iter());
         let mut keys = vec![message.routing_key()];
         keys.extend(copies.filter_map(RawValue::as_longstr));
         let headers = headers.as_ref().map(|headers| headers as &dyn Headers);
         let mut found = RouteSet::new();
-        if self.topology().route(exchange, &keys, headers, &mut found).is_err() {
+        let view = View { keys: &keys, headers, properties: Some(properties), time };
+        if self.topology().route(exchange, &view, &mut found).is_err() {
             return Vec::new();
         }
         let is_open = |queue: &Arc<Queue>| !dead_letter::is_cycle(message, reason, &queue.name);
@@ -502,6 +529,28 @@ impl Vhost {
             Ok(())
         })?;
         Ok((count, needed))
+    }
+}
+
+/// Whether a binding makes sense to the exchange it begins at, if both ends are there.
+fn check_destination(
+    topology: &Topology<Arc<Queue>>,
+    source: &str,
+    destination: &Destination,
+    key: &[u8],
+    arguments: &Table,
+) -> Result<(), Error> {
+    let to = match destination {
+        Destination::Queue(name) => match topology.queue(name) {
+            Some(queue) => Some(queue.queue_type),
+            None => return Ok(()),
+        },
+        Destination::Exchange(name) if topology.exchange(name).is_some() => None,
+        Destination::Exchange(_) => return Ok(()),
+    };
+    match topology.exchange(source) {
+        Some(exchange) if !source.is_empty() => exchange.check_binding(to, key, arguments),
+        _ => Ok(()),
     }
 }
 

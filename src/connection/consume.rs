@@ -190,6 +190,13 @@ impl Session {
                 self.reply(id, &empty);
             }
             GetOutcome::Wait => return Ok(Flow::Again),
+            GetOutcome::Unreadable => {
+                let (queue, vhost) = (&queue.name, self.vhost.name());
+                return Err(Code::InternalError.failure(
+                    ids,
+                    format_args!("messages of queue '{queue}' in vhost '{vhost}' cannot be read"),
+                ));
+            }
             GetOutcome::Gone => {
                 let name = queue.name.clone();
                 let error = Error::NotFound { kind: Kind::Queue, name };

@@ -20,7 +20,7 @@ use crate::{
     auth::Permission,
     broker::{
         Kind,
-        exchange::Headers,
+        exchange::{Headers, View},
         queue::{Arrival, Published},
         route::Cacheable,
     },
@@ -178,7 +178,7 @@ impl Session {
         }
         let scan =
             Properties::scan(properties).map_err(|e| Code::FrameError.failure(PUBLISH, e))?;
-        let is_reply = self.route(address, &scan)?;
+        let is_reply = self.route(address, properties, &scan)?;
         let edited = self.edited(id, properties, &scan)?;
         let arrival = Arrival { expiration: self.check_properties(&scan)?, returns: 0 };
         let properties = edited.as_deref().unwrap_or(properties);
@@ -281,7 +281,12 @@ impl Session {
 
     /// Finds the queues of a message; they are the current route then. Returns whether they are
     /// that of a direct reply, which is never returned (BA-165).
-    fn route(&mut self, address: &[u8], scan: &Scan<'_>) -> Result<bool, Failure> {
+    fn route(
+        &mut self,
+        address: &[u8],
+        properties: &[u8],
+        scan: &Scan<'_>,
+    ) -> Result<bool, Failure> {
         let generations =
             Generations { topology: self.vhost.generation(), access: self.access.generation() };
         let extra = scan.headers.map_or(Ok(Vec::new()), |raw| extra_keys(RawTable(raw)));
@@ -308,10 +313,14 @@ impl Session {
             self.check_topic(Permission::Write, &exchange, key, PUBLISH)?;
         }
         let headers = scan.headers.map(RawTable);
-        let headers = headers.as_ref().map(|headers| headers as &dyn Headers);
+        let message = View {
+            properties: Some(Properties::of_message(properties)),
+            time: clock::unix_time(),
+            ..View::new(&keys, headers.as_ref().map(|headers| headers as &dyn Headers))
+        };
         let cacheable = self
             .vhost
-            .route(&exchange, &keys, headers, self.routes.set())
+            .route(&exchange, &message, self.routes.set())
             .map_err(|e| error::of_broker(&e, self.vhost.name(), PUBLISH))?;
         if cacheable == Cacheable::Yes && extra.is_empty() {
             self.routes.keep(address, generations);

@@ -139,13 +139,13 @@ impl Session {
         }
     }
 
-    /// Lets the queues of all consumers of a channel know that they may go on.
+    /// Lets the queues of all consumers of a channel know that its window has places.
     pub(super) fn resume_consumers(&mut self, id: ChannelId) {
         for (_, source) in self.sources.iter() {
             if source.channel == id
                 && let Some(handle) = source.handle
             {
-                source.queue.resume(handle, &mut self.fx);
+                source.queue.window_opened(handle, &mut self.fx);
             }
         }
     }

@@ -34,6 +34,7 @@ pub(super) fn open_blocking(config: &Arc<Config>, path: &Path) -> Result<Arc<Con
         resident_max: config.resident_max.bytes(),
         queue_resident_max: config.resident_max.bytes() / QUEUE_SHARE,
         default_vhost: config.default_vhost.as_str().into(),
+        seed: getrandom::u64()?,
     };
     let broker = Broker::new(&settings, store.clone(), &recovered)?;
     let records = recovered

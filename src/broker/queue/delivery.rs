@@ -107,6 +107,8 @@ pub enum GetOutcome {
     Empty,
     /// A message that is being read from the store; the waker is woken when it has come.
     Wait,
+    /// A message that the store failed to read. It stays; the next get tries again.
+    Unreadable,
     /// The queue is deleted.
     Gone,
 }

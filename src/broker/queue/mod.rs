@@ -244,10 +244,14 @@ impl Queue {
     }
 
     fn page_in(self: &Arc<Self>, asked: PageIn, result: Result<ReadBatch, StoreError>) {
+        let mut fx = Effects::default();
+        let mut state = self.state();
         let batch = match result {
             Ok(batch) => batch,
             Err(error) => {
                 tracing::error!(queue = %self.name, %error, "messages cannot be read back");
+                state.read_failed(asked.id, &mut fx);
+                self.finish(state, &mut fx);
                 return;
             }
         };
@@ -258,8 +262,6 @@ impl Queue {
             standing: stored.standing,
             is_stored: true,
         });
-        let mut fx = Effects::default();
-        let mut state = self.state();
         let next = if batch.is_end { asked.wanted.end } else { in_lane(lane, batch.next) };
         state.page_in(asked.id, entries, next, &mut fx);
         self.finish(state, &mut fx);
@@ -324,7 +326,14 @@ impl Queue {
         Ok(state.add_consumer(consumer, exclusive))
     }
 
-    /// A consumer has room or credit again.
+    /// A consumer's window has places again.
+    pub fn window_opened(self: &Arc<Self>, consumer: ConsumerHandle, fx: &mut Effects) {
+        let mut state = self.state();
+        state.window_opened(consumer, fx);
+        self.finish(state, fx);
+    }
+
+    /// A consumer's outbox has room again, or its service begins.
     pub fn resume(self: &Arc<Self>, consumer: ConsumerHandle, fx: &mut Effects) {
         let mut state = self.state();
         state.resume(consumer, fx);
@@ -406,3 +415,6 @@ impl OnDeadline for Queue {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -73,6 +73,8 @@ pub(super) struct State {
     reading: Option<PageIn>,
     reads: u64,
     waiting_gets: Vec<Waker>,
+    /// Whether the store failed to read what gets waited for.
+    has_failed_gets: bool,
     /// Publishers that wait for the consumers to catch up.
     waiting_publishers: Vec<Waker>,
 }
@@ -123,6 +125,7 @@ impl State {
             reading: None,
             reads: 0,
             waiting_gets: Vec::new(),
+            has_failed_gets: false,
             waiting_publishers: Vec::new(),
         }
     }
@@ -215,7 +218,7 @@ impl State {
         });
         self.uses_store = true;
         self.has_paged_out = true;
-        self.residency.report(self.ready.resident_bytes());
+        self.note_memory(fx);
     }
 
     /// Whether the number of what was submitted last is needed, even without operations.
@@ -286,12 +289,17 @@ impl State {
                 }
             }
         }
+        self.note_memory(fx);
+        if self.consumers.len() > 0 {
+            self.read_ahead(fx);
+        }
+    }
+
+    /// The memory in use, or who waits for room, has changed.
+    fn note_memory(&mut self, fx: &mut Effects) {
         self.residency.report(self.ready.resident_bytes());
-        self.read_ahead(fx);
         if !self.waiting_publishers.is_empty() && !self.is_outrun(CAUGHT_UP) {
-            for waker in self.waiting_publishers.drain(..) {
-                fx.wakes.owe(waker);
-            }
+            self.wake_publishers(fx);
         }
     }
 
@@ -331,6 +339,7 @@ impl State {
         fx: &mut Effects,
     ) {
         let Some(asked) = self.reading.take_if(|asked| asked.id == id) else { return };
+        self.has_failed_gets = false;
         let mut expiries = Vec::new();
         let entries = entries.inspect(|entry| {
             if entry.standing.expires_at != 0 {
@@ -346,6 +355,26 @@ impl State {
         self.wake_gets(fx);
     }
 
+    /// What was asked for cannot be read. Nobody is left waiting for it: consumers end, as they do
+    /// when a queue's node fails (BA-091), and gets are refused. The messages stay, and whoever
+    /// consumes or gets next has the store try again, at the clients' pace.
+    pub(super) fn read_failed(&mut self, id: u64, fx: &mut Effects) {
+        if self.reading.take_if(|asked| asked.id == id).is_none() {
+            return;
+        }
+        self.has_failed_gets = !self.waiting_gets.is_empty();
+        self.end_consumers(fx);
+        self.wake_all(fx);
+    }
+
+    fn end_consumers(&mut self, fx: &mut Effects) {
+        self.has_exclusive_consumer = false;
+        for consumer in self.consumers.clear() {
+            let event = Event::Cancelled { slot: consumer.slot };
+            consumer.outbox.push(event, &mut fx.wakes);
+        }
+    }
+
     pub(super) fn get(&mut self, no_ack: bool, waker: &Waker, fx: &mut Effects) -> GetOutcome {
         if self.is_deleted {
             return GetOutcome::Gone;
@@ -357,13 +386,18 @@ impl State {
         let entry = match self.ready.pop_front() {
             Next::Entry(entry, _) => entry,
             Next::Empty => return GetOutcome::Empty,
+            Next::Paged if std::mem::take(&mut self.has_failed_gets) => {
+                return GetOutcome::Unreadable;
+            }
             Next::Paged => {
-                self.waiting_gets.push(waker.clone());
+                if !self.waiting_gets.iter().any(|other| other.will_wake(waker)) {
+                    self.waiting_gets.push(waker.clone());
+                }
                 self.read_ahead(fx);
                 return GetOutcome::Wait;
             }
         };
-        self.residency.report(self.ready.resident_bytes());
+        self.note_memory(fx);
         if no_ack {
             if entry.is_stored {
                 let Place { queue, position } = Place::of(self.id, entry.position);
@@ -398,6 +432,12 @@ impl State {
 
     pub(super) fn resume(&mut self, handle: ConsumerHandle, fx: &mut Effects) {
         self.consumers.resume(handle);
+        self.dispatch(fx);
+    }
+
+    /// The consumer's window has places. If it is stalled, its outbox will resume it.
+    pub(super) fn window_opened(&mut self, handle: ConsumerHandle, fx: &mut Effects) {
+        self.consumers.settled(handle, 0);
         self.dispatch(fx);
     }
 
@@ -504,10 +544,7 @@ impl State {
         }
         self.delayed.clear();
         self.expiries.clear();
-        for consumer in self.consumers.clear() {
-            let event = Event::Cancelled { slot: consumer.slot };
-            consumer.outbox.push(event, &mut fx.wakes);
-        }
+        self.end_consumers(fx);
         self.wake_all(fx);
         count
     }
@@ -518,13 +555,19 @@ impl State {
         }
     }
 
-    fn wake_all(&mut self, fx: &mut Effects) {
-        self.wake_gets(fx);
+    fn wake_publishers(&mut self, fx: &mut Effects) {
         for waker in self.waiting_publishers.drain(..) {
             fx.wakes.owe(waker);
         }
+    }
+
+    fn wake_all(&mut self, fx: &mut Effects) {
+        self.wake_gets(fx);
+        self.wake_publishers(fx);
     }
 }
 
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+mod tests;
