@@ -40,9 +40,7 @@ fn deleting_a_vhost_closes_its_connections_and_deletes_what_is_in_it() {
     channel.subscribe("q", "c");
     realm.operator.delete_vhost(&realm.vhost);
     let text = realm.text("CONNECTION_FORCED - vhost '{v}' is deleted");
-    let close = connection.control();
-    // RabbitMQ may tell first that the consumer is gone.
-    close.expect_close_after_cancels(320, text, (0, 0));
+    connection.expect_close(320, text, (0, 0));
     bystander.expect_settled();
     let late = realm.options().until_tuned();
     late.control().send(&connection_open(&realm.vhost));
