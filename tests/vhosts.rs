@@ -125,10 +125,13 @@ fn a_vhost_may_have_so_many_queues() {
     channel.declare(&queue("before"));
     realm.operator.limit_vhost(&realm.vhost, "max-queues", 2);
     channel.declare(&queue("l1").exclusive());
-    let text = realm.text(
-        "PRECONDITION_FAILED - cannot declare queue 'l2': queue limit in vhost '{v}' (2) is reached",
-    );
-    channel.refused(&queue("l2"), 406, &text);
+    let full = |name: &str, limit: usize| {
+        realm.text(&format!(
+            "PRECONDITION_FAILED - cannot declare queue '{name}': queue limit in vhost '{{v}}' \
+             ({limit}) is reached"
+        ))
+    };
+    channel.refused(&queue("l2"), 406, full("l2", 2));
     channel.reopen();
     // One that is there may be declared again, and one that goes makes room.
     channel.declare(&queue("before"));
@@ -137,10 +140,7 @@ fn a_vhost_may_have_so_many_queues() {
     realm.operator.limit_vhost(&realm.vhost, "max-queues", -1);
     channel.declare(&queue("l3"));
     realm.operator.limit_vhost(&realm.vhost, "max-queues", 0);
-    let text = realm.text(
-        "PRECONDITION_FAILED - cannot declare queue 'l4': queue limit in vhost '{v}' (0) is reached",
-    );
-    channel.refused(&queue("l4"), 406, text);
+    channel.refused(&queue("l4"), 406, full("l4", 0));
 }
 
 // PO-070, PO-076

@@ -216,17 +216,24 @@ pub(super) fn of_broker(error: &broker::Error, vhost: &str, ids: Ids) -> Failure
                 named(Kind::Queue, name)
             ),
         ),
-        E::QueueLimit { name, limit } => Code::PreconditionFailed.failure(
+        E::InExclusiveUse { name } => Code::AccessRefused
+            .failure(ids, format_args!("{} in exclusive use", named(Kind::Queue, name))),
+        error => of_vhost(error, vhost, ids),
+    }
+}
+
+/// What a refusal is answered with that is about the vhost, or about nothing by name.
+fn of_vhost(error: &broker::Error, vhost: &str, ids: Ids) -> Failure {
+    match error {
+        broker::Error::QueueLimit { name, limit } => Code::PreconditionFailed.failure(
             ids,
             format_args!(
                 "cannot declare queue '{name}': queue limit in vhost '{vhost}' ({limit}) is reached"
             ),
         ),
-        E::VhostGone => {
+        broker::Error::VhostGone => {
             Code::ConnectionForced.failure((0, 0), format_args!("vhost '{vhost}' is deleted"))
         }
-        E::InExclusiveUse { name } => Code::AccessRefused
-            .failure(ids, format_args!("{} in exclusive use", named(Kind::Queue, name))),
         _ => Code::PreconditionFailed.failure(ids, error),
     }
 }
