@@ -467,7 +467,7 @@ impl State {
 
     /// Whether a consumer may be added now. COMPATIBILITY BA-083.
     pub(super) fn admits(&self, exclusive: bool) -> bool {
-        !self.has_exclusive_consumer && !(exclusive && self.consumers.len() > 0)
+        !(self.has_exclusive_consumer || exclusive && self.consumers.len() > 0)
     }
 
     /// Adds a consumer without serving it yet: its `consume-ok` goes first (BA-081).
