@@ -224,7 +224,8 @@ struct Bench {
     handed_out: Vec<Position>,
     /// Clients that were served in it.
     served: Vec<usize>,
-    /// Consumers whose outbox was drained, and which their queue believes stalled still.
+    /// Consumers that have room or places again, of which their queue is to hear yet. It hears of
+    /// one after the other, so that one of a lower priority may get a message before.
     to_resume: Vec<ConsumerHandle>,
 }
 
@@ -463,12 +464,12 @@ impl Bench {
     }
 
     fn resume_all(&mut self, on: usize) {
-        for client in 0..self.clients.len() {
-            if self.clients[client].on == on {
-                self.state.window_opened(self.clients[client].handle, &mut self.fx);
-                self.finish();
-                self.look();
-            }
+        let is_here = |client: &&Client| client.on == on;
+        self.to_resume = self.clients.iter().filter(is_here).map(|c| c.handle).collect();
+        while let Some(consumer) = self.to_resume.pop() {
+            self.state.window_opened(consumer, &mut self.fx);
+            self.finish();
+            self.look();
         }
     }
 
