@@ -414,7 +414,9 @@ mod tests {
         assert!(allowed("mine", "not-mine-alone") && !allowed("^mine$", "not-mine-alone"));
     }
 
-    fn records_of(ops: Vec<StoreOp>) -> Vec<(RecordKind, Box<[u8]>, Box<[u8]>)> {
+    type Record = (RecordKind, Box<[u8]>, Box<[u8]>);
+
+    fn records_of(ops: Vec<StoreOp>) -> Vec<Record> {
         let put = |op| match op {
             StoreOp::Put { kind, key, value } => (kind, key, value),
             other => panic!("{other:?}"),
@@ -422,7 +424,7 @@ mod tests {
         ops.into_iter().map(put).collect()
     }
 
-    fn load(records: &[(RecordKind, Box<[u8]>, Box<[u8]>)]) -> Result<Permissions, RecordError> {
+    fn load(records: &[Record]) -> Result<Permissions, RecordError> {
         Permissions::load(records.iter().map(|(kind, key, value)| (*kind, &key[..], &value[..])))
     }
 

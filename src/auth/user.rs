@@ -147,6 +147,7 @@ impl User {
     }
 }
 
+#[expect(clippy::option_option, reason = "outside: is it readable; inside: is there a limit")]
 fn take_limit(bytes: &mut &[u8]) -> Option<Option<i64>> {
     let (&is_there, rest) = bytes.split_first()?;
     *bytes = rest;

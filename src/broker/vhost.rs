@@ -34,7 +34,7 @@ use crate::{
     store::{RecordKind, RecoveredQueue, Store, StoreOp},
     wire::{
         properties::Properties,
-        table::{RawTable, RawValue, Table},
+        table::{RawArray, RawTable, RawValue, Table},
     },
 };
 
@@ -472,7 +472,7 @@ impl Vhost {
         let properties = Properties::of_message(message.properties());
         let headers = properties.headers().map(RawTable);
         let copies = headers.and_then(|headers| headers.get(b"CC")).and_then(RawValue::as_array);
-        let copies = copies.into_iter().flat_map(|keys| keys.iter());
+        let copies = copies.into_iter().flat_map(RawArray::iter);
         let mut keys = vec![message.routing_key()];
         keys.extend(copies.filter_map(RawValue::as_longstr));
         let headers = headers.as_ref().map(|headers| headers as &dyn Headers);

@@ -140,10 +140,6 @@ impl State {
         }
     }
 
-    pub(super) fn consumers(&self) -> impl Iterator<Item = &Consumer> {
-        self.consumers.iter()
-    }
-
     /// Adds a message behind all others, or hands it straight to a waiting consumer. Returns
     /// whether the queue took it.
     pub(super) fn publish(&mut self, message: Message, arrival: Arrival, fx: &mut Effects) -> bool {
