@@ -16,6 +16,7 @@ mod confirm;
 mod connection;
 mod consume;
 mod crash;
+mod delayed;
 mod examples;
 mod exchange;
 mod exchange_types;

@@ -268,6 +268,12 @@ pub enum ExchangeFault {
     /// Both `hash-header` and `hash-property` are there (EX-091).
     #[error("hash-header and hash-property are mutually exclusive")]
     HeaderAndProperty,
+    /// `x-delayed-type` is missing or no string (EX-097).
+    #[error("Invalid argument, 'x-delayed-type' must be an existing exchange type")]
+    NoDelayedType,
+    /// `x-delayed-type` is the delayed type itself (EX-097).
+    #[error("Invalid argument, 'x-delayed-message' can't be used for 'x-delayed-type'")]
+    DelayedTwice,
     /// An argument must be a string.
     #[error("{argument} must be a string")]
     NoString {

@@ -6,6 +6,7 @@
 pub mod alarm;
 pub mod arguments;
 pub mod dead_letter;
+pub mod delay;
 pub mod error;
 pub mod exchange;
 pub mod outbox;
@@ -32,7 +33,7 @@ use self::{
 };
 pub use self::{error::Error, error::Kind, vhost::Vhost};
 use crate::{
-    names::{ConnectionId, Name},
+    names::{ConnectionId, Name, QueueId},
     store::{RecordKind, Recovered, Store, StoreOp},
 };
 
@@ -117,15 +118,18 @@ impl Broker {
         for (_, key, _) in of_kind(RecordKind::Vhost) {
             self.insert_vhost(Name::from(&*String::from_utf8_lossy(key)));
         }
+        let mut next_queue = recovered.queue_id_floor.0.max(1);
+        let mut orphans = recovered.queues.clone();
         for (_, key, value) in of_kind(RecordKind::Exchange) {
             let record: ExchangeRecord = decode(key, value)?;
             let name = record.name.clone();
-            if let Err(error) = self.vhost_of(&record.vhost).restore_exchange(record) {
+            let logs = record.log.map(|log| [log, QueueId(log.0 + 1)]);
+            let found = logs.map(|logs| logs.map(|log| orphans.remove(&log))).unwrap_or_default();
+            next_queue = logs.map_or(next_queue, |logs| next_queue.max(logs[1].0 + 1));
+            if let Err(error) = self.vhost_of(&record.vhost).restore_exchange(record, found) {
                 tracing::warn!(exchange = %name, %error, "an exchange was not restored");
             }
         }
-        let mut next_queue = recovered.queue_id_floor.0.max(1);
-        let mut orphans = recovered.queues.clone();
         for (_, key, value) in of_kind(RecordKind::Queue) {
             let record: QueueRecord = decode(key, value)?;
             next_queue = next_queue.max(record.id.0 + 1);
@@ -147,7 +151,7 @@ impl Broker {
     }
 
     fn insert_vhost(&self, name: Name) -> Arc<Vhost> {
-        let vhost = Arc::new(Vhost::new(name.clone(), self.shared.clone()));
+        let vhost = Vhost::new(name.clone(), self.shared.clone());
         self.vhosts.insert(name, Arc::clone(&vhost));
         vhost
     }

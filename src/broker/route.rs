@@ -8,7 +8,7 @@ use hashbrown::HashSet;
 use super::{
     Error,
     error::Kind,
-    exchange::{Matches, View},
+    exchange::{Matches, Tap, View},
     topology::{DEFAULT_EXCHANGE, Topology},
 };
 
@@ -54,6 +54,12 @@ impl<Q> RouteSet<Q> {
         &self.queues
     }
 
+    /// What else is to become of the message. As long as it is not empty, a message without queues
+    /// is not lost.
+    pub fn taps(&self) -> &[Tap] {
+        &self.matches.taps
+    }
+
     /// Takes the queues out.
     pub fn drain(&mut self) -> impl Iterator<Item = Q> {
         self.queues.drain(..)
@@ -62,6 +68,7 @@ impl<Q> RouteSet<Q> {
     /// Makes this the only queue, or none.
     pub fn only(&mut self, queue: Option<Q>) {
         self.queues.clear();
+        self.matches.taps.clear();
         self.queues.extend(queue);
     }
 
@@ -107,6 +114,7 @@ impl<Q: Clone> Topology<Q> {
         out: &mut RouteSet<Q>,
     ) -> Result<Cacheable, Error> {
         out.queues.clear();
+        out.matches.taps.clear();
         let Some(first) = self.exchange_slot(exchange) else {
             return Err(Error::NotFound { kind: Kind::Exchange, name: exchange.into() });
         };
@@ -132,8 +140,9 @@ impl<Q: Clone> Topology<Q> {
         }
         let Some(exchange) = self.exchange_at(slot) else { return Cacheable::Yes };
         out.matches.targets.clear();
+        out.matches.is_kept = false;
         exchange.bound.route(message, &mut out.matches);
-        if out.matches.targets.is_empty() {
+        if out.matches.targets.is_empty() && !out.matches.is_kept {
             let alternate = exchange.alternate.as_deref();
             if let Some(slot) = alternate.and_then(|name| self.exchange_slot(name)) {
                 out.visit(slot);

@@ -370,7 +370,8 @@ impl<Q: Clone> Topology<Q> {
             for id in to {
                 slots.extend(self.remove_binding(id, removed));
             }
-            if let Some(exchange) = self.exchanges.remove(slot) {
+            if let Some(mut exchange) = self.exchanges.remove(slot) {
+                exchange.bound.end();
                 self.exchange_slots.remove(&exchange.name);
                 self.generation += 1;
                 let is_durable = exchange.spec.durable;

@@ -5,7 +5,7 @@
 //! (R4): what a change means for a queue is done after it.
 
 use std::sync::{
-    Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+    Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak,
     atomic::{AtomicU64, Ordering},
 };
 
@@ -15,13 +15,16 @@ use crate::{
     broker::{
         Error,
         arguments::{self, QueueSpec, QueueType},
+        delay::Backing,
         error::Kind,
         exchange::{Fittings, View},
         queue::{Budget, DeleteRefused, Effects, Identity, Queue},
         record::{self, BindingRecord, ExchangeRecord, QueueRecord, Record},
         route::{Cacheable, RouteSet},
         timers::Timers,
-        topology::{Bound, Declared, Destination, ExchangeSpec, Topology, check_new_name},
+        topology::{
+            Bound, Declared, Destination, Exchange, ExchangeSpec, Topology, check_new_name,
+        },
     },
     names::{CommitSeq, ConnectionId, Name, QueueId},
     store::{RecordKind, RecoveredQueue, Store, StoreOp},
@@ -36,7 +39,6 @@ const SEEDS_APART: u64 = 0x9e37_79b9_7f4a_7c15;
 pub(super) struct Shared {
     pub(super) store: Store,
     pub(super) budget: Arc<Budget>,
-    #[expect(dead_code, reason = "for what waits: delayed exchanges, queues with a TTL")]
     pub(super) timers: Arc<Timers>,
     pub(super) next_queue: Arc<AtomicU64>,
     /// What the random numbers of the next exchange begin at.
@@ -47,11 +49,17 @@ impl Shared {
     fn next_queue_id(&self) -> QueueId {
         QueueId(self.next_queue.fetch_add(1, Ordering::Relaxed))
     }
+
+    /// Two numbers, for an exchange that keeps something and for a type inside it.
+    fn next_log(&self) -> QueueId {
+        QueueId(self.next_queue.fetch_add(2, Ordering::Relaxed))
+    }
 }
 
 /// A vhost.
 #[derive(Debug)]
 pub struct Vhost {
+    me: Weak<Self>,
     name: Name,
     topology: RwLock<Topology<Arc<Queue>>>,
     /// The topology's generation, to be read without its lock.
@@ -82,11 +90,17 @@ pub struct DeclaredBy {
 }
 
 impl Vhost {
-    pub(super) fn new(name: Name, shared: Shared) -> Self {
+    pub(super) fn new(name: Name, shared: Shared) -> Arc<Self> {
         let topology = Topology::new();
         let generation = AtomicU64::new(topology.generation());
-        let replies = DashMap::new();
-        Self { name, topology: RwLock::new(topology), generation, replies, shared }
+        Arc::new_cyclic(|me| Self {
+            me: me.clone(),
+            name,
+            topology: RwLock::new(topology),
+            generation,
+            replies: DashMap::new(),
+            shared,
+        })
     }
 
     /// Its name.
@@ -137,26 +151,51 @@ impl Vhost {
             if topology.declare_exchange(name, spec.clone())? == Declared::Existing {
                 return Ok(());
             }
-            topology.fit_exchange(&self.fittings(name));
+            let needs_log = topology.exchange(name).is_some_and(Exchange::needs_log);
+            let log = needs_log.then(|| self.shared.next_log());
+            let backing = log.map(|log| self.backing(log, spec.durable));
+            topology.fit_exchange(&self.fittings(name, backing));
             if spec.durable {
                 let (vhost, name) = (self.name.clone(), name.into());
-                ops.push(ExchangeRecord { vhost, name, spec }.put());
+                ops.push(ExchangeRecord { vhost, name, spec, log }.put());
             }
             Ok(())
         })?;
         Ok(needed)
     }
 
-    fn fittings<'a>(&self, name: &'a str) -> Fittings<'a> {
-        Fittings { seed: self.shared.seeds.fetch_add(SEEDS_APART, Ordering::Relaxed), name }
+    fn fittings<'a>(&self, name: &'a str, backing: Option<Backing>) -> Fittings<'a> {
+        let seed = self.shared.seeds.fetch_add(SEEDS_APART, Ordering::Relaxed);
+        Fittings { seed, name, backing }
+    }
+
+    fn backing(&self, log: QueueId, is_durable: bool) -> Backing {
+        Backing {
+            store: self.shared.store.clone(),
+            timers: Arc::clone(&self.shared.timers),
+            vhost: self.me.clone(),
+            log,
+            is_durable,
+            recovered: None,
+            recovered_inner: None,
+        }
     }
 
     /// Brings a durable exchange back.
     ///
     /// # Errors
     /// As a declare's.
-    pub(super) fn restore_exchange(&self, record: ExchangeRecord) -> Result<(), Error> {
-        let fittings = self.fittings(&record.name);
+    pub(super) fn restore_exchange(
+        &self,
+        record: ExchangeRecord,
+        recovered: [Option<RecoveredQueue>; 2],
+    ) -> Result<(), Error> {
+        let [recovered, recovered_inner] = recovered;
+        let backing = record.log.map(|log| {
+            let backing = self.backing(log, record.spec.durable);
+            Backing { recovered, recovered_inner, ..backing }
+        });
+        let fittings = self.fittings(&record.name, backing);
         self.restore(|topology| {
             topology.declare_exchange(&record.name, record.spec)?;
             topology.fit_exchange(&fittings);

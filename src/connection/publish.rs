@@ -18,7 +18,7 @@ use super::{
 use crate::{
     broker::{
         self,
-        exchange::{Headers, View},
+        exchange::{Headers, Tap, View},
         route::Cacheable,
     },
     clock,
@@ -30,7 +30,7 @@ use crate::{
         frame::{self, FrameKind},
         method,
         properties::{Properties, Scan},
-        table::{RawTable, RawValue},
+        table::{self, RawTable, RawValue},
     },
 };
 
@@ -185,12 +185,14 @@ impl Session {
             has_deaths: false,
         };
         let message = body.into_message(address, properties, traits, &mut self.scratch);
+        let kept = self.kept(&message, &scan);
         if let Some(channel) = self.channel_mut(id)
             && let Mode::Transaction(_) = channel.mode
         {
             let publish = Buffered {
                 message,
                 queues: self.routes.queues().to_vec(),
+                kept,
                 mandatory: flags.mandatory && !is_reply,
             };
             if let Some(channel) = self.channel_mut(id)
@@ -200,14 +202,25 @@ impl Session {
             }
             return Ok(());
         }
-        self.enqueue(id, message, flags.mandatory && !is_reply);
+        self.enqueue(id, message, kept, flags.mandatory && !is_reply);
         Ok(())
     }
 
+    /// What exchanges on the current route keep of a message, if any do.
+    fn kept(&self, message: &Message, scan: &Scan<'_>) -> Option<Kept> {
+        let taps = self.routes.taps();
+        if taps.is_empty() {
+            return None;
+        }
+        let bcc = scan.headers.and_then(|raw| RawTable(raw).get(b"BCC"));
+        let message = bcc.map_or_else(|| message.clone(), |bcc| with_bcc(message, bcc));
+        Some(Kept { message, taps: taps.to_vec() })
+    }
+
     /// Hands a message to the queues of the current route, and counts it for its confirm.
-    fn enqueue(&mut self, id: ChannelId, message: Message, mandatory: bool) {
+    fn enqueue(&mut self, id: ChannelId, message: Message, kept: Option<Kept>, mandatory: bool) {
         let size = message.footprint();
-        let mut needed = CommitSeq(0);
+        let mut needed = kept.map_or(CommitSeq(0), Kept::keep);
         let mut is_returned = false;
         match self.routes.queues() {
             [] if mandatory => {
@@ -218,7 +231,8 @@ impl Session {
             [queue] => {
                 // A queue that is gone since the route was found takes nothing; that is no loss
                 // that the publisher could have avoided (QU-089).
-                needed = queue.publish(message, &mut self.fx).unwrap_or_default();
+                let seq = queue.publish(message, &mut self.fx);
+                needed = needed.max(seq.unwrap_or_default());
             }
             queues => {
                 for queue in queues {
@@ -230,7 +244,7 @@ impl Session {
         if let Some(channel) = self.channels.open(id)
             && let Mode::Confirm(confirms) = &mut channel.mode
         {
-            if is_returned {
+            if is_returned && needed == CommitSeq(0) {
                 // Clients tell by what stands behind it which publish a return belongs to.
                 let tag = confirms.published_in_vain();
                 encode::ack(self.out.buffer(), id.0, tag, false);
@@ -372,6 +386,30 @@ impl Session {
 struct Flags {
     mandatory: bool,
     immediate: bool,
+}
+
+/// A message that exchanges keep.
+#[derive(Debug)]
+pub(super) struct Kept {
+    message: Message,
+    taps: Vec<Tap>,
+}
+
+impl Kept {
+    /// Has it kept. Returns what must be durable before it may be confirmed.
+    pub(super) fn keep(self) -> CommitSeq {
+        let (now, time) = (clock::now(), clock::unix_time());
+        let needed = self.taps.iter().map(|tap| tap.keep(&self.message, now, time));
+        needed.max().unwrap_or_default()
+    }
+}
+
+/// The message with the keys that nobody is to see: whoever keeps it will route by them.
+fn with_bcc(message: &Message, bcc: RawValue<'_>) -> Message {
+    let properties = Properties::of_message(message.properties());
+    let headers = table::put_last(properties.headers().unwrap_or_default(), b"BCC", bcc);
+    let properties = properties.with_headers(Some(&headers));
+    message.readdressed(message.address(), &properties, message.traits())
 }
 
 /// A body as it came in.

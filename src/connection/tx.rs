@@ -6,6 +6,7 @@ use super::{
     Session,
     channel::Mode,
     error::{Code, Failure, Ids},
+    publish::Kept,
     settle::Verdict,
     unacked::Unacked,
 };
@@ -21,6 +22,7 @@ use crate::{
 pub(super) struct Buffered {
     pub(super) message: Message,
     pub(super) queues: Vec<Arc<Queue>>,
+    pub(super) kept: Option<Kept>,
     pub(super) mandatory: bool,
 }
 
@@ -75,6 +77,7 @@ impl Session {
             if publish.queues.is_empty() && publish.mandatory {
                 self.return_unroutable(id, &publish.message);
             }
+            needed = needed.max(publish.kept.map_or(CommitSeq(0), Kept::keep));
             for queue in &publish.queues {
                 if let Ok(seq) = queue.publish(publish.message.clone(), &mut self.fx) {
                     needed = needed.max(seq);

@@ -116,6 +116,16 @@ impl Exchange {
         &self.spec
     }
 
+    /// Whether its type keeps something of the messages.
+    pub fn needs_log(&self) -> bool {
+        self.bound.needs_log()
+    }
+
+    /// How many messages wait in it, if it is a delayed one.
+    pub fn messages_delayed(&self) -> Option<u64> {
+        self.bound.waiting_count()
+    }
+
     /// Whether a binding from here to a queue of this type, or to an exchange, makes sense.
     ///
     /// # Errors
