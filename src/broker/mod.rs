@@ -9,6 +9,7 @@ pub mod dead_letter;
 pub mod delay;
 pub mod error;
 pub mod exchange;
+pub mod log;
 pub mod outbox;
 pub mod queue;
 pub mod record;

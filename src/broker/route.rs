@@ -3,13 +3,20 @@
 //! Floor 4. Called with the topology's read lock held, and only for what a route cache doesn't
 //! know; it takes no other lock and calls no one (R3, R4).
 
+use std::sync::Arc;
+
 use hashbrown::HashSet;
 
 use super::{
     Error,
     error::Kind,
     exchange::{Matches, Tap, View},
+    queue::{Effects, Queue},
     topology::{DEFAULT_EXCHANGE, Topology},
+};
+use crate::{
+    clock::{Now, UnixTime},
+    message::Message,
 };
 
 /// Whether a route may be kept until the topology changes.
@@ -91,6 +98,19 @@ impl<Q> RouteSet<Q> {
     }
 }
 
+impl RouteSet<Arc<Queue>> {
+    /// Gives the message to its queues, and to whoever keeps it; `at` is the moment.
+    pub(super) fn hand_out(&self, message: &Message, at: (Now, UnixTime), fx: &mut Effects) {
+        for queue in &self.queues {
+            // A queue that was deleted just now takes nothing.
+            let _ = queue.publish(message.clone(), fx);
+        }
+        for tap in self.taps() {
+            tap.keep(message, at.0, at.1);
+        }
+    }
+}
+
 impl<Q> Default for RouteSet<Q> {
     fn default() -> Self {
         Self::new()
@@ -99,8 +119,8 @@ impl<Q> Default for RouteSet<Q> {
 
 impl<Q: Clone> Topology<Q> {
     /// Finds the queues of a message published to `exchange` and puts them, each once, into `out`
-    /// in place of what was there. Follows bindings between exchanges, and alternate exchanges where an exchange matches nothing at
-    /// all (EX-074).
+    /// in place of what was there. Follows bindings between exchanges, and alternate exchanges
+    /// where an exchange matches nothing at all (EX-074).
     ///
     /// Dead letters come this way, too, so that internal exchanges are not refused here but by
     /// [`check_publish`](Self::check_publish).

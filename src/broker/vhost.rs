@@ -15,9 +15,9 @@ use crate::{
     broker::{
         Error,
         arguments::{self, QueueSpec, QueueType},
-        delay::Backing,
         error::Kind,
-        exchange::{Fittings, View},
+        exchange::{Fittings, View, delayed},
+        log::Backing,
         queue::{Budget, DeleteRefused, Effects, Identity, Queue},
         record::{self, BindingRecord, ExchangeRecord, QueueRecord, Record},
         route::{Cacheable, RouteSet},
@@ -26,9 +26,14 @@ use crate::{
             Bound, Declared, Destination, Exchange, ExchangeSpec, Topology, check_new_name,
         },
     },
+    clock::{Now, UnixTime},
+    message::Message,
     names::{CommitSeq, ConnectionId, Name, QueueId},
     store::{RecordKind, RecoveredQueue, Store, StoreOp},
-    wire::table::Table,
+    wire::{
+        properties::Properties,
+        table::{RawTable, Table},
+    },
 };
 
 /// How far apart the random numbers of two exchanges begin.
@@ -212,15 +217,18 @@ impl Vhost {
         Ok(needed)
     }
 
-    /// Binds `destination` to `source`.
+    /// Binds `destination` to `source`. A new binding may be given messages that were published
+    /// before; `at` is the moment.
     pub fn bind(
         &self,
         source: &str,
         destination: &Destination,
         key: &[u8],
         arguments: &Table,
+        at: (Now, UnixTime),
+        fx: &mut Effects,
     ) -> Result<CommitSeq, Error> {
-        let ((), needed) = self.change(|topology, ops| {
+        let (history, needed) = self.change(|topology, ops| {
             check_destination(topology, source, destination, key, arguments)?;
             let bound = topology.bind(source, destination, key, arguments)?;
             if bound == (Bound::New { is_durable: true }) {
@@ -233,9 +241,51 @@ impl Vhost {
                 };
                 ops.push(record.put());
             }
-            Ok(())
+            let source = topology.exchange(source).filter(|_| bound != Bound::Existing);
+            Ok(source.and_then(Exchange::history))
         })?;
+        for message in history.iter().flat_map(|history| history.messages()) {
+            self.replay(&message, destination, at, fx);
+        }
         Ok(needed)
+    }
+
+    /// Gives a message of the past to a new binding's destination.
+    fn replay(
+        &self,
+        message: &Message,
+        destination: &Destination,
+        at: (Now, UnixTime),
+        fx: &mut Effects,
+    ) {
+        let mut route = RouteSet::new();
+        match destination {
+            Destination::Queue(name) => route.only(self.topology().queue(name).cloned()),
+            Destination::Exchange(name) => {
+                // One that was deleted just now gets nothing.
+                let _ = self.route_again(name, message, at.1, &mut route);
+            }
+        }
+        route.hand_out(message, at, fx);
+    }
+
+    /// Finds the queues of a message that was published before, by its own keys and headers.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub(super) fn route_again(
+        &self,
+        exchange: &str,
+        message: &Message,
+        time: UnixTime,
+        out: &mut RouteSet<Arc<Queue>>,
+    ) -> Result<(), Error> {
+        let properties = Properties::of_message(message.properties());
+        let headers = RawTable(properties.headers().unwrap_or_default());
+        let keys = delayed::keys(message.routing_key(), headers);
+        let view = View { properties: Some(properties), time, ..View::new(&keys, Some(&headers)) };
+        self.topology().route(exchange, &view, out)?;
+        Ok(())
     }
 
     /// Undoes a binding, and whatever goes with it.

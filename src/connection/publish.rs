@@ -175,9 +175,14 @@ impl Session {
         }
         let scan =
             Properties::scan(properties).map_err(|e| Code::FrameError.failure(PUBLISH, e))?;
+        // What is refused must leave no trace in the exchanges that it would have come by, and yet
+        // a missing exchange is told first.
+        let edited = self.edited(id, properties, &scan);
+        let edited = match edited.and_then(|edited| self.check_properties(&scan).map(|()| edited)) {
+            Ok(edited) => edited,
+            Err(failure) => return Err(self.refused_route(address, &scan).unwrap_or(failure)),
+        };
         let is_reply = self.route(address, properties, &scan)?;
-        let edited = self.edited(id, properties, &scan)?;
-        self.check_properties(&scan)?;
         let properties = edited.as_deref().unwrap_or(properties);
         let traits = Traits {
             is_persistent: scan.delivery_mode == 2,
@@ -324,6 +329,15 @@ impl Session {
             self.routes.keep(address, generation);
         }
         Ok(false)
+    }
+
+    /// Why a message is refused before its other properties are looked at, if so.
+    fn refused_route(&self, address: &[u8], scan: &Scan<'_>) -> Option<Failure> {
+        let exchange = String::from_utf8_lossy(split_address(address).0);
+        if let Err(refused) = self.vhost.topology().check_publish(&exchange) {
+            return Some(error::of_broker(&refused, self.vhost.name(), PUBLISH));
+        }
+        extra_keys(RawTable(scan.headers?)).err()
     }
 
     /// The properties, if they are not to be passed on as they came: with the channel's own name

@@ -16,6 +16,7 @@ use crate::{
         topology::{Destination, ExchangeSpec, strip_cr_lf},
         vhost::{DeclaredBy, DeclaredQueue},
     },
+    clock,
     names::{ChannelId, CommitSeq, Name},
     wire::method::{AMQPClass, exchange, queue, short_string},
 };
@@ -47,6 +48,8 @@ impl Session {
                     &destination,
                     bind.routing_key.as_str().as_bytes(),
                     &bind.arguments,
+                    (clock::now(), clock::unix_time()),
+                    &mut self.fx,
                 );
                 (self.checked(needed, ids)?, bind.nowait, M::BindOk(exchange::BindOk {}))
             }
@@ -117,8 +120,14 @@ impl Session {
                 let source = strip_cr_lf(bind.exchange.as_str());
                 self.check_binding_ends(&source, &queue, ids)?;
                 let destination = Destination::Queue(queue);
-                let needed =
-                    self.vhost.bind(&source, &destination, key.as_bytes(), &bind.arguments);
+                let needed = self.vhost.bind(
+                    &source,
+                    &destination,
+                    key.as_bytes(),
+                    &bind.arguments,
+                    (clock::now(), clock::unix_time()),
+                    &mut self.fx,
+                );
                 let needed = self.checked(needed, ids)?;
                 let ok = AMQPClass::Queue(M::BindOk(queue::BindOk {}));
                 self.promise(id, needed, bind.nowait, &ok);

@@ -24,7 +24,8 @@ use std::{
 
 use self::schedule::{Fetch, Key, Schedule};
 use super::{
-    exchange::{View, delayed},
+    exchange::delayed,
+    log::{Backing, READ_BYTES},
     queue::Effects,
     route::RouteSet,
     timers::{OnDeadline, Timers},
@@ -34,9 +35,7 @@ use crate::{
     clock::{Now, UnixTime},
     message::Message,
     names::{CommitSeq, Name, Position, QueueId},
-    store::{
-        ReadBatch, ReadRequest, RecoveredQueue, Standing, Store, StoreError, StoreOp, StoredMessage,
-    },
+    store::{ReadBatch, ReadRequest, Standing, Store, StoreError, StoreOp, StoredMessage},
     wire::{
         properties::Properties,
         table::{RawTable, RawValue, put_last, remove},
@@ -47,37 +46,8 @@ use crate::{
 const NEAR_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Messages that are handed on before others may run.
 const BATCH: usize = 256;
-/// Bytes that are read from the store at a time.
-const READ_BYTES: usize = 1024 * 1024;
 /// How long it is waited at the most before the clock on the wall is looked at again.
 const RECHECK: Duration = Duration::from_secs(5);
-
-/// What a log is part of.
-#[derive(Clone, Debug)]
-pub struct Backing {
-    /// The store.
-    pub store: Store,
-    /// Who waits for which moment.
-    pub timers: Arc<Timers>,
-    /// The vhost of the exchange.
-    pub vhost: Weak<Vhost>,
-    /// The number under which the store has the exchange's messages.
-    pub log: QueueId,
-    /// Whether the exchange outlives the process.
-    pub is_durable: bool,
-    /// What the store has of it.
-    pub recovered: Option<RecoveredQueue>,
-    /// What the store has of the second log, whose number is the next one.
-    pub recovered_inner: Option<RecoveredQueue>,
-}
-
-impl Backing {
-    /// What an exchange type inside another one gets.
-    pub(super) fn inner(&self) -> Self {
-        let log = QueueId(self.log.0 + 1);
-        Self { log, recovered: self.recovered_inner, recovered_inner: None, ..self.clone() }
-    }
-}
 
 /// The messages that wait on one exchange.
 #[derive(Debug)]
@@ -110,11 +80,12 @@ struct State {
 impl DelayLog {
     /// The log of an exchange; reads what an earlier process left in it.
     pub(super) fn open(exchange: &str, backing: Backing) -> Arc<Self> {
+        let next = backing.next();
         let Backing { store, timers, vhost, log, is_durable, recovered, .. } = backing;
         let unread = recovered.map_or(0, |found| found.count);
         let state = State {
             schedule: Schedule::new(NEAR_BYTES_MAX),
-            next: recovered.map_or(Position(1), |found| found.end.max(Position(1))),
+            next,
             last_op: CommitSeq(0),
             unread,
             is_loading: unread > 0,
@@ -239,7 +210,7 @@ impl DelayLog {
     fn read_back(&self, result: Result<ReadBatch, StoreError>) -> Option<ReadBatch> {
         result
             .inspect_err(|error| {
-                tracing::error!(exchange = %self.exchange, %error, "delayed messages cannot be read");
+                tracing::error!(exchange = %self.exchange, %error, "delayed messages are not read");
             })
             .ok()
     }
@@ -289,47 +260,33 @@ impl DelayLog {
     }
 
     /// Routes a message whose time has come by the bindings as they are.
-    fn hand_on(
-        &self,
-        vhost: &Vhost,
-        message: &Message,
-        now: Now,
-        time: UnixTime,
-        fx: &mut Effects,
-    ) {
-        let raw = Properties::of_message(message.properties()).headers().unwrap_or_default();
-        let keys = delayed::keys(message.routing_key(), RawTable(raw));
-        let headers = passed_on(raw);
-        let properties = Properties::of_message(message.properties()).with_headers(Some(&headers));
-        let message = message.readdressed(message.address(), &properties, message.traits());
-        let (mut route, table) = (RouteSet::new(), RawTable(&headers));
-        let view = View {
-            properties: Some(Properties::of_message(&properties)),
-            time,
-            ..View::new(&keys, Some(&table))
-        };
+    fn hand_on(&self, vhost: &Vhost, waited: &Message, at: (Now, UnixTime), fx: &mut Effects) {
+        let mut route = RouteSet::new();
+        let (message, bcc) = passed_on(waited);
         // An exchange that was deleted just now routes to nothing.
-        if vhost.topology().route(&self.exchange, &view, &mut route).is_err() {
-            return;
-        }
-        for queue in route.queues() {
-            // A queue that was deleted just now takes nothing.
-            let _ = queue.publish(message.clone(), fx);
-        }
-        for tap in route.taps() {
-            tap.keep(&message, now, time);
+        if vhost.route_again(&self.exchange, &message, at.1, &mut route).is_ok() {
+            let visible = bcc.as_ref().unwrap_or(&message);
+            route.hand_out(visible, at, fx);
         }
     }
 }
 
-/// The headers of a message that has waited: `x-delay` negated (EX-099), without `BCC` (BA-011).
-fn passed_on(headers: &[u8]) -> Vec<u8> {
-    let delay = RawTable(headers).get(delayed::HEADER);
-    let negated = match delay {
+/// A message that has waited: its header `x-delay` is negated (EX-099). If it has keys that nobody
+/// is to see, it comes without them, too (BA-011).
+fn passed_on(waited: &Message) -> (Message, Option<Message>) {
+    let properties = Properties::of_message(waited.properties());
+    let headers = properties.headers().unwrap_or_default();
+    let negated = match RawTable(headers).get(delayed::HEADER) {
         Some(RawValue::I32(delay)) => RawValue::I32(delay.saturating_neg()),
         other => RawValue::I64(other.and_then(delayed::millis).unwrap_or(0).saturating_neg()),
     };
-    put_last(&remove(headers, b"BCC"), delayed::HEADER, negated)
+    let with_headers = |headers: &[u8]| {
+        let properties = properties.with_headers(Some(headers));
+        waited.readdressed(waited.address(), &properties, waited.traits())
+    };
+    let headers = put_last(headers, delayed::HEADER, negated);
+    let has_bcc = RawTable(&headers).get(b"BCC").is_some();
+    (with_headers(&headers), has_bcc.then(|| with_headers(&remove(&headers, b"BCC"))))
 }
 
 impl OnDeadline for DelayLog {
@@ -343,7 +300,7 @@ impl OnDeadline for DelayLog {
         if let Some(vhost) = self.vhost.upgrade().filter(|_| !due.is_empty()) {
             let _group = self.store.group();
             for (_, message) in &due {
-                self.hand_on(&vhost, message, now, time, fx);
+                self.hand_on(&vhost, message, (now, time), fx);
             }
             let queue = self.id;
             let settle = due.iter().map(|((_, position), _)| *position);

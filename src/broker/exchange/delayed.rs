@@ -7,8 +7,9 @@ use crate::{
     broker::{
         Error,
         arguments::{self, QueueType},
-        delay::{Backing, DelayLog},
+        delay::DelayLog,
         error::{ExchangeFault, Kind},
+        log::Backing,
     },
     wire::table::{RawTable, RawValue, Table},
 };

@@ -7,12 +7,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
-    broker::{
-        Error,
-        arguments::QueueType,
-        delay::{Backing, DelayLog},
-        error::Kind,
-    },
+    broker::{Error, arguments::QueueType, delay::DelayLog, error::Kind, log::Backing},
     clock::{Now, UnixTime},
     message::Message,
     names::CommitSeq,
@@ -21,10 +16,12 @@ use crate::{
 
 pub use self::{
     header::{HeaderValue, Headers},
+    recent_history::History,
     targets::{Target, TargetSet},
 };
 
 mod consistent_hash;
+mod deduplication;
 pub(super) mod delayed;
 mod direct;
 mod fanout;
@@ -33,6 +30,7 @@ mod header;
 mod headers;
 mod modulus_hash;
 mod random;
+mod recent_history;
 mod targets;
 mod topic;
 
@@ -64,6 +62,11 @@ pub trait ExchangeType: fmt::Debug + Send + Sync {
 
     /// The exchange is deleted: what was kept of its messages goes.
     fn end(&mut self) {}
+
+    /// The messages that a new binding is to be given, if any are.
+    fn history(&self) -> Option<Arc<History>> {
+        None
+    }
 
     /// How many messages wait in it, if any can.
     fn waiting_count(&self) -> Option<u64> {
@@ -179,6 +182,10 @@ pub enum Tap {
         /// How long.
         delay: Duration,
     },
+    /// It is kept for later bindings.
+    History(Arc<History>),
+    /// It is only confirmed when so much is durable.
+    After(CommitSeq),
 }
 
 impl Tap {
@@ -186,6 +193,8 @@ impl Tap {
     pub fn keep(&self, message: &Message, now: Now, time: UnixTime) -> CommitSeq {
         match self {
             Self::Delay { log, delay } => log.keep(message.clone(), *delay, now, time),
+            Self::History(history) => history.keep(message),
+            Self::After(needed) => *needed,
         }
     }
 }
@@ -205,7 +214,11 @@ const REGISTRY: &[(&str, Make)] = &[
     ("x-delayed-message", |arguments| Ok(Box::new(delayed::Delayed::new(arguments)?))),
     ("x-local-random", |_| Ok(Box::<random::LocalRandom>::default())),
     ("x-modulus-hash", |_| Ok(Box::<modulus_hash::ModulusHash>::default())),
+    ("x-message-deduplication", |arguments| {
+        Ok(Box::new(deduplication::Deduplication::new(arguments)?))
+    }),
     ("x-random", |_| Ok(Box::<random::Random>::default())),
+    ("x-recent-history", |arguments| Ok(Box::new(recent_history::RecentHistory::new(arguments)?))),
 ];
 
 /// The names of all types, in order.
