@@ -242,6 +242,23 @@ pub enum Error {
         name: Name,
     },
 
+    /// Declare of a new queue in a vhost that has as many as it may have (QU-019).
+    ///
+    /// 406 `PRECONDITION_FAILED - cannot declare queue 'q': queue limit in vhost 'v' (1) is reached`
+    #[error("cannot declare queue '{name}': queue limit ({limit}) is reached")]
+    QueueLimit {
+        /// The queue.
+        name: Name,
+        /// The limit.
+        limit: u64,
+    },
+
+    /// The vhost was deleted while the connection was in it (CN-126).
+    ///
+    /// 320 `CONNECTION_FORCED - vhost 'v' is deleted`
+    #[error("the vhost is deleted")]
+    VhostGone,
+
     /// A binding's arguments make no sense to the exchange's type (EX-067).
     ///
     /// 406 `PRECONDITION_FAILED - TEXT`, the text being this one's.
@@ -472,7 +489,7 @@ impl fmt::Display for Term<'_> {
 }
 
 /// Writes bytes as an Erlang binary: as text if they are text that can be shown, else as numbers.
-fn binary(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
+pub(super) fn binary(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
     match str::from_utf8(bytes) {
         Ok("") => f.write_str("<<>>"),
         Ok(text) if !text.chars().any(char::is_control) => {

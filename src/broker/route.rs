@@ -11,13 +11,10 @@ use super::{
     Error,
     error::Kind,
     exchange::{Matches, Tap, View},
-    queue::{Effects, Queue},
+    queue::{Arrival, Effects, Queue},
     topology::{DEFAULT_EXCHANGE, Topology},
 };
-use crate::{
-    clock::{Now, UnixTime},
-    message::Message,
-};
+use crate::{message::Message, wire::properties::Properties};
 
 /// Whether a route may be kept until the topology changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,14 +96,16 @@ impl<Q> RouteSet<Q> {
 }
 
 impl RouteSet<Arc<Queue>> {
-    /// Gives the message to its queues, and to whoever keeps it; `at` is the moment.
-    pub(super) fn hand_out(&self, message: &Message, at: (Now, UnixTime), fx: &mut Effects) {
+    /// Gives a message that was published before to its queues, and to whoever keeps it.
+    pub(super) fn hand_out(&self, message: &Message, fx: &mut Effects) {
+        let expiration = Properties::of_message(message.properties()).expiration();
+        let expiration = expiration.and_then(|digits| str::from_utf8(digits).ok()?.parse().ok());
         for queue in &self.queues {
-            // A queue that was deleted just now takes nothing.
-            let _ = queue.publish(message.clone(), fx);
+            // A queue that refuses it, or was deleted just now, is nowhere to go.
+            queue.publish(message.clone(), Arrival { expiration, returns: 0 }, fx);
         }
         for tap in self.taps() {
-            tap.keep(message, at.0, at.1);
+            tap.keep(message, fx);
         }
     }
 }

@@ -92,6 +92,20 @@ pub fn check_new_name(kind: Kind, name: &str) -> Result<(), Error> {
     Ok(())
 }
 
+/// Refuses to delete what every vhost has.
+///
+/// # Errors
+/// [`Error::DefaultExchange`], [`Error::SystemExchange`].
+pub fn check_deletable(name: &str) -> Result<(), Error> {
+    if name.is_empty() {
+        return Err(Error::DefaultExchange);
+    }
+    if name.starts_with(RESERVED_PREFIX) {
+        return Err(Error::SystemExchange { name: name.into() });
+    }
+    Ok(())
+}
+
 impl<Q: Clone> Topology<Q> {
     /// A vhost's topology at its start: the exchanges that are always there, no queues.
     pub fn new() -> Self {
@@ -144,6 +158,13 @@ impl<Q: Clone> Topology<Q> {
         Ok(Declared::Created)
     }
 
+    /// Ends all exchanges: what they kept goes.
+    pub fn end_exchanges(&mut self) {
+        for exchange in self.exchanges.values_mut() {
+            exchange.bound.end();
+        }
+    }
+
     fn insert_exchange(&mut self, name: Name, spec: ExchangeSpec, bound: Box<dyn ExchangeType>) {
         let alternate = arguments::text(&spec.arguments, ALTERNATE_EXCHANGE).map(Name::from);
         let exchange = Exchange {
@@ -156,6 +177,21 @@ impl<Q: Clone> Topology<Q> {
         };
         let slot = self.exchanges.insert(exchange);
         self.exchange_slots.insert(name, slot);
+        self.generation += 1;
+    }
+
+    /// What a declare of an exchange comes to that is there; none if it is not.
+    pub fn check_redeclare(&self, name: &str, spec: &ExchangeSpec) -> Option<Result<(), Error>> {
+        self.exchange(name).map(|exchange| exchange.check_equivalence(spec))
+    }
+
+    /// Gives an exchange the alternate exchange that a policy names, unless its own argument names
+    /// one (PO-057).
+    pub fn set_alternate(&mut self, name: &str, by_policy: Option<Name>) {
+        let slot = self.exchange_slots.get(name);
+        let Some(exchange) = slot.and_then(|slot| self.exchanges.get_mut(*slot)) else { return };
+        let own = arguments::text(&exchange.spec.arguments, ALTERNATE_EXCHANGE).map(Name::from);
+        exchange.alternate = own.or(by_policy);
         self.generation += 1;
     }
 
@@ -201,12 +237,7 @@ impl<Q: Clone> Topology<Q> {
     /// # Errors
     /// [`Error::DefaultExchange`], [`Error::SystemExchange`], [`Error::InUse`].
     pub fn delete_exchange(&mut self, name: &str, if_unused: bool) -> Result<Removed, Error> {
-        if name.is_empty() {
-            return Err(Error::DefaultExchange);
-        }
-        if name.starts_with(RESERVED_PREFIX) {
-            return Err(Error::SystemExchange { name: name.into() });
-        }
+        check_deletable(name)?;
         let mut removed = Removed::default();
         let Some(&slot) = self.exchange_slots.get(name) else { return Ok(removed) };
         let is_used = self.exchanges.get(slot).is_some_and(|e| !e.from.is_empty());

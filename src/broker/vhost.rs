@@ -6,7 +6,7 @@
 
 use std::sync::{
     Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
 };
 
 use dashmap::DashMap;
@@ -15,10 +15,15 @@ use crate::{
     broker::{
         Error,
         arguments::{self, QueueSpec, QueueType},
+        dead_letter::{self, Death},
         error::Kind,
         exchange::{Fittings, View, delayed},
         log::Backing,
-        queue::{Budget, DeleteRefused, Effects, Identity, Queue},
+        policy::Policies,
+        queue::{
+            Arrival, Budget, DeadLetter, DeleteRefused, Effects, Identity, Published, Queue,
+            Surroundings,
+        },
         record::{self, BindingRecord, ExchangeRecord, QueueRecord, Record},
         route::{Cacheable, RouteSet},
         timers::Timers,
@@ -26,7 +31,7 @@ use crate::{
             Bound, Declared, Destination, Exchange, ExchangeSpec, Topology, check_new_name,
         },
     },
-    clock::{Now, UnixTime},
+    clock::UnixTime,
     message::Message,
     names::{CommitSeq, ConnectionId, Name, QueueId},
     store::{RecordKind, RecoveredQueue, Store, StoreOp},
@@ -51,8 +56,10 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    fn next_queue_id(&self) -> QueueId {
-        QueueId(self.next_queue.fetch_add(1, Ordering::Relaxed))
+    /// A number for a queue; those of its lanes follow it.
+    fn next_queue_id(&self, max_priority: u8) -> QueueId {
+        let lanes = u64::from(max_priority) + 1;
+        QueueId(self.next_queue.fetch_add(lanes, Ordering::Relaxed))
     }
 
     /// Two numbers, for an exchange that keeps something and for a type inside it.
@@ -71,7 +78,38 @@ pub struct Vhost {
     generation: AtomicU64,
     /// The queues of direct reply-to consumers, by the names that were made for them.
     replies: DashMap<Name, Arc<Queue>>,
-    shared: Shared,
+    pub(super) metadata: RwLock<Metadata>,
+    pub(super) policies: RwLock<Arc<Policies>>,
+    pub(super) limits: Limits,
+    /// Set under the topology's write lock: nothing is changed here any more.
+    is_deleted: AtomicBool,
+    pub(super) shared: Shared,
+}
+
+/// What is said about a vhost (PO-076).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Metadata {
+    /// For people.
+    pub description: String,
+    /// For people and programs.
+    pub tags: Vec<String>,
+    /// The type of queues whose declare says none.
+    pub default_queue_type: Option<QueueType>,
+    /// Whether the vhost cannot be deleted.
+    pub is_protected: bool,
+}
+
+/// How much there may be in a vhost; a negative number is no limit (PO-070).
+#[derive(Debug)]
+pub(super) struct Limits {
+    pub(super) max_connections: AtomicI64,
+    pub(super) max_queues: AtomicI64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_connections: AtomicI64::new(-1), max_queues: AtomicI64::new(-1) }
+    }
 }
 
 /// A queue's declare: what it came to, and what must be durable before it may be said.
@@ -92,6 +130,8 @@ pub struct DeclaredBy {
     pub user: Name,
     /// Whether the broker gave the queue's name, so that it may begin with `amq.`.
     pub gave_name: bool,
+    /// Whether a queue that is not there may be made; else it is not found.
+    pub may_create: bool,
 }
 
 impl Vhost {
@@ -104,6 +144,10 @@ impl Vhost {
             topology: RwLock::new(topology),
             generation,
             replies: DashMap::new(),
+            metadata: RwLock::default(),
+            policies: RwLock::default(),
+            limits: Limits::default(),
+            is_deleted: AtomicBool::new(false),
             shared,
         })
     }
@@ -118,6 +162,11 @@ impl Vhost {
         self.generation.load(Ordering::Acquire)
     }
 
+    /// Whether it was deleted; those who are in it still are about to leave.
+    pub fn is_deleted(&self) -> bool {
+        self.is_deleted.load(Ordering::Acquire)
+    }
+
     /// The topology, to look at. Drop it before a queue's lock is taken.
     pub fn topology(&self) -> RwLockReadGuard<'_, Topology<Arc<Queue>>> {
         self.topology.read().unwrap_or_else(PoisonError::into_inner)
@@ -130,6 +179,9 @@ impl Vhost {
     ) -> Result<(T, CommitSeq), Error> {
         let mut topology: RwLockWriteGuard<'_, _> =
             self.topology.write().unwrap_or_else(PoisonError::into_inner);
+        if self.is_deleted() {
+            return Err(Error::VhostGone);
+        }
         let mut ops = Vec::new();
         let result = change(&mut topology, &mut ops);
         self.generation.store(topology.generation(), Ordering::Release);
@@ -160,6 +212,7 @@ impl Vhost {
             let log = needs_log.then(|| self.shared.next_log());
             let backing = log.map(|log| self.backing(log, spec.durable));
             topology.fit_exchange(&self.fittings(name, backing));
+            topology.set_alternate(name, self.policies().alternate_exchange(name));
             if spec.durable {
                 let (vhost, name) = (self.name.clone(), name.into());
                 ops.push(ExchangeRecord { vhost, name, spec, log }.put());
@@ -208,6 +261,11 @@ impl Vhost {
         })
     }
 
+    /// What a declare comes to that must not make a new exchange; none if it would (PO-011).
+    pub fn redeclare_exchange(&self, name: &str, spec: &ExchangeSpec) -> Option<Result<(), Error>> {
+        self.topology().check_redeclare(name, spec)
+    }
+
     /// Deletes an exchange, and whatever goes with it.
     pub fn delete_exchange(&self, name: &str, if_unused: bool) -> Result<CommitSeq, Error> {
         let ((), needed) = self.change(|topology, ops| {
@@ -218,14 +276,13 @@ impl Vhost {
     }
 
     /// Binds `destination` to `source`. A new binding may be given messages that were published
-    /// before; `at` is the moment.
+    /// before.
     pub fn bind(
         &self,
         source: &str,
         destination: &Destination,
         key: &[u8],
         arguments: &Table,
-        at: (Now, UnixTime),
         fx: &mut Effects,
     ) -> Result<CommitSeq, Error> {
         let (history, needed) = self.change(|topology, ops| {
@@ -245,28 +302,22 @@ impl Vhost {
             Ok(source.and_then(Exchange::history))
         })?;
         for message in history.iter().flat_map(|history| history.messages()) {
-            self.replay(&message, destination, at, fx);
+            self.replay(&message, destination, fx);
         }
         Ok(needed)
     }
 
     /// Gives a message of the past to a new binding's destination.
-    fn replay(
-        &self,
-        message: &Message,
-        destination: &Destination,
-        at: (Now, UnixTime),
-        fx: &mut Effects,
-    ) {
+    fn replay(&self, message: &Message, destination: &Destination, fx: &mut Effects) {
         let mut route = RouteSet::new();
         match destination {
             Destination::Queue(name) => route.only(self.topology().queue(name).cloned()),
             Destination::Exchange(name) => {
                 // One that was deleted just now gets nothing.
-                let _ = self.route_again(name, message, at.1, &mut route);
+                let _ = self.route_again(name, message, fx.time, &mut route);
             }
         }
-        route.hand_out(message, at, fx);
+        route.hand_out(message, fx);
     }
 
     /// Finds the queues of a message that was published before, by its own keys and headers.
@@ -344,9 +395,13 @@ impl Vhost {
                 )?;
                 return Ok(Arc::clone(queue));
             }
+            if !by.may_create {
+                return Err(Error::NotFound { kind: Kind::Queue, name: name.into() });
+            }
             let queue_type = arguments::check_queue(name, &spec.arguments, QueueType::Classic)?;
             check_properties(name, queue_type, &spec, owner.is_some(), by.gave_name)?;
-            let id = self.shared.next_queue_id();
+            self.check_queue_limit(name, topology.queues_count())?;
+            let id = self.shared.next_queue_id(arguments::max_priority(&spec.arguments));
             let name = Name::from(name);
             if spec.durable {
                 let record = QueueRecord {
@@ -359,7 +414,7 @@ impl Vhost {
                 ops.push(record.put());
             }
             let is_durable = spec.durable;
-            let queue = self.new_queue(id, name.clone(), spec, queue_type, owner, None);
+            let queue = self.new_queue(id, name.clone(), spec, queue_type, owner, |_| None);
             topology.insert_queue(name, Arc::clone(&queue), is_durable);
             Ok(queue)
         })?;
@@ -373,14 +428,19 @@ impl Vhost {
         spec: QueueSpec,
         queue_type: QueueType,
         owner: Option<ConnectionId>,
-        recovered: Option<&RecoveredQueue>,
+        recovered: impl Fn(QueueId) -> Option<RecoveredQueue>,
     ) -> Arc<Queue> {
-        let Shared { store, budget, .. } = self.shared.clone();
-        Queue::new(Identity { id, name, spec, queue_type, owner }, store, budget, recovered)
+        let Shared { store, budget, timers, .. } = self.shared.clone();
+        let surroundings = Surroundings { vhost: self.me.clone(), timers, store, budget };
+        Queue::new(Identity { id, name, spec, queue_type, owner }, surroundings, recovered)
     }
 
     /// Brings a durable queue back.
-    pub(super) fn restore_queue(&self, record: QueueRecord, recovered: Option<&RecoveredQueue>) {
+    pub(super) fn restore_queue(
+        &self,
+        record: QueueRecord,
+        recovered: impl Fn(QueueId) -> Option<RecoveredQueue>,
+    ) {
         let queue_type = QueueType::of(&record.name, &record.spec.arguments, QueueType::Classic)
             .unwrap_or_default();
         let QueueRecord { id, name, spec, .. } = record;
@@ -396,12 +456,38 @@ impl Vhost {
         result
     }
 
+    /// Takes everything out of a vhost that is to be no more: the queues, which are the caller's to
+    /// end, and the operations that remove what was durable.
+    pub(super) fn wipe(&self, ops: &mut Vec<StoreOp>) -> Vec<Arc<Queue>> {
+        let mut topology = self.topology.write().unwrap_or_else(PoisonError::into_inner);
+        self.is_deleted.store(true, Ordering::Release);
+        self.replies.clear();
+        let bindings = topology.bindings().filter(|binding| binding.is_durable);
+        ops.extend(bindings.map(|b| BindingRecord::new(self.name.clone(), b).remove()));
+        let exchanges = topology.exchanges().filter(|exchange| exchange.spec().durable);
+        ops.extend(exchanges.map(|exchange| StoreOp::Remove {
+            kind: RecordKind::Exchange,
+            key: record::name_key(&self.name, exchange.name()),
+        }));
+        let queues: Vec<_> = topology.queues().map(|(_, queue)| Arc::clone(queue)).collect();
+        ops.extend(queues.iter().filter(|queue| queue.spec.durable).map(|queue| {
+            let key = record::name_key(&self.name, &queue.name);
+            StoreOp::Remove { kind: RecordKind::Queue, key }
+        }));
+        // Whoever kept a route finds that it is none any more.
+        let generation = topology.generation() + 1;
+        topology.end_exchanges();
+        *topology = Topology::new();
+        self.generation.store(generation.max(topology.generation()) + 1, Ordering::Release);
+        queues
+    }
+
     /// Makes a queue for direct replies to a connection: transient, and outside the topology.
     pub fn open_reply_queue(&self, name: Name, owner: ConnectionId) -> Arc<Queue> {
         let spec = QueueSpec { durable: false, auto_delete: false, arguments: Table::default() };
-        let id = self.shared.next_queue_id();
+        let id = self.shared.next_queue_id(0);
         let owner = Some(owner);
-        let queue = self.new_queue(id, name.clone(), spec, QueueType::Classic, owner, None);
+        let queue = self.new_queue(id, name.clone(), spec, QueueType::Classic, owner, |_| None);
         self.replies.insert(name, Arc::clone(&queue));
         queue
     }
@@ -414,6 +500,55 @@ impl Vhost {
     /// Forgets a queue for direct replies.
     pub fn close_reply_queue(&self, name: &str) {
         self.replies.remove(name);
+    }
+
+    /// Sends a dead letter to its queues and settles it where it died, both in one commit. Returns
+    /// what must be durable for that.
+    pub(super) fn send_dead_letter(&self, letter: DeadLetter, fx: &mut Effects) -> CommitSeq {
+        let DeadLetter { message, reason, queue, to, settle, was_delivered } = letter;
+        let exchange = to.exchange.as_str();
+        let death = Death {
+            queue: &queue,
+            reason,
+            time: fx.time,
+            exchange,
+            routing_key: to.routing_key.as_deref(),
+        };
+        let message = dead_letter::dead_letter(&message, &death);
+        let arrival = Arrival { expiration: None, returns: was_delivered.into() };
+        let route = self.dead_letter_route(exchange, &message, fx.time);
+        let is_open = |queue: &&Arc<Queue>| !dead_letter::is_cycle(&message, reason, &queue.name);
+        // Nothing is written in the middle of this: the letter arrives and leaves in one commit.
+        let group = self.shared.store.group();
+        let mut seq = CommitSeq(0);
+        for target in route.queues().iter().filter(is_open) {
+            // A queue that refuses it, or is gone, is nowhere to go (BA-240).
+            if let Published::Taken(needed) = target.publish(message.clone(), arrival, fx) {
+                seq = seq.max(needed);
+            }
+        }
+        for tap in route.taps() {
+            seq = seq.max(tap.keep(&message, fx));
+        }
+        if let Some(settle) = settle {
+            seq = seq.max(self.shared.store.submit(settle));
+        }
+        drop(group);
+        seq
+    }
+
+    /// Where a dead letter goes: nowhere if its exchange is missing (BA-239).
+    fn dead_letter_route(
+        &self,
+        exchange: &str,
+        message: &Message,
+        time: UnixTime,
+    ) -> RouteSet<Arc<Queue>> {
+        let mut found = RouteSet::new();
+        if self.route_again(exchange, message, time, &mut found).is_err() {
+            found.only(None);
+        }
+        found
     }
 
     /// Deletes a queue if the conditions hold. Returns how many messages were ready in it, and what

@@ -216,6 +216,15 @@ pub(super) fn of_broker(error: &broker::Error, vhost: &str, ids: Ids) -> Failure
                 named(Kind::Queue, name)
             ),
         ),
+        E::QueueLimit { name, limit } => Code::PreconditionFailed.failure(
+            ids,
+            format_args!(
+                "cannot declare queue '{name}': queue limit in vhost '{vhost}' ({limit}) is reached"
+            ),
+        ),
+        E::VhostGone => {
+            Code::ConnectionForced.failure((0, 0), format_args!("vhost '{vhost}' is deleted"))
+        }
         E::InExclusiveUse { name } => Code::AccessRefused
             .failure(ids, format_args!("{} in exclusive use", named(Kind::Queue, name))),
         _ => Code::PreconditionFailed.failure(ids, error),

@@ -6,9 +6,8 @@
 use redb::{ReadableTable, WriteTransaction};
 
 use super::{
-    directory::HOT,
+    directory::{HOT, RecordChange},
     error::StoreError,
-    op::RecordKind,
     page::{CHUNK_BYTES_MAX, Chunked, Draft},
     schema::{
         CHUNKS, Commit, Fault, HEADS, META, META_NEXT_SEGMENT, PAGES, RECORDS, SEGMENTS, STATES,
@@ -20,7 +19,7 @@ use crate::message::Message;
 /// What one transaction of the hot file writes.
 #[derive(Debug, Default)]
 pub(super) struct HotBatch {
-    pub(super) records: Vec<(RecordKind, Box<[u8]>, Option<Box<[u8]>>)>,
+    pub(super) records: Vec<RecordChange>,
     pub(super) pages: Vec<(u64, Draft)>,
     /// Pages to remove: queue, first place, rows of its body.
     pub(super) gone: Vec<(u64, u64, u32)>,

@@ -260,13 +260,13 @@ impl DelayLog {
     }
 
     /// Routes a message whose time has come by the bindings as they are.
-    fn hand_on(&self, vhost: &Vhost, waited: &Message, at: (Now, UnixTime), fx: &mut Effects) {
+    fn hand_on(&self, vhost: &Vhost, waited: &Message, fx: &mut Effects) {
         let mut route = RouteSet::new();
         let (message, bcc) = passed_on(waited);
         // An exchange that was deleted just now routes to nothing.
-        if vhost.route_again(&self.exchange, &message, at.1, &mut route).is_ok() {
+        if vhost.route_again(&self.exchange, &message, fx.time, &mut route).is_ok() {
             let visible = bcc.as_ref().unwrap_or(&message);
-            route.hand_out(visible, at, fx);
+            route.hand_out(visible, fx);
         }
     }
 }
@@ -291,6 +291,7 @@ fn passed_on(waited: &Message) -> (Message, Option<Message>) {
 
 impl OnDeadline for DelayLog {
     fn on_deadline(self: Arc<Self>, now: Now, time: UnixTime, fx: &mut Effects) {
+        (fx.now, fx.time) = (now, time);
         let due: Vec<(Key, Message)> = {
             let mut state = self.state();
             state.armed = None;
@@ -300,7 +301,7 @@ impl OnDeadline for DelayLog {
         if let Some(vhost) = self.vhost.upgrade().filter(|_| !due.is_empty()) {
             let _group = self.store.group();
             for (_, message) in &due {
-                self.hand_on(&vhost, message, (now, time), fx);
+                self.hand_on(&vhost, message, fx);
             }
             let queue = self.id;
             let settle = due.iter().map(|((_, position), _)| *position);

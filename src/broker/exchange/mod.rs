@@ -7,8 +7,10 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
-    broker::{Error, arguments::QueueType, delay::DelayLog, error::Kind, log::Backing},
-    clock::{Now, UnixTime},
+    broker::{
+        Error, arguments::QueueType, delay::DelayLog, error::Kind, log::Backing, queue::Effects,
+    },
+    clock::UnixTime,
     message::Message,
     names::CommitSeq,
     wire::{properties::Properties, table::Table},
@@ -190,9 +192,9 @@ pub enum Tap {
 
 impl Tap {
     /// Keeps the message. Returns what must be durable before it may be confirmed.
-    pub fn keep(&self, message: &Message, now: Now, time: UnixTime) -> CommitSeq {
+    pub fn keep(&self, message: &Message, fx: &Effects) -> CommitSeq {
         match self {
-            Self::Delay { log, delay } => log.keep(message.clone(), *delay, now, time),
+            Self::Delay { log, delay } => log.keep(message.clone(), *delay, fx.now, fx.time),
             Self::History(history) => history.keep(message),
             Self::After(needed) => *needed,
         }

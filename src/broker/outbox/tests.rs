@@ -21,7 +21,7 @@ fn delivery(slot: u32, position: u64, size: usize) -> Delivery {
         slot,
         position: Position(position),
         message: Message::copied(b"\0\0", b"\0\0", &[&body], traits, &mut Vec::new()),
-        is_redelivered: false,
+        standing: crate::store::Standing::default(),
         is_stored: false,
     }
 }
@@ -159,13 +159,19 @@ fn window_counts_places_whatever_its_limit() {
 }
 
 /// Wakes a thread that waits as a task does.
-struct Unpark {
+#[derive(Debug)]
+pub(in crate::broker) struct Unpark {
     thread: Thread,
     is_woken: AtomicBool,
 }
 
 impl Unpark {
-    fn wait(&self) {
+    pub(in crate::broker) fn of_this_thread() -> Arc<Self> {
+        Arc::new(Self { thread: thread::current(), is_woken: AtomicBool::new(false) })
+    }
+
+    /// Waits for a wake since the last wait; a deadline makes one that never comes a failure.
+    pub(in crate::broker) fn wait(&self) {
         for _ in 0..600 {
             if self.is_woken.swap(false, Ordering::Acquire) {
                 return;
@@ -225,8 +231,7 @@ fn nobody_is_forgotten_between_stall_and_drain() {
         }
         let (outbox, taken) = (&outbox, &taken);
         scope.spawn(move || {
-            let thread = thread::current();
-            let task = Arc::new(Unpark { thread, is_woken: AtomicBool::new(false) });
+            let task = Unpark::of_this_thread();
             let waker = Waker::from(Arc::clone(&task));
             let (mut events, mut stalled) = (Vec::new(), Vec::new());
             let mut next = [0; PRODUCERS as usize];

@@ -19,7 +19,7 @@ use super::*;
 use crate::{
     broker::{
         outbox::{Outbox, OutboxLimits, Window},
-        queue::Budget,
+        queue::{Budget, Cause, ready::Run},
     },
     message::Traits,
     names::ChannelId,
@@ -60,6 +60,8 @@ enum Step {
     SetLimit(usize, u32),
     /// The store answers its oldest read, as of one of the moments when it might.
     Read(u16),
+    /// The store fails to answer its oldest read.
+    FailRead,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -82,6 +84,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => on.clone().prop_map(Step::Abandon),
         1 => (on, 0u32..5).prop_map(|(on, limit)| Step::SetLimit(on, limit)),
         12 => any::<u16>().prop_map(Step::Read),
+        1 => Just(Step::FailRead),
     ]
 }
 
@@ -179,7 +182,7 @@ struct InHand {
     position: Position,
     client: Option<usize>,
     message: Message,
-    was_redelivered: bool,
+    standing: Standing,
     is_stored: bool,
 }
 
@@ -272,7 +275,13 @@ impl Bench {
         };
         Self {
             is_durable: setup.is_durable,
-            state: State::new(QUEUE, setup.is_durable, Weak::new(), residency, run),
+            state: State::new(
+                (QUEUE, "q".into(), setup.is_durable),
+                Settings::default(),
+                Weak::new(),
+                residency,
+                Lanes::recovered([run]),
+            ),
             fx: Effects::default(),
             old: log.len(),
             log,
@@ -314,7 +323,9 @@ impl Bench {
                     place: Place::Ready,
                     came_back: false,
                 });
-                self.state.publish(message(position, *size, *is_persistent), &mut self.fx);
+                let arrival = Arrival::default();
+                let message = message(position, *size, *is_persistent);
+                assert!(self.state.publish(message, arrival, &mut self.fx));
             }
             &Step::Subscribe { on, no_ack, prefetch, priority } => {
                 if self.clients.len() < 12 {
@@ -356,6 +367,7 @@ impl Bench {
                 self.resume_all(*on);
             }
             Step::Read(moment) => self.read(Some(*moment)),
+            Step::FailRead => self.fail_read(),
         }
         self.finish();
         self.check();
@@ -424,12 +436,12 @@ impl Bench {
                     true => Held::Message(held.message),
                     false => Held::Stored { body_bytes: held.message.body_len() },
                 },
-                was_redelivered: held.was_redelivered,
+                standing: held.standing,
                 is_stored: held.is_stored,
-                was_seen,
+                cause: if was_seen { Cause::Requeued } else { Cause::Unseen },
             });
         }
-        self.state.requeue(returned, &mut self.fx);
+        self.state.take_back(returned, &mut self.fx);
         self.give_back(clients);
     }
 
@@ -452,8 +464,7 @@ impl Bench {
     fn resume_all(&mut self, on: usize) {
         for client in 0..self.clients.len() {
             if self.clients[client].on == on {
-                self.clients[client].is_started = true;
-                self.state.resume(self.clients[client].handle, &mut self.fx);
+                self.state.window_opened(self.clients[client].handle, &mut self.fx);
                 self.finish();
                 self.look();
             }
@@ -465,7 +476,7 @@ impl Bench {
         match self.state.get(no_ack, &Waker::from(Arc::clone(&flag)), &mut self.fx) {
             GetOutcome::Got(got) => {
                 let position = got.position;
-                self.delivered(position, &got.message, got.is_redelivered);
+                self.delivered(position, &got.message, got.standing.is_redelivered());
                 self.handed_out.push(position);
                 let ready = self.messages.iter().filter(|m| m.place == Place::Ready).count();
                 assert_eq!(got.left, ready as u64 - 1);
@@ -476,7 +487,7 @@ impl Bench {
                         position,
                         client: None,
                         message: got.message,
-                        was_redelivered: got.is_redelivered,
+                        standing: got.standing,
                         is_stored: got.is_stored,
                     });
                 }
@@ -484,6 +495,10 @@ impl Bench {
             }
             GetOutcome::Empty => assert_eq!(self.first_ready(), None),
             GetOutcome::Wait => self.getters.push(flag),
+            GetOutcome::Unreadable => {
+                assert!(!self.state.has_failed_gets, "it tries again");
+                return self.get(no_ack);
+            }
             GetOutcome::Gone => panic!("it is there"),
         }
         false
@@ -508,14 +523,14 @@ impl Bench {
         self.links[on].seen = 0;
         let mut held = Vec::new();
         for event in events {
-            let Event::Deliver(delivery) = event else { panic!("not deleted: {event:?}") };
+            let Event::Deliver(delivery) = event else { continue };
             let client = delivery.slot as usize;
             if !self.clients[client].no_ack {
                 held.push(InHand {
                     position: delivery.position,
                     client: Some(client),
                     message: delivery.message,
-                    was_redelivered: delivery.is_redelivered,
+                    standing: delivery.standing,
                     is_stored: delivery.is_stored,
                 });
             }
@@ -576,11 +591,22 @@ impl Bench {
             entries.push(Entry {
                 position,
                 message: message.clone(),
-                is_redelivered: *is_redelivered,
+                standing: Standing { returns: (*is_redelivered).into(), ..Standing::default() },
                 is_stored: true,
             });
         }
         self.state.page_in(asked.id, entries.into_iter(), next, &mut self.fx);
+    }
+
+    fn fail_read(&mut self) {
+        if self.reads.is_empty() {
+            return;
+        }
+        let asked = self.reads.remove(0);
+        if self.state.reading.is_some_and(|reading| reading.id == asked.id) {
+            self.clients.iter_mut().for_each(|client| client.is_cancelled = true);
+        }
+        self.state.read_failed(asked.id, &mut self.fx);
     }
 
     fn first_ready(&self) -> Option<Position> {
@@ -606,14 +632,17 @@ impl Bench {
             let outbox = Arc::clone(&self.links[on].outbox);
             let new: Vec<_> = outbox.look(|events, _| {
                 let delivery = |event: &Event| match event {
-                    Event::Deliver(d) => {
-                        (d.slot as usize, d.position, d.message.clone(), d.is_redelivered)
-                    }
-                    other => panic!("not deleted: {other:?}"),
+                    Event::Deliver(d) => Some((
+                        d.slot as usize,
+                        d.position,
+                        d.message.clone(),
+                        d.standing.is_redelivered(),
+                    )),
+                    _ => None,
                 };
-                events[seen..].iter().map(delivery).collect()
+                events[seen..].iter().filter_map(delivery).collect()
             });
-            self.links[on].seen += new.len();
+            self.links[on].seen = outbox.look(|events, _| events.len());
             let mut last = BTreeMap::new();
             for (client, position, message, is_redelivered) in new {
                 self.delivered(position, &message, is_redelivered);
@@ -791,4 +820,21 @@ fn get_that_waits_for_the_store_takes_what_came_back_meanwhile() {
     let mut steps = vec![get.clone(), publish(true, 8), publish(true, 200), publish(true, 200)];
     steps.extend([get.clone(), get, requeue()]);
     run(&TIGHT, &steps);
+}
+
+#[test]
+fn consumers_and_gets_do_not_wait_for_what_cannot_be_read() {
+    let get = Step::Get { no_ack: false };
+    let mut bench = Bench::new(&TIGHT);
+    for step in [publish(true, 200), subscribe(0), Step::Resume(0), get.clone(), Step::FailRead] {
+        bench.step(&step);
+    }
+    assert!(bench.getters[0].0.load(Ordering::Relaxed));
+    assert_eq!(bench.state.counts(), Counts { ready: 1, ready_bytes: 200, ..Counts::default() });
+    bench.links[0].outbox.look(|events, _| {
+        assert!(matches!(events, [Event::Cancelled { slot: 0 }]));
+    });
+    let outcome = bench.state.get(true, Waker::noop(), &mut bench.fx);
+    assert!(matches!(outcome, GetOutcome::Unreadable));
+    bench.run_dry();
 }
