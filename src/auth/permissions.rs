@@ -421,7 +421,9 @@ mod tests {
         assert!(allowed("mine", "not-mine-alone") && !allowed("^mine$", "not-mine-alone"));
     }
 
-    fn records_of(ops: Vec<StoreOp>) -> Vec<(RecordKind, Box<[u8]>, Box<[u8]>)> {
+    type Stored = (RecordKind, Box<[u8]>, Box<[u8]>);
+
+    fn records_of(ops: Vec<StoreOp>) -> Vec<Stored> {
         let put = |op| match op {
             StoreOp::Put { kind, key, value } => (kind, key, value),
             other => panic!("{other:?}"),
@@ -429,7 +431,7 @@ mod tests {
         ops.into_iter().map(put).collect()
     }
 
-    fn load(records: &[(RecordKind, Box<[u8]>, Box<[u8]>)]) -> Result<Permissions, RecordError> {
+    fn load(records: &[Stored]) -> Result<Permissions, RecordError> {
         Permissions::load(records.iter().map(|(kind, key, value)| (*kind, &key[..], &value[..])))
     }
 
