@@ -318,7 +318,10 @@ pub enum BindingFault {
         value: Value,
     },
     /// A weight is no integer (EX-090).
-    #[error("The binding key must be an integer: {}", Term(&Value::LongString(.key.as_slice().into())))]
+    #[error(
+        "The binding key must be an integer: {}",
+        Term(&Value::LongString(.key.as_slice().into()))
+    )]
     WeightNoInteger {
         /// The binding key.
         key: Vec<u8>,
