@@ -6,7 +6,7 @@ use crate::harness::*;
 #[derive(Clone, Debug)]
 enum Ask {
     Call(Request),
-    Publish(Publish),
+    Publish(Box<Publish>),
 }
 
 impl From<Request> for Ask {
@@ -17,7 +17,7 @@ impl From<Request> for Ask {
 
 impl From<Publish> for Ask {
     fn from(publish: Publish) -> Self {
-        Self::Publish(publish)
+        Self::Publish(Box::new(publish))
     }
 }
 

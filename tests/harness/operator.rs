@@ -36,13 +36,11 @@ pub(crate) enum Operator {
 
 /// The operator of the broker that all tests share.
 pub(crate) fn operator() -> Operator {
-    match &broker().admin {
-        Some(admin) => Operator::Lepus(admin.clone()),
-        None => {
-            let address = env::var("LEPUS_TEST_API").unwrap_or_else(|_| "127.0.0.1:15673".into());
-            Operator::RabbitMq(address)
-        }
+    if let Some(admin) = &broker().admin {
+        return Operator::Lepus(admin.clone());
     }
+    let address = env::var("LEPUS_TEST_API").unwrap_or_else(|_| "127.0.0.1:15673".into());
+    Operator::RabbitMq(address)
 }
 
 /// A definition of a policy, or limits.

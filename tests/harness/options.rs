@@ -69,7 +69,7 @@ impl Options {
     }
 
     pub(crate) fn vhost(mut self, vhost: &str) -> Self {
-        self.vhost = vhost.to_owned();
+        vhost.clone_into(&mut self.vhost);
         self
     }
 
