@@ -6,10 +6,13 @@
 //! A publish has no answer of its own. On a channel in confirm mode the broker confirms each one
 //! when it is safe: a persistent message in a durable queue when it is on the disk, and synced.
 
+#![allow(clippy::print_stdout, reason = "what an example has to say")]
+
 use std::{env, error::Error, time::Instant};
 
 use lapin::{
-    BasicProperties, Channel, Connection, ConnectionProperties, PublisherConfirm, options::*,
+    BasicProperties, Channel, Connection, ConnectionProperties, PublisherConfirm,
+    options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions, QueueDeleteOptions},
     types::FieldTable,
 };
 

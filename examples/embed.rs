@@ -4,10 +4,14 @@
 //!
 //! It is the same broker, with listeners and a data directory; any client may connect to it.
 
+#![allow(clippy::print_stdout, reason = "what an example has to say")]
+
 use std::{error::Error, path::Path};
 
 use lapin::{
-    BasicProperties, Channel, Connection, ConnectionProperties, options::*, types::FieldTable,
+    BasicProperties, Channel, Connection, ConnectionProperties,
+    options::{BasicAckOptions, BasicGetOptions, BasicPublishOptions, QueueDeclareOptions},
+    types::FieldTable,
 };
 use lepus::{
     config::Config,

@@ -7,11 +7,18 @@
 //! carries a mark of the caller's (`correlation_id`), which the reply brings back: replies need not
 //! come in the order of the requests.
 
+#![allow(clippy::print_stdout, reason = "what an example has to say")]
+
 use std::{collections::BTreeMap, env, error::Error};
 
 use futures_lite::StreamExt;
 use lapin::{
-    BasicProperties, Channel, Connection, ConnectionProperties, message::Delivery, options::*,
+    BasicProperties, Channel, Connection, ConnectionProperties,
+    message::Delivery,
+    options::{
+        BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, QueueDeclareOptions,
+        QueueDeleteOptions,
+    },
     types::FieldTable,
 };
 
@@ -31,11 +38,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .queue_declare(REQUESTS.into(), QueueDeclareOptions::durable(), FieldTable::default())
         .await?;
     let server = connection.create_channel().await?;
-    tokio::spawn(async move {
-        if let Err(error) = serve(&server).await {
-            eprintln!("the server stopped: {error}");
-        }
-    });
+    let serving = tokio::spawn(async move { serve(&server).await });
 
     // The caller's own queue: the broker finds a name, and removes it with the connection.
     let exclusive = QueueDeclareOptions { exclusive: true, ..Default::default() };
@@ -66,13 +69,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
         println!("fibonacci({n}) = {}", text(&reply));
     }
 
+    // With its queue the server's work ends.
     channel.queue_delete(REQUESTS.into(), QueueDeleteOptions::default()).await?;
+    serving.await??;
     connection.close(200, "goodbye".into()).await?;
     Ok(())
 }
 
 /// Answers requests until the queue is gone.
-async fn serve(channel: &Channel) -> Result<(), Box<dyn Error + Send + Sync>> {
+async fn serve(channel: &Channel) -> lapin::Result<()> {
     let options = BasicConsumeOptions::default();
     let mut requests = channel
         .basic_consume(REQUESTS.into(), "server".into(), options, FieldTable::default())
@@ -97,6 +102,7 @@ async fn serve(channel: &Channel) -> Result<(), Box<dyn Error + Send + Sync>> {
         // Acknowledged after the reply: if this server dies before, another one answers.
         request.ack(BasicAckOptions::default()).await?;
     }
+    channel.close(200, "goodbye".into()).await?;
     Ok(())
 }
 

@@ -8,11 +8,18 @@
 //! worker that dies goes to another; and each worker takes one task at a time (prefetch 1), so that
 //! no task waits behind a long one while another worker is idle.
 
+#![allow(clippy::print_stdout, reason = "what an example has to say")]
+
 use std::{env, error::Error, time::Duration};
 
 use futures_lite::StreamExt;
 use lapin::{
-    BasicProperties, Channel, Connection, ConnectionProperties, options::*, types::FieldTable,
+    BasicProperties, Channel, Connection, ConnectionProperties,
+    options::{
+        BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions,
+        QueueDeclareOptions, QueueDeleteOptions,
+    },
+    types::FieldTable,
 };
 use tokio::{sync::mpsc, time::sleep};
 
@@ -46,32 +53,29 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     // Workers are usually programs of their own, on many machines. Here each is a task.
     let (report, mut done) = mpsc::channel(tasks.len());
+    let mut workers = Vec::new();
     for number in 1..=3 {
         let channel = connection.create_channel().await?;
         let report = report.clone();
-        tokio::spawn(async move {
-            if let Err(error) = work(number, &channel, report).await {
-                eprintln!("worker {number} stopped: {error}");
-            }
-        });
+        workers.push(tokio::spawn(async move { work(number, &channel, report).await }));
     }
     drop(report);
 
     for _ in tasks {
         println!("{}", done.recv().await.ok_or("all workers have stopped")?);
     }
-    channel.queue_delete(QUEUE.into(), QueueDeleteOptions::default()).await?;
     println!("all tasks are done");
+    // With their queue the workers' work ends.
+    channel.queue_delete(QUEUE.into(), QueueDeleteOptions::default()).await?;
+    for worker in workers {
+        worker.await??;
+    }
     connection.close(200, "goodbye".into()).await?;
     Ok(())
 }
 
 /// Works until the queue is gone.
-async fn work(
-    number: u32,
-    channel: &Channel,
-    report: mpsc::Sender<String>,
-) -> Result<(), Box<dyn Error + Send + Sync>> {
+async fn work(number: u32, channel: &Channel, report: mpsc::Sender<String>) -> lapin::Result<()> {
     // Without this the first worker is sent all the tasks there are.
     channel.basic_qos(1, BasicQosOptions::default()).await?;
     let tag = format!("worker {number}");
@@ -86,7 +90,10 @@ async fn work(
         // Only now may the broker forget it. Had this program died before, another worker would
         // get the task, marked as redelivered.
         task.ack(BasicAckOptions::default()).await?;
-        report.send(format!("worker {number} did {text}")).await?;
+        if report.send(format!("worker {number} did {text}")).await.is_err() {
+            break;
+        }
     }
+    channel.close(200, "goodbye".into()).await?;
     Ok(())
 }

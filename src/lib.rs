@@ -49,14 +49,15 @@
 //!
 //! | floor | modules |
 //! | --- | --- |
-//! | 0 | [`names`], [`clock`] |
+//! | 0 | [`names`], [`clock`], [`pattern`] |
 //! | 1 | [`wire`]: bytes to frames to methods, and back; [`config`]: every setting |
 //! | 2 | [`message`]: the bytes that came in, kept as they came |
 //! | 3 | [`store`]: durable queues in redb |
-//! | 4 | [`broker`]: exchanges, queues, consumers, as plain data; [`auth`]: users |
-//! | 5 | [`connection`]: the protocol, one task for each connection |
-//! | 6 | [`server`]: listeners, start and stop |
-//! | 7 | [`cli`]: the program |
+//! | 4 | [`broker`]: exchanges, queues, consumers, as plain data; [`auth`]: users and permissions |
+//! | 5 | [`admin`]: what operators change |
+//! | 6 | [`connection`]: the protocol, one task for each connection |
+//! | 7 | [`server`]: listeners, start and stop, alarms |
+//! | 8 | [`cli`]: the program |
 //!
 //! `redb` is used only in `store`, `amq_protocol` only in `wire`, a clock only in `clock`.
 //!
@@ -75,6 +76,7 @@
 //! * **R9** The broker is given the time and returns plain data; only `clock` reads clocks.
 //! * **R10** Reply codes exist only in `connection`.
 
+pub mod admin;
 pub mod auth;
 pub mod broker;
 pub mod cli;
@@ -83,6 +85,7 @@ pub mod config;
 pub mod connection;
 pub mod message;
 pub mod names;
+pub mod pattern;
 pub mod server;
 pub mod store;
 pub mod wire;

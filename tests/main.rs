@@ -18,6 +18,7 @@ mod consume;
 mod crash;
 mod examples;
 mod exchange;
+mod exchange_types;
 mod exclusive;
 mod frames;
 mod get;

@@ -1,4 +1,5 @@
-//! Who may connect: users, their passwords, and the mechanisms by which clients name them.
+//! Who may connect, and what they may do there: users, their passwords, the mechanisms by which
+//! clients name them, and permissions.
 //!
 //! Floor 4. Nothing here sends anything: a refusal is a value, and `connection` knows which of
 //! them get a reply code and which a silent close. No password is kept, logged or shown, only
@@ -6,6 +7,7 @@
 
 mod mechanism;
 mod password;
+pub mod permissions;
 mod user;
 
 use std::{collections::HashSet, fmt, net::IpAddr, sync::Arc};
@@ -14,8 +16,9 @@ use mechanism::{Credentials, Mechanism};
 
 use crate::{config::Config, names::Name};
 
-pub use password::PasswordHash;
-pub use user::{RecordError, User, Users};
+pub use password::{HashingAlgorithm, PasswordHash};
+pub use permissions::{Permission, Permissions};
+pub use user::{RecordError, User, UserLimits, Users};
 
 /// The mechanisms that connection.start offers, in RabbitMQ's order (CN-024).
 pub const OFFERED_MECHANISMS: &str = "AMQPLAIN PLAIN";
@@ -24,6 +27,7 @@ pub const OFFERED_MECHANISMS: &str = "AMQPLAIN PLAIN";
 #[derive(Debug)]
 pub struct Authenticator {
     users: Arc<Users>,
+    permissions: Arc<Permissions>,
     /// Users who may only connect from this machine (CN-049).
     loopback_users: HashSet<String>,
 }
@@ -93,13 +97,19 @@ impl fmt::Display for Reason {
 
 impl Authenticator {
     /// Makes an authenticator of these users, under the configuration's rules.
-    pub fn new(users: Arc<Users>, config: &Config) -> Self {
-        Self { users, loopback_users: config.loopback_users.iter().cloned().collect() }
+    pub fn new(users: Arc<Users>, permissions: Arc<Permissions>, config: &Config) -> Self {
+        let loopback_users = config.loopback_users.iter().cloned().collect();
+        Self { users, permissions, loopback_users }
     }
 
     /// The users.
     pub fn users(&self) -> &Arc<Users> {
         &self.users
+    }
+
+    /// What they may do.
+    pub fn permissions(&self) -> &Arc<Permissions> {
+        &self.permissions
     }
 
     /// Finds out who answered connection.start from `peer` with `mechanism` and `response`.
@@ -153,10 +163,10 @@ mod tests {
         let users = Users::default();
         for (name, password) in [("guest", "guest"), ("alice", "s\u{f6}me secret")] {
             let password = Some(PasswordHash::of(password.as_bytes(), [1, 2, 3, 4]));
-            users.put(User { name: name.into(), password, tags: Vec::new() });
+            users.put(User { password, ..User::new(name) });
         }
-        users.put(User { name: "nobody".into(), password: None, tags: Vec::new() });
-        Authenticator::new(Arc::new(users), &Config::default())
+        users.put(User::new("nobody"));
+        Authenticator::new(Arc::new(users), Arc::default(), &Config::default())
     }
 
     fn plain(response: &str, peer: &str) -> Result<Name, Refusal> {
@@ -189,7 +199,7 @@ mod tests {
         // CN-051
         let authenticator = authenticator();
         let blank = Some(PasswordHash::of(b"", [1, 2, 3, 4]));
-        authenticator.users().put(User { name: "lax".into(), password: blank, tags: Vec::new() });
+        authenticator.users().put(User { password: blank, ..User::new("lax") });
         let result = authenticator.verify("PLAIN", b"\0lax\0", LOCAL.parse().unwrap());
         assert_eq!(reason(result), Reason::BlankPassword);
         assert_eq!(reason(plain("\0nobody\0", LOCAL)), Reason::BlankPassword);

@@ -1,27 +1,29 @@
 //! Users, and how they are kept in the store.
 //!
 //! ```text
-//! key    name, UTF-8
-//! value  version u8 = 1 | algorithm u8: 0 no password, 1 SHA-256
-//!        | salt and digest, 36 bytes, if there is a password
-//!        | for each tag: length u8, UTF-8
+//! key      name, UTF-8
+//! value    version u8 = 2 | password | limit: connections | limit: channels | tags
+//! password algorithm u8: 0 no password, 1 SHA-256, 2 SHA-512, 3 MD5 | salt and digest
+//! limit    0 u8, or 1 u8 and an i64, big endian
+//! tags     each: length u8, UTF-8
 //! ```
+//!
+//! Version 1 had SHA-256 alone and no limits.
 
 use std::sync::Arc;
 
 use dashmap::DashMap;
 
-use super::PasswordHash;
+use super::{HashingAlgorithm, PasswordHash};
 use crate::{
     config::Config,
     names::Name,
     store::{RecordKind, StoreOp},
 };
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+const VERSION_WITHOUT_LIMITS: u8 = 1;
 const NO_PASSWORD: u8 = 0;
-const SHA_256: u8 = 1;
-const HASH_BYTES: usize = 36;
 
 /// Bytes of a tag at most.
 const TAG_BYTES_MAX: usize = u8::MAX as usize;
@@ -36,24 +38,42 @@ pub struct User {
     /// What the user may do with the management API, such as `administrator`. Tags of more than
     /// 255 bytes are not kept.
     pub tags: Vec<String>,
+    /// How much the user may have open.
+    pub limits: UserLimits,
 }
 
-/// A record that is no user.
+/// How much a user may have open at a time: nothing of it at 0, any number if it is negative or
+/// not said (PO-071).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UserLimits {
+    /// `max-connections`
+    pub max_connections: Option<i64>,
+    /// `max-channels`, over all connections.
+    pub max_channels: Option<i64>,
+}
+
+/// A record that is no user or no permission.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the record of user {name:?} is damaged or from a newer version")]
+#[error("the {what} record {name:?} is damaged or from a newer version")]
 pub struct RecordError {
+    /// What it should have been.
+    pub what: &'static str,
     /// The record's key, as far as it is text.
     pub name: String,
 }
 
 impl User {
+    /// A user without password, tags and limits.
+    pub fn new(name: impl Into<Name>) -> Self {
+        let name = name.into();
+        Self { name, password: None, tags: Vec::new(), limits: UserLimits::default() }
+    }
+
     /// The user that is made when there is none.
     pub fn by_default(config: &Config) -> Result<Self, getrandom::Error> {
-        Ok(Self {
-            name: config.default_user.as_str().into(),
-            password: Some(PasswordHash::new(config.default_pass.reveal().as_bytes())?),
-            tags: vec!["administrator".into()],
-        })
+        let password = PasswordHash::new(config.default_pass.reveal().as_bytes())?;
+        let tags = vec!["administrator".into()];
+        Ok(Self { password: Some(password), tags, ..Self::new(config.default_user.as_str()) })
     }
 
     /// The operation that makes the user durable.
@@ -67,8 +87,15 @@ impl User {
 
     /// Reads a user's record.
     pub fn from_record(key: &[u8], value: &[u8]) -> Result<Self, RecordError> {
-        Self::decode(key, value)
-            .ok_or_else(|| RecordError { name: String::from_utf8_lossy(key).into_owned() })
+        Self::decode(key, value).ok_or_else(|| RecordError {
+            what: "user",
+            name: String::from_utf8_lossy(key).into_owned(),
+        })
+    }
+
+    /// Whether a record is from the time before permissions.
+    pub fn is_before_permissions(value: &[u8]) -> bool {
+        value.first() == Some(&VERSION_WITHOUT_LIMITS)
     }
 
     fn encode(&self) -> Box<[u8]> {
@@ -76,9 +103,13 @@ impl User {
         match &self.password {
             None => value.push(NO_PASSWORD),
             Some(hash) => {
-                value.push(SHA_256);
+                value.push(code(hash.algorithm()));
                 value.extend_from_slice(hash.as_bytes());
             }
+        }
+        for limit in [self.limits.max_connections, self.limits.max_channels] {
+            value.push(u8::from(limit.is_some()));
+            value.extend(limit.iter().flat_map(|limit| limit.to_be_bytes()));
         }
         for tag in self.tags.iter().filter(|tag| tag.len() <= TAG_BYTES_MAX) {
             value.push(tag.len() as u8);
@@ -88,14 +119,22 @@ impl User {
     }
 
     fn decode(key: &[u8], value: &[u8]) -> Option<Self> {
-        let (&[VERSION, algorithm], mut rest) = value.split_first_chunk()? else { return None };
-        let password = match algorithm {
+        let (&[version, code], mut rest) = value.split_first_chunk()?;
+        let password = match code {
             NO_PASSWORD => None,
-            SHA_256 => {
-                let (hash, tags) = rest.split_at_checked(HASH_BYTES)?;
-                rest = tags;
-                Some(PasswordHash::from_bytes(hash)?)
+            code => {
+                let algorithm = algorithm(code)?;
+                let (hash, behind) = rest.split_at_checked(algorithm.hash_bytes())?;
+                rest = behind;
+                Some(PasswordHash::from_bytes(algorithm, hash)?)
             }
+        };
+        let limits = match version {
+            VERSION => UserLimits {
+                max_connections: take_limit(&mut rest)?,
+                max_channels: take_limit(&mut rest)?,
+            },
+            VERSION_WITHOUT_LIMITS => UserLimits::default(),
             _ => return None,
         };
         let mut tags = Vec::new();
@@ -104,7 +143,38 @@ impl User {
             tags.push(str::from_utf8(tag).ok()?.to_owned());
             rest = behind;
         }
-        Some(Self { name: str::from_utf8(key).ok()?.into(), password, tags })
+        Some(Self { name: str::from_utf8(key).ok()?.into(), password, tags, limits })
+    }
+}
+
+fn take_limit(bytes: &mut &[u8]) -> Option<Option<i64>> {
+    let (&is_there, rest) = bytes.split_first()?;
+    *bytes = rest;
+    match is_there {
+        0 => Some(None),
+        1 => {
+            let (limit, rest) = rest.split_first_chunk()?;
+            *bytes = rest;
+            Some(Some(i64::from_be_bytes(*limit)))
+        }
+        _ => None,
+    }
+}
+
+fn code(algorithm: HashingAlgorithm) -> u8 {
+    match algorithm {
+        HashingAlgorithm::Sha256 => 1,
+        HashingAlgorithm::Sha512 => 2,
+        HashingAlgorithm::Md5 => 3,
+    }
+}
+
+fn algorithm(code: u8) -> Option<HashingAlgorithm> {
+    match code {
+        1 => Some(HashingAlgorithm::Sha256),
+        2 => Some(HashingAlgorithm::Sha512),
+        3 => Some(HashingAlgorithm::Md5),
+        _ => None,
     }
 }
 
@@ -175,22 +245,50 @@ mod tests {
             name: "al\u{ef}ce".into(),
             password: Some(PasswordHash::of(b"secret", [9, 8, 7, 6])),
             tags: vec!["administrator".into(), String::new(), "monitoring".into()],
+            limits: UserLimits { max_connections: Some(-1), max_channels: None },
         }
+    }
+
+    /// A user of each algorithm, with and without limits.
+    fn users() -> Vec<User> {
+        let hash = |algorithm: HashingAlgorithm| {
+            PasswordHash::from_bytes(algorithm, &vec![7; algorithm.hash_bytes()])
+        };
+        let limits = UserLimits { max_connections: None, max_channels: Some(i64::MAX) };
+        vec![
+            user(),
+            User::new("nobody"),
+            User { password: hash(HashingAlgorithm::Sha512), limits, ..user() },
+            User { password: hash(HashingAlgorithm::Md5), ..user() },
+        ]
     }
 
     #[test]
     fn a_user_comes_back_from_its_record() {
-        for user in [user(), User { password: None, tags: Vec::new(), ..user() }] {
+        for user in users() {
             let (key, value) = put(user.to_op());
             assert_eq!(User::from_record(&key, &value), Ok(user));
         }
     }
 
     #[test]
+    fn a_record_of_the_first_version_is_read() {
+        let hash = PasswordHash::of(b"secret", [9, 8, 7, 6]);
+        let value = [&[1, 1], hash.as_bytes(), b"\x0aimpersonat"].concat();
+        let read = User::from_record(b"al\xc3\xafce", &value).unwrap();
+        assert_eq!(read.password, user().password);
+        assert_eq!((read.tags, read.limits), (vec!["impersonat".into()], UserLimits::default()));
+        assert!(User::is_before_permissions(&value));
+        assert!(!User::is_before_permissions(&put(user().to_op()).1));
+    }
+
+    #[test]
     fn a_damaged_record_is_an_error_that_names_the_user() {
-        let (key, value) = put(user().to_op());
-        let tags_at = 2 + HASH_BYTES;
-        for end in (0..tags_at).chain([tags_at + 1, value.len() - 1]) {
+        let user = User { tags: vec!["administrator".into()], ..user() };
+        let (key, value) = put(user.to_op());
+        // Without its tag it is whole, too.
+        let tag_at = value.len() - "administrator".len() - 1;
+        for end in (0..tag_at).chain(tag_at + 1..value.len()) {
             let error = User::from_record(&key, &value[..end]).unwrap_err();
             assert_eq!(error.name, "al\u{ef}ce", "cut at {end}");
         }

@@ -242,11 +242,56 @@ pub enum Error {
         name: Name,
     },
 
+    /// Declare of a new queue in a vhost that has as many as it may have (QU-019).
+    ///
+    /// 406 `PRECONDITION_FAILED - cannot declare queue 'q': queue limit in vhost 'v' (1) is
+    /// reached`
+    #[error("cannot declare queue '{name}': queue limit ({limit}) is reached")]
+    QueueLimit {
+        /// The queue.
+        name: Name,
+        /// The limit.
+        limit: u64,
+    },
+
+    /// The vhost was deleted while the connection was in it (CN-126).
+    ///
+    /// 320 `CONNECTION_FORCED - vhost 'v' is deleted`
+    #[error("the vhost is deleted")]
+    VhostGone,
+
     /// A binding's arguments make no sense to the exchange's type (EX-067).
     ///
     /// 406 `PRECONDITION_FAILED - TEXT`, the text being this one's.
     #[error(transparent)]
     InvalidBinding(#[from] BindingFault),
+
+    /// The arguments of an exchange make no sense to its type (EX-091).
+    ///
+    /// 406 `PRECONDITION_FAILED - TEXT`, the text being this one's.
+    #[error(transparent)]
+    InvalidExchange(#[from] ExchangeFault),
+}
+
+/// What is wrong with an exchange's arguments.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExchangeFault {
+    /// `hash-property` is none of the three (EX-091).
+    #[error("Unsupported property: {property}")]
+    UnsupportedProperty {
+        /// The property.
+        property: String,
+    },
+    /// Both `hash-header` and `hash-property` are there (EX-091).
+    #[error("hash-header and hash-property are mutually exclusive")]
+    HeaderAndProperty,
+    /// An argument must be a string.
+    #[error("{argument} must be a string")]
+    NoString {
+        /// The argument.
+        argument: &'static str,
+    },
 }
 
 /// What is wrong with a binding.
@@ -271,6 +316,39 @@ pub enum BindingFault {
     MatchType {
         /// The value.
         value: Value,
+    },
+    /// A weight is no integer (EX-090).
+    #[error(
+        "The binding key must be an integer: {}",
+        Term(&Value::LongString(.key.as_slice().into()))
+    )]
+    WeightNoInteger {
+        /// The binding key.
+        key: Vec<u8>,
+    },
+    /// A weight is not positive (EX-090).
+    #[error("The binding key must be greater than 0")]
+    WeightTooLow,
+    /// A weight is too high (EX-090).
+    #[error("The binding key must not exceed {max}")]
+    WeightTooHigh {
+        /// The highest.
+        max: i64,
+    },
+    /// A binding key where there must be none (EX-094).
+    #[error("Non empty binding '{}' key not permitted", String::from_utf8_lossy(.key))]
+    KeyNotEmpty {
+        /// The binding key.
+        key: Vec<u8>,
+    },
+    /// A binding to an exchange from one that takes queues alone (EX-094).
+    #[error("Destination not found")]
+    DestinationNotFound,
+    /// A binding to a queue of a type that is not taken (EX-094).
+    #[error("Queue type rabbit_{queue_type}_queue not valid for this exchange type")]
+    QueueTypeNotValid {
+        /// The type: `quorum`, `stream`.
+        queue_type: &'static str,
     },
 }
 
@@ -388,7 +466,7 @@ impl fmt::Display for Term<'_> {
 }
 
 /// Writes bytes as an Erlang binary: as text if they are text that can be shown, else as numbers.
-fn binary(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
+pub(super) fn binary(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
     match str::from_utf8(bytes) {
         Ok("") => f.write_str("<<>>"),
         Ok(text) if !text.chars().any(char::is_control) => {

@@ -5,34 +5,50 @@
 
 pub mod alarm;
 pub mod arguments;
+pub mod datum;
 pub mod dead_letter;
 pub mod error;
 pub mod exchange;
+mod govern;
 pub mod outbox;
+pub mod parameter;
+pub mod policy;
 pub mod queue;
 pub mod record;
+pub mod registry;
 pub mod route;
 pub mod timers;
 pub mod topology;
 pub mod vhost;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use dashmap::DashMap;
 
 use self::{
     alarm::Gate,
-    outbox::{Event, Outbox, Wakes},
+    datum::Datum,
+    parameter::{Parameter, Scope},
+    policy::PolicyRecord,
     queue::Budget,
-    record::{BindingRecord, ExchangeRecord, QueueRecord, Record, RecordError},
+    record::{BindingRecord, ExchangeRecord, QueueRecord, Record, RecordError, VhostRecord},
+    registry::Registry,
     timers::Timers,
 };
-pub use self::{error::Error, error::Kind, vhost::Vhost};
+pub use self::{
+    error::Error,
+    error::Kind,
+    govern::NoVhost,
+    vhost::{Metadata, Vhost},
+};
 use crate::{
-    names::{ConnectionId, Name},
+    names::{Name, QueueId},
     store::{RecordKind, Recovered, Store, StoreOp},
 };
 
@@ -45,6 +61,8 @@ pub struct Settings {
     pub queue_resident_max: usize,
     /// The vhost that is created when there is none.
     pub default_vhost: Name,
+    /// What random numbers begin at.
+    pub seed: u64,
 }
 
 /// The broker: its vhosts, its connections, its store.
@@ -58,9 +76,13 @@ pub struct Broker {
     pub budget: Arc<Budget>,
     /// Who waits for which moment.
     pub timers: Arc<Timers>,
+    /// Its connections.
+    pub registry: Registry,
     vhosts: DashMap<Name, Arc<Vhost>>,
-    connections: DashMap<ConnectionId, Arc<Outbox>>,
-    next_connection: AtomicU64,
+    /// A vhost that nobody can name, for connections that have not named theirs yet.
+    limbo: Arc<Vhost>,
+    /// The runtime parameters, by whose they are and by name.
+    parameters: RwLock<BTreeMap<(Scope, String), Datum>>,
     shared: vhost::Shared,
 }
 
@@ -90,20 +112,22 @@ impl Broker {
             budget: Arc::clone(&budget),
             timers: Arc::clone(&timers),
             next_queue: Arc::new(AtomicU64::new(1)),
+            seeds: Arc::new(AtomicU64::new(settings.seed)),
         };
         let broker = Self {
             store,
             gate: Gate::default(),
             budget,
             timers,
+            registry: Registry::default(),
             vhosts: DashMap::new(),
-            connections: DashMap::new(),
-            next_connection: AtomicU64::new(1),
+            limbo: Vhost::new(Name::from(""), shared.clone()),
+            parameters: RwLock::default(),
             shared,
         };
         broker.restore(recovered)?;
         if broker.vhosts.is_empty() {
-            broker.add_vhost(&settings.default_vhost);
+            broker.put_vhost(&settings.default_vhost, Metadata::default());
         }
         Ok(broker)
     }
@@ -111,54 +135,91 @@ impl Broker {
     fn restore(&self, recovered: &Recovered) -> Result<(), RestoreError> {
         let of_kind =
             |kind: RecordKind| recovered.records.iter().filter(move |(found, ..)| *found == kind);
-        for (_, key, _) in of_kind(RecordKind::Vhost) {
-            self.insert_vhost(Name::from(&*String::from_utf8_lossy(key)));
+        for (_, key, value) in of_kind(RecordKind::Vhost) {
+            let record: VhostRecord = decode(key, value)?;
+            self.insert_vhost(record.name, record.metadata);
+        }
+        let mut leftovers = Vec::new();
+        for (_, key, value) in of_kind(RecordKind::Policy) {
+            let record: PolicyRecord = decode(key, value)?;
+            match self.vhost(&record.vhost) {
+                Some(vhost) => vhost.restore_policy(record.policy),
+                None => leftovers.push(record.remove()),
+            }
+        }
+        for (_, key, value) in of_kind(RecordKind::Parameter) {
+            let record: Parameter = decode(key, value)?;
+            let removal = record.remove();
+            if !self.restore_parameter(record) {
+                leftovers.push(removal);
+            }
         }
         for (_, key, value) in of_kind(RecordKind::Exchange) {
             let record: ExchangeRecord = decode(key, value)?;
-            let vhost = self.vhost_of(&record.vhost);
-            if let Err(error) = vhost.restore(|t| t.declare_exchange(&record.name, record.spec)) {
-                tracing::warn!(exchange = %record.name, %error, "an exchange was not restored");
+            let Some(vhost) = self.vhost(&record.vhost) else {
+                leftovers.push(record.remove());
+                continue;
+            };
+            let name = record.name.clone();
+            if let Err(error) = vhost.restore_exchange(record) {
+                tracing::warn!(exchange = %name, %error, "an exchange was not restored");
             }
         }
-        let mut next_queue = recovered.queue_id_floor.0.max(1);
-        let mut orphans = recovered.queues.clone();
-        for (_, key, value) in of_kind(RecordKind::Queue) {
-            let record: QueueRecord = decode(key, value)?;
-            next_queue = next_queue.max(record.id.0 + 1);
-            let messages = orphans.remove(&record.id);
-            self.vhost_of(&record.vhost).restore_queue(record, messages.as_ref());
-        }
-        self.shared.next_queue.store(next_queue, Ordering::Relaxed);
+        self.restore_queues(recovered, &mut leftovers)?;
         for (_, key, value) in of_kind(RecordKind::Binding) {
             let record: BindingRecord = decode(key, value)?;
+            let Some(vhost) = self.vhost(&record.vhost) else {
+                leftovers.push(record.remove());
+                continue;
+            };
             let BindingRecord { source, destination, key, arguments, .. } = &record;
-            let vhost = self.vhost_of(&record.vhost);
             if let Err(error) = vhost.restore(|t| t.bind(source, destination, key, arguments)) {
                 tracing::warn!(%source, ?destination, %error, "a binding was not restored");
             }
         }
+        for vhost in &self.vhosts {
+            vhost.apply_policies();
+        }
+        if !leftovers.is_empty() {
+            tracing::warn!(count = leftovers.len(), "definitions of deleted vhosts were removed");
+            self.store.submit_all(leftovers);
+        }
+        Ok(())
+    }
+
+    fn restore_queues(
+        &self,
+        recovered: &Recovered,
+        leftovers: &mut Vec<StoreOp>,
+    ) -> Result<(), RestoreError> {
+        let mut next_queue = recovered.queue_id_floor.0.max(1);
+        let mut orphans = recovered.queues.clone();
+        for (kind, key, value) in &recovered.records {
+            if *kind != RecordKind::Queue {
+                continue;
+            }
+            let record: QueueRecord = decode(key, value)?;
+            let lanes = 0..=u64::from(arguments::max_priority(&record.spec.arguments));
+            next_queue = next_queue.max(record.id.0 + 1 + lanes.end());
+            let Some(vhost) = self.vhost(&record.vhost) else {
+                leftovers.push(record.remove());
+                continue;
+            };
+            for lane in lanes {
+                orphans.remove(&QueueId(record.id.0 + lane));
+            }
+            vhost.restore_queue(record, |id| recovered.queues.get(&id).copied());
+        }
+        self.shared.next_queue.store(next_queue, Ordering::Relaxed);
         // What is left of queues that were deleted just before the end.
         self.store.submit_all(orphans.into_keys().map(|queue| StoreOp::DropQueue { queue }));
         Ok(())
     }
 
-    fn insert_vhost(&self, name: Name) -> Arc<Vhost> {
-        let vhost = Arc::new(Vhost::new(name.clone(), self.shared.clone()));
+    fn insert_vhost(&self, name: Name, metadata: Metadata) -> Arc<Vhost> {
+        let vhost = Vhost::new(name.clone(), self.shared.clone());
+        vhost.set_metadata(metadata);
         self.vhosts.insert(name, Arc::clone(&vhost));
-        vhost
-    }
-
-    fn vhost_of(&self, name: &Name) -> Arc<Vhost> {
-        let found = self.vhosts.get(name).map(|vhost| Arc::clone(&vhost));
-        found.unwrap_or_else(|| self.insert_vhost(name.clone()))
-    }
-
-    /// Adds a vhost and makes it durable.
-    pub fn add_vhost(&self, name: &Name) -> Arc<Vhost> {
-        let vhost = self.insert_vhost(name.clone());
-        let (key, value) = (name.as_bytes().into(), Box::default());
-        self.store.submit(StoreOp::Put { kind: RecordKind::Vhost, key, value });
         vhost
     }
 
@@ -167,34 +228,16 @@ impl Broker {
         self.vhosts.get(name).map(|vhost| Arc::clone(&vhost))
     }
 
-    /// Some vhost, whichever.
-    pub fn any_vhost(&self) -> Option<Arc<Vhost>> {
-        self.vhosts.iter().next().map(|vhost| Arc::clone(&vhost))
+    /// All vhosts, by name.
+    pub fn vhosts(&self) -> Vec<Arc<Vhost>> {
+        let mut vhosts: Vec<_> = self.vhosts.iter().map(|vhost| Arc::clone(&vhost)).collect();
+        vhosts.sort_by(|one, other| one.name().cmp(other.name()));
+        vhosts
     }
 
-    /// Registers a connection.
-    pub fn connect(&self, outbox: Arc<Outbox>) -> ConnectionId {
-        let id = ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed));
-        self.connections.insert(id, outbox);
-        id
-    }
-
-    /// Forgets a connection.
-    pub fn disconnect(&self, id: ConnectionId) {
-        self.connections.remove(&id);
-    }
-
-    /// Connections that are open.
-    pub fn connections_count(&self) -> usize {
-        self.connections.len()
-    }
-
-    /// Closes every connection, for this reason, without waiting for answers (CN-127).
-    pub fn close_connections(&self, reason: &str) {
-        let mut wakes = Wakes::default();
-        for connection in &self.connections {
-            connection.push(Event::Close { reason: reason.to_owned(), at_once: true }, &mut wakes);
-        }
+    /// A vhost to stand in until the right one is known. Nothing is in it.
+    pub fn limbo(&self) -> Arc<Vhost> {
+        Arc::clone(&self.limbo)
     }
 }
 

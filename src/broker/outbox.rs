@@ -19,6 +19,7 @@ use crate::{
     broker::queue::{ConsumerHandle, Queue},
     message::Message,
     names::Position,
+    store::Standing,
 };
 
 /// How much may wait in one outbox.
@@ -39,8 +40,8 @@ pub struct Delivery {
     pub position: Position,
     /// The message.
     pub message: Message,
-    /// Whether it was delivered before.
-    pub is_redelivered: bool,
+    /// How it stands in its queue.
+    pub standing: Standing,
     /// Whether the store holds it, so that settling it is an operation.
     pub is_stored: bool,
 }

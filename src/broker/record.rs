@@ -1,12 +1,13 @@
-//! Durable definitions as bytes: what the store keeps of exchanges, queues and bindings.
+//! Durable definitions as bytes: what the store keeps of vhosts, exchanges, queues and bindings.
 //!
 //! Floor 4. A record's key says what it is about and orders it behind its vhost; its value starts
 //! with the version of its form, so that later forms can be told from this one. Damaged bytes are
 //! errors, never panics.
 
 use super::{
-    arguments::QueueSpec,
+    arguments::{QueueSpec, QueueType},
     topology::{Binding, Destination, ExchangeSpec, Removed},
+    vhost::Metadata,
 };
 use crate::{
     names::{Name, QueueId},
@@ -15,7 +16,7 @@ use crate::{
 };
 
 /// The form that is written now.
-const VERSION: u8 = 1;
+pub(super) const VERSION: u8 = 1;
 
 const DURABLE: u8 = 1;
 const AUTO_DELETE: u8 = 2;
@@ -64,6 +65,15 @@ pub trait Record: Sized {
     }
 }
 
+/// A vhost. Its key is its bare name; a vhost of which nothing is said may have no value at all.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VhostRecord {
+    /// Its name.
+    pub name: Name,
+    /// What is said about it.
+    pub metadata: Metadata,
+}
+
 /// A durable exchange.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ExchangeRecord {
@@ -103,6 +113,44 @@ pub struct BindingRecord {
     pub key: Box<[u8]>,
     /// The arguments.
     pub arguments: Table,
+}
+
+impl Record for VhostRecord {
+    const KIND: RecordKind = RecordKind::Vhost;
+
+    fn key(&self) -> Box<[u8]> {
+        self.name.as_bytes().into()
+    }
+
+    fn value(&self) -> Box<[u8]> {
+        let Metadata { description, tags, default_queue_type, is_protected } = &self.metadata;
+        let mut out = vec![VERSION, u8::from(*is_protected)];
+        put_bytes(&mut out, default_queue_type.map_or("", QueueType::as_str).as_bytes());
+        put_bytes(&mut out, description.as_bytes());
+        out.extend((tags.len() as u64).to_be_bytes());
+        tags.iter().for_each(|tag| put_bytes(&mut out, tag.as_bytes()));
+        out.into()
+    }
+
+    fn decode(key: &[u8], value: &[u8]) -> Result<Self, RecordError> {
+        let name = str::from_utf8(key).map_err(|_| RecordError::Damaged)?.into();
+        if value.is_empty() {
+            return Ok(Self { name, metadata: Metadata::default() });
+        }
+        let mut value = Reader(value);
+        value.version()?;
+        let is_protected = value.byte()? != 0;
+        let default_queue_type = match value.text()? {
+            "" => None,
+            word => Some(QueueType::parse(word).ok_or(RecordError::Damaged)?),
+        };
+        let description = value.text()?.to_owned();
+        let count = value.number()?;
+        let tags = (0..count).map(|_| Ok(value.text()?.to_owned())).collect::<Result<_, _>>()?;
+        value.end()?;
+        let metadata = Metadata { description, tags, default_queue_type, is_protected };
+        Ok(Self { name, metadata })
+    }
 }
 
 impl Record for ExchangeRecord {
@@ -255,7 +303,7 @@ fn bit(is_set: bool, flag: u8) -> u8 {
 }
 
 /// Appends bytes with their length in front, seven bits to a byte, the lowest first.
-fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+pub(super) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     let mut len = bytes.len();
     while len >= 0x80 {
         out.push(len as u8 | 0x80);
@@ -266,7 +314,7 @@ fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 /// The bytes that are still to be read.
-struct Reader<'a>(&'a [u8]);
+pub(super) struct Reader<'a>(pub(super) &'a [u8]);
 
 impl<'a> Reader<'a> {
     fn take(&mut self, len: usize) -> Result<&'a [u8], RecordError> {
@@ -275,23 +323,23 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
-    fn byte(&mut self) -> Result<u8, RecordError> {
+    pub(super) fn byte(&mut self) -> Result<u8, RecordError> {
         Ok(self.take(1)?[0])
     }
 
-    fn version(&mut self) -> Result<(), RecordError> {
+    pub(super) fn version(&mut self) -> Result<(), RecordError> {
         match self.byte()? {
             VERSION => Ok(()),
             other => Err(RecordError::Version(other)),
         }
     }
 
-    fn number(&mut self) -> Result<u64, RecordError> {
+    pub(super) fn number(&mut self) -> Result<u64, RecordError> {
         let bytes = self.take(8)?.try_into().map_err(|_| RecordError::Damaged)?;
         Ok(u64::from_be_bytes(bytes))
     }
 
-    fn bytes(&mut self) -> Result<&'a [u8], RecordError> {
+    pub(super) fn bytes(&mut self) -> Result<&'a [u8], RecordError> {
         let mut len = 0;
         for shift in (0..usize::BITS).step_by(7) {
             let byte = self.byte()?;
@@ -303,11 +351,11 @@ impl<'a> Reader<'a> {
         Err(RecordError::Damaged)
     }
 
-    fn text(&mut self) -> Result<&'a str, RecordError> {
+    pub(super) fn text(&mut self) -> Result<&'a str, RecordError> {
         str::from_utf8(self.bytes()?).map_err(|_| RecordError::Damaged)
     }
 
-    fn name(&mut self) -> Result<Name, RecordError> {
+    pub(super) fn name(&mut self) -> Result<Name, RecordError> {
         Ok(self.text()?.into())
     }
 
@@ -318,13 +366,13 @@ impl<'a> Reader<'a> {
         table::decode(raw).map_err(|_| RecordError::Damaged)
     }
 
-    fn end(&self) -> Result<(), RecordError> {
+    pub(super) fn end(&self) -> Result<(), RecordError> {
         if self.0.is_empty() { Ok(()) } else { Err(RecordError::Damaged) }
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::*;
@@ -384,7 +432,7 @@ mod tests {
     }
 
     /// Whether a record comes back whole, and in no part or excess of its bytes.
-    fn check<R: Record + PartialEq + std::fmt::Debug>(record: &R) {
+    pub(in crate::broker) fn check<R: Record + PartialEq + std::fmt::Debug>(record: &R) {
         let (key, value) = (record.key(), record.value());
         assert_eq!(R::decode(&key, &value).as_ref(), Ok(record));
         for end in 0..key.len() {
@@ -425,6 +473,28 @@ mod tests {
         fn bindings_that_differ_have_keys_that_differ(one in binding(), other in binding()) {
             prop_assert_eq!(one.key() == other.key(), one == other);
         }
+    }
+
+    #[test]
+    fn vhosts_come_back_with_what_is_said_about_them() {
+        let said = Metadata {
+            description: "for \u{e9}lan".to_owned(),
+            tags: vec!["one".to_owned(), String::new()],
+            default_queue_type: Some(QueueType::Quorum),
+            is_protected: true,
+        };
+        for metadata in [Metadata::default(), said] {
+            let record = VhostRecord { name: "v".into(), metadata };
+            let (key, value) = (record.key(), record.value());
+            assert_eq!(VhostRecord::decode(&key, &value).as_ref(), Ok(&record));
+            for end in 1..value.len() {
+                assert!(VhostRecord::decode(&key, &value[..end]).is_err(), "cut at {end}");
+            }
+            assert!(VhostRecord::decode(b"\xff", &value).is_err());
+        }
+        // As vhosts were kept at first.
+        let bare = VhostRecord::decode(b"/", b"").unwrap();
+        assert_eq!(bare, VhostRecord { name: "/".into(), metadata: Metadata::default() });
     }
 
     #[test]

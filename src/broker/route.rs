@@ -8,7 +8,7 @@ use hashbrown::HashSet;
 use super::{
     Error,
     error::Kind,
-    exchange::{Headers, Matches, View},
+    exchange::{Matches, View},
     topology::{DEFAULT_EXCHANGE, Topology},
 };
 
@@ -92,8 +92,7 @@ impl<Q> Default for RouteSet<Q> {
 
 impl<Q: Clone> Topology<Q> {
     /// Finds the queues of a message published to `exchange` and puts them, each once, into `out`
-    /// in place of what was there. `keys` are the routing key and those of `CC` and `BCC`. Follows
-    /// bindings between exchanges, and alternate exchanges where an exchange matches nothing at
+    /// in place of what was there. Follows bindings between exchanges, and alternate exchanges where an exchange matches nothing at
     /// all (EX-074).
     ///
     /// Dead letters come this way, too, so that internal exchanges are not refused here but by
@@ -104,19 +103,17 @@ impl<Q: Clone> Topology<Q> {
     pub fn route(
         &self,
         exchange: &str,
-        keys: &[&[u8]],
-        headers: Option<&dyn Headers>,
+        message: &View<'_>,
         out: &mut RouteSet<Q>,
     ) -> Result<Cacheable, Error> {
         out.queues.clear();
         let Some(first) = self.exchange_slot(exchange) else {
             return Err(Error::NotFound { kind: Kind::Exchange, name: exchange.into() });
         };
-        let message = View { keys, headers };
         let mut cacheable = Cacheable::Yes;
         out.start(first);
         while let Some(slot) = out.pending.pop() {
-            if self.route_at(slot, &message, out) == Cacheable::No {
+            if self.route_at(slot, message, out) == Cacheable::No {
                 cacheable = Cacheable::No;
             }
         }

@@ -26,7 +26,7 @@ use crate::{
         Error,
         arguments::{self, ALTERNATE_EXCHANGE},
         error::Kind,
-        exchange::{self, BindingRef, ExchangeType, Target},
+        exchange::{self, BindingRef, ExchangeType, Fittings, Target},
     },
     names::Name,
     wire::table::Table,
@@ -88,6 +88,20 @@ pub fn strip_cr_lf(name: &str) -> String {
 pub fn check_new_name(kind: Kind, name: &str) -> Result<(), Error> {
     if name.starts_with(RESERVED_PREFIX) {
         return Err(Error::ReservedName { kind, name: name.into() });
+    }
+    Ok(())
+}
+
+/// Refuses to delete what every vhost has.
+///
+/// # Errors
+/// [`Error::DefaultExchange`], [`Error::SystemExchange`].
+pub fn check_deletable(name: &str) -> Result<(), Error> {
+    if name.is_empty() {
+        return Err(Error::DefaultExchange);
+    }
+    if name.starts_with(RESERVED_PREFIX) {
+        return Err(Error::SystemExchange { name: name.into() });
     }
     Ok(())
 }
@@ -159,9 +173,32 @@ impl<Q: Clone> Topology<Q> {
         self.generation += 1;
     }
 
+    /// What a declare of an exchange comes to that is there; none if it is not.
+    pub fn check_redeclare(&self, name: &str, spec: &ExchangeSpec) -> Option<Result<(), Error>> {
+        self.exchange(name).map(|exchange| exchange.check_equivalence(spec))
+    }
+
+    /// Gives an exchange the alternate exchange that a policy names, unless its own argument names
+    /// one (PO-057).
+    pub fn set_alternate(&mut self, name: &str, by_policy: Option<Name>) {
+        let slot = self.exchange_slots.get(name);
+        let Some(exchange) = slot.and_then(|slot| self.exchanges.get_mut(*slot)) else { return };
+        let own = arguments::text(&exchange.spec.arguments, ALTERNATE_EXCHANGE).map(Name::from);
+        exchange.alternate = own.or(by_policy);
+        self.generation += 1;
+    }
+
     /// The exchange of this name; `""` is the default exchange.
     pub fn exchange(&self, name: &str) -> Option<&Exchange> {
         self.exchanges.get(*self.exchange_slots.get(name)?)
+    }
+
+    /// Gives an exchange that was just declared what it needs to work.
+    pub fn fit_exchange(&mut self, fittings: &Fittings<'_>) {
+        let slot = self.exchange_slots.get(fittings.name);
+        if let Some(exchange) = slot.and_then(|slot| self.exchanges.get_mut(*slot)) {
+            exchange.bound.fit(fittings);
+        }
     }
 
     /// What a passive declare asks for.
@@ -193,12 +230,7 @@ impl<Q: Clone> Topology<Q> {
     /// # Errors
     /// [`Error::DefaultExchange`], [`Error::SystemExchange`], [`Error::InUse`].
     pub fn delete_exchange(&mut self, name: &str, if_unused: bool) -> Result<Removed, Error> {
-        if name.is_empty() {
-            return Err(Error::DefaultExchange);
-        }
-        if name.starts_with(RESERVED_PREFIX) {
-            return Err(Error::SystemExchange { name: name.into() });
-        }
+        check_deletable(name)?;
         let mut removed = Removed::default();
         let Some(&slot) = self.exchange_slots.get(name) else { return Ok(removed) };
         let is_used = self.exchanges.get(slot).is_some_and(|e| !e.from.is_empty());
@@ -245,9 +277,11 @@ impl<Q: Clone> Topology<Q> {
         }
         let is_durable = self.is_durable(source, target);
         let id = self.bindings.insert(stored);
+        let name = self.name_of(target);
+        let name = name.as_deref().unwrap_or_default();
         if let Some(exchange) = self.exchanges.get_mut(source) {
             exchange.from.insert(id);
-            exchange.bound.bind(BindingRef { id, target, key, arguments });
+            exchange.bound.bind(BindingRef { id, target, name, key, arguments });
         }
         if let Some(to) = self.leading_to(target) {
             to.insert(id);
@@ -340,6 +374,7 @@ impl<Q: Clone> Topology<Q> {
         source.bound.unbind(BindingRef {
             id,
             target: stored.target,
+            name: binding.destination.name(),
             key: &stored.key,
             arguments: &binding.arguments,
         });
@@ -389,6 +424,13 @@ impl<Q: Clone> Topology<Q> {
                 Some(slot) => self.queues.get(slot).is_some_and(|queue| queue.is_durable),
                 None => target.as_exchange().is_some_and(is_durable),
             }
+    }
+
+    fn name_of(&self, target: Target) -> Option<Name> {
+        match target.as_queue() {
+            Some(slot) => self.queues.get(slot).map(|queue| queue.name.clone()),
+            None => target.as_exchange().and_then(|s| Some(self.exchanges.get(s)?.name.clone())),
+        }
     }
 
     fn target(&self, destination: &Destination) -> Option<Target> {

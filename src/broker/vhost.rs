@@ -5,8 +5,8 @@
 //! (R4): what a change means for a queue is done after it.
 
 use std::sync::{
-    Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
-    atomic::{AtomicU64, Ordering},
+    Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak,
+    atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
 };
 
 use dashmap::DashMap;
@@ -15,45 +15,93 @@ use crate::{
     broker::{
         Error,
         arguments::{self, QueueSpec, QueueType},
+        dead_letter::{self, Death},
         error::Kind,
-        exchange::Headers,
-        queue::{Budget, DeleteRefused, Effects, Identity, Queue},
+        exchange::{Fittings, Headers, View},
+        policy::Policies,
+        queue::{
+            Arrival, Budget, DeadLetter, DeleteRefused, Effects, Identity, Published, Queue,
+            Surroundings,
+        },
         record::{self, BindingRecord, ExchangeRecord, QueueRecord, Record},
         route::{Cacheable, RouteSet},
         timers::Timers,
         topology::{Bound, Declared, Destination, ExchangeSpec, Topology, check_new_name},
     },
+    clock::UnixTime,
+    message::Message,
     names::{CommitSeq, ConnectionId, Name, QueueId},
     store::{RecordKind, RecoveredQueue, Store, StoreOp},
-    wire::table::Table,
+    wire::{
+        properties::Properties,
+        table::{RawTable, RawValue, Table},
+    },
 };
+
+/// How far apart the random numbers of two exchanges begin.
+const SEEDS_APART: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// What vhosts share with the broker they belong to.
 #[derive(Clone, Debug)]
 pub(super) struct Shared {
     pub(super) store: Store,
     pub(super) budget: Arc<Budget>,
-    #[expect(dead_code, reason = "for what waits: delayed exchanges, queues with a TTL")]
     pub(super) timers: Arc<Timers>,
     pub(super) next_queue: Arc<AtomicU64>,
+    /// What the random numbers of the next exchange begin at.
+    pub(super) seeds: Arc<AtomicU64>,
 }
 
 impl Shared {
-    fn next_queue_id(&self) -> QueueId {
-        QueueId(self.next_queue.fetch_add(1, Ordering::Relaxed))
+    /// A number for a queue; those of its lanes follow it.
+    fn next_queue_id(&self, max_priority: u8) -> QueueId {
+        let lanes = u64::from(max_priority) + 1;
+        QueueId(self.next_queue.fetch_add(lanes, Ordering::Relaxed))
     }
 }
 
 /// A vhost.
 #[derive(Debug)]
 pub struct Vhost {
+    me: Weak<Self>,
     name: Name,
     topology: RwLock<Topology<Arc<Queue>>>,
     /// The topology's generation, to be read without its lock.
     generation: AtomicU64,
     /// The queues of direct reply-to consumers, by the names that were made for them.
     replies: DashMap<Name, Arc<Queue>>,
-    shared: Shared,
+    pub(super) metadata: RwLock<Metadata>,
+    pub(super) policies: RwLock<Arc<Policies>>,
+    pub(super) limits: Limits,
+    /// Set under the topology's write lock: nothing is changed here any more.
+    is_deleted: AtomicBool,
+    pub(super) shared: Shared,
+}
+
+/// What is said about a vhost (PO-076).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Metadata {
+    /// For people.
+    pub description: String,
+    /// For people and programs.
+    pub tags: Vec<String>,
+    /// The type of queues whose declare says none.
+    pub default_queue_type: Option<QueueType>,
+    /// Whether the vhost cannot be deleted.
+    pub is_protected: bool,
+}
+
+/// How much there may be in a vhost; a negative number is no limit (PO-070).
+#[derive(Debug)]
+pub(super) struct Limits {
+    pub(super) max_connections: AtomicI64,
+    pub(super) max_queues: AtomicI64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_connections: AtomicI64::new(-1), max_queues: AtomicI64::new(-1) }
+    }
 }
 
 /// A queue's declare: what it came to, and what must be durable before it may be said.
@@ -74,14 +122,26 @@ pub struct DeclaredBy {
     pub user: Name,
     /// Whether the broker gave the queue's name, so that it may begin with `amq.`.
     pub gave_name: bool,
+    /// Whether a queue that is not there may be made; else it is not found.
+    pub may_create: bool,
 }
 
 impl Vhost {
-    pub(super) fn new(name: Name, shared: Shared) -> Self {
+    pub(super) fn new(name: Name, shared: Shared) -> Arc<Self> {
         let topology = Topology::new();
         let generation = AtomicU64::new(topology.generation());
-        let replies = DashMap::new();
-        Self { name, topology: RwLock::new(topology), generation, replies, shared }
+        Arc::new_cyclic(|me| Self {
+            me: me.clone(),
+            name,
+            topology: RwLock::new(topology),
+            generation,
+            replies: DashMap::new(),
+            metadata: RwLock::default(),
+            policies: RwLock::default(),
+            limits: Limits::default(),
+            is_deleted: AtomicBool::new(false),
+            shared,
+        })
     }
 
     /// Its name.
@@ -92,6 +152,11 @@ impl Vhost {
     /// Grows with every change that may alter where a message goes.
     pub fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
+    }
+
+    /// Whether it was deleted; those who are in it still are about to leave.
+    pub fn is_deleted(&self) -> bool {
+        self.is_deleted.load(Ordering::Acquire)
     }
 
     /// The topology, to look at. Drop it before a queue's lock is taken.
@@ -106,6 +171,9 @@ impl Vhost {
     ) -> Result<(T, CommitSeq), Error> {
         let mut topology: RwLockWriteGuard<'_, _> =
             self.topology.write().unwrap_or_else(PoisonError::into_inner);
+        if self.is_deleted() {
+            return Err(Error::VhostGone);
+        }
         let mut ops = Vec::new();
         let result = change(&mut topology, &mut ops);
         self.generation.store(topology.generation(), Ordering::Release);
@@ -118,25 +186,51 @@ impl Vhost {
     pub fn route(
         &self,
         exchange: &str,
-        keys: &[&[u8]],
-        headers: Option<&dyn Headers>,
+        message: &View<'_>,
         out: &mut RouteSet<Arc<Queue>>,
     ) -> Result<Cacheable, Error> {
         let topology = self.topology();
         topology.check_publish(exchange)?;
-        topology.route(exchange, keys, headers, out)
+        topology.route(exchange, message, out)
     }
 
     /// Declares an exchange.
     pub fn declare_exchange(&self, name: &str, spec: ExchangeSpec) -> Result<CommitSeq, Error> {
         let ((), needed) = self.change(|topology, ops| {
-            if topology.declare_exchange(name, spec.clone())? == Declared::Created && spec.durable {
+            if topology.declare_exchange(name, spec.clone())? == Declared::Existing {
+                return Ok(());
+            }
+            topology.fit_exchange(&self.fittings(name));
+            topology.set_alternate(name, self.policies().alternate_exchange(name));
+            if spec.durable {
                 let (vhost, name) = (self.name.clone(), name.into());
                 ops.push(ExchangeRecord { vhost, name, spec }.put());
             }
             Ok(())
         })?;
         Ok(needed)
+    }
+
+    fn fittings<'a>(&self, name: &'a str) -> Fittings<'a> {
+        Fittings { seed: self.shared.seeds.fetch_add(SEEDS_APART, Ordering::Relaxed), name }
+    }
+
+    /// Brings a durable exchange back.
+    ///
+    /// # Errors
+    /// As a declare's.
+    pub(super) fn restore_exchange(&self, record: ExchangeRecord) -> Result<(), Error> {
+        let fittings = self.fittings(&record.name);
+        self.restore(|topology| {
+            topology.declare_exchange(&record.name, record.spec)?;
+            topology.fit_exchange(&fittings);
+            Ok(())
+        })
+    }
+
+    /// What a declare comes to that must not make a new exchange; none if it would (PO-011).
+    pub fn redeclare_exchange(&self, name: &str, spec: &ExchangeSpec) -> Option<Result<(), Error>> {
+        self.topology().check_redeclare(name, spec)
     }
 
     /// Deletes an exchange, and whatever goes with it.
@@ -157,6 +251,7 @@ impl Vhost {
         arguments: &Table,
     ) -> Result<CommitSeq, Error> {
         let ((), needed) = self.change(|topology, ops| {
+            check_destination(topology, source, destination, key, arguments)?;
             let bound = topology.bind(source, destination, key, arguments)?;
             if bound == (Bound::New { is_durable: true }) {
                 let record = BindingRecord {
@@ -229,9 +324,13 @@ impl Vhost {
                 )?;
                 return Ok(Arc::clone(queue));
             }
+            if !by.may_create {
+                return Err(Error::NotFound { kind: Kind::Queue, name: name.into() });
+            }
             let queue_type = arguments::check_queue(name, &spec.arguments, QueueType::Classic)?;
             check_properties(name, queue_type, &spec, owner.is_some(), by.gave_name)?;
-            let id = self.shared.next_queue_id();
+            self.check_queue_limit(name, topology.queues_count())?;
+            let id = self.shared.next_queue_id(arguments::max_priority(&spec.arguments));
             let name = Name::from(name);
             if spec.durable {
                 let record = QueueRecord {
@@ -244,7 +343,7 @@ impl Vhost {
                 ops.push(record.put());
             }
             let is_durable = spec.durable;
-            let queue = self.new_queue(id, name.clone(), spec, queue_type, owner, None);
+            let queue = self.new_queue(id, name.clone(), spec, queue_type, owner, |_| None);
             topology.insert_queue(name, Arc::clone(&queue), is_durable);
             Ok(queue)
         })?;
@@ -258,14 +357,19 @@ impl Vhost {
         spec: QueueSpec,
         queue_type: QueueType,
         owner: Option<ConnectionId>,
-        recovered: Option<&RecoveredQueue>,
+        recovered: impl Fn(QueueId) -> Option<RecoveredQueue>,
     ) -> Arc<Queue> {
-        let Shared { store, budget, .. } = self.shared.clone();
-        Queue::new(Identity { id, name, spec, queue_type, owner }, store, budget, recovered)
+        let Shared { store, budget, timers, .. } = self.shared.clone();
+        let surroundings = Surroundings { vhost: self.me.clone(), timers, store, budget };
+        Queue::new(Identity { id, name, spec, queue_type, owner }, surroundings, recovered)
     }
 
     /// Brings a durable queue back.
-    pub(super) fn restore_queue(&self, record: QueueRecord, recovered: Option<&RecoveredQueue>) {
+    pub(super) fn restore_queue(
+        &self,
+        record: QueueRecord,
+        recovered: impl Fn(QueueId) -> Option<RecoveredQueue>,
+    ) {
         let queue_type = QueueType::of(&record.name, &record.spec.arguments, QueueType::Classic)
             .unwrap_or_default();
         let QueueRecord { id, name, spec, .. } = record;
@@ -281,12 +385,37 @@ impl Vhost {
         result
     }
 
+    /// Takes everything out of a vhost that is to be no more: the queues, which are the caller's to
+    /// end, and the operations that remove what was durable.
+    pub(super) fn wipe(&self, ops: &mut Vec<StoreOp>) -> Vec<Arc<Queue>> {
+        let mut topology = self.topology.write().unwrap_or_else(PoisonError::into_inner);
+        self.is_deleted.store(true, Ordering::Release);
+        self.replies.clear();
+        let bindings = topology.bindings().filter(|binding| binding.is_durable);
+        ops.extend(bindings.map(|b| BindingRecord::new(self.name.clone(), b).remove()));
+        let exchanges = topology.exchanges().filter(|exchange| exchange.spec().durable);
+        ops.extend(exchanges.map(|exchange| StoreOp::Remove {
+            kind: RecordKind::Exchange,
+            key: record::name_key(&self.name, exchange.name()),
+        }));
+        let queues: Vec<_> = topology.queues().map(|(_, queue)| Arc::clone(queue)).collect();
+        ops.extend(queues.iter().filter(|queue| queue.spec.durable).map(|queue| {
+            let key = record::name_key(&self.name, &queue.name);
+            StoreOp::Remove { kind: RecordKind::Queue, key }
+        }));
+        // Whoever kept a route finds that it is none any more.
+        let generation = topology.generation() + 1;
+        *topology = Topology::new();
+        self.generation.store(generation.max(topology.generation()) + 1, Ordering::Release);
+        queues
+    }
+
     /// Makes a queue for direct replies to a connection: transient, and outside the topology.
     pub fn open_reply_queue(&self, name: Name, owner: ConnectionId) -> Arc<Queue> {
         let spec = QueueSpec { durable: false, auto_delete: false, arguments: Table::default() };
-        let id = self.shared.next_queue_id();
+        let id = self.shared.next_queue_id(0);
         let owner = Some(owner);
-        let queue = self.new_queue(id, name.clone(), spec, QueueType::Classic, owner, None);
+        let queue = self.new_queue(id, name.clone(), spec, QueueType::Classic, owner, |_| None);
         self.replies.insert(name, Arc::clone(&queue));
         queue
     }
@@ -299,6 +428,61 @@ impl Vhost {
     /// Forgets a queue for direct replies.
     pub fn close_reply_queue(&self, name: &str) {
         self.replies.remove(name);
+    }
+
+    /// Sends a dead letter to its queues and settles it where it died, both in one commit. Returns
+    /// what must be durable for that.
+    pub(super) fn send_dead_letter(&self, letter: DeadLetter, fx: &mut Effects) -> CommitSeq {
+        let DeadLetter { message, reason, queue, to, settle, was_delivered } = letter;
+        let exchange = to.exchange.as_str();
+        let death = Death {
+            queue: &queue,
+            reason,
+            time: fx.time,
+            exchange,
+            routing_key: to.routing_key.as_deref(),
+        };
+        let message = dead_letter::dead_letter(&message, &death);
+        let arrival = Arrival { expiration: None, returns: was_delivered.into() };
+        let targets = self.dead_letter_targets(exchange, &message, reason, fx.time);
+        // Nothing is written in the middle of this: the letter arrives and leaves in one commit.
+        let group = self.shared.store.group();
+        let mut seq = CommitSeq(0);
+        for target in targets {
+            // A queue that refuses it, or is gone, is nowhere to go (BA-240).
+            if let Published::Taken(needed) = target.publish(message.clone(), arrival, fx) {
+                seq = seq.max(needed);
+            }
+        }
+        if let Some(settle) = settle {
+            seq = seq.max(self.shared.store.submit(settle));
+        }
+        drop(group);
+        seq
+    }
+
+    /// Where a dead letter goes: nowhere if its exchange is missing (BA-239), nor in circles.
+    fn dead_letter_targets(
+        &self,
+        exchange: &str,
+        message: &Message,
+        reason: dead_letter::Reason,
+        time: UnixTime,
+    ) -> Vec<Arc<Queue>> {
+        let properties = Properties::of_message(message.properties());
+        let headers = properties.headers().map(RawTable);
+        let copies = headers.and_then(|headers| headers.get(b"CC")).and_then(RawValue::as_array);
+        let copies = copies.into_iter().flat_map(|keys| keys.iter());
+        let mut keys = vec![message.routing_key()];
+        keys.extend(copies.filter_map(RawValue::as_longstr));
+        let headers = headers.as_ref().map(|headers| headers as &dyn Headers);
+        let mut found = RouteSet::new();
+        let view = View { keys: &keys, headers, properties: Some(properties), time };
+        if self.topology().route(exchange, &view, &mut found).is_err() {
+            return Vec::new();
+        }
+        let is_open = |queue: &Arc<Queue>| !dead_letter::is_cycle(message, reason, &queue.name);
+        found.drain().filter(is_open).collect()
     }
 
     /// Deletes a queue if the conditions hold. Returns how many messages were ready in it, and what
@@ -345,6 +529,28 @@ impl Vhost {
             Ok(())
         })?;
         Ok((count, needed))
+    }
+}
+
+/// Whether a binding makes sense to the exchange it begins at, if both ends are there.
+fn check_destination(
+    topology: &Topology<Arc<Queue>>,
+    source: &str,
+    destination: &Destination,
+    key: &[u8],
+    arguments: &Table,
+) -> Result<(), Error> {
+    let to = match destination {
+        Destination::Queue(name) => match topology.queue(name) {
+            Some(queue) => Some(queue.queue_type),
+            None => return Ok(()),
+        },
+        Destination::Exchange(name) if topology.exchange(name).is_some() => None,
+        Destination::Exchange(_) => return Ok(()),
+    };
+    match topology.exchange(source) {
+        Some(exchange) if !source.is_empty() => exchange.check_binding(to, key, arguments),
+        _ => Ok(()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The `lepus` program: its arguments, its log, what it prints, and how it ends.
 //!
-//! Floor 7. Arguments as typed (`args`) become a [`Config`](crate::config::Config); `serve` runs
+//! Floor 8. Arguments as typed (`args`) become a [`Config`](crate::config::Config); `serve` runs
 //! the broker with it until a signal comes; `failure` turns what stops it into one line and an
 //! exit code.
 

@@ -41,8 +41,8 @@ impl Confirms {
         }
     }
 
-    /// Counts a publish that is confirmed at once, whatever is pending. A later ack with `multiple`
-    /// may cover it again.
+    /// Counts a publish that is answered at once, whatever is pending: it reached no queue, or was
+    /// refused. A later ack with `multiple` may cover it again.
     pub(super) fn published_in_vain(&mut self) -> PublishSeq {
         self.published += 1;
         if self.runs.is_empty() {

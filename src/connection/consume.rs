@@ -11,10 +11,11 @@ use super::{
     unacked::Unacked,
 };
 use crate::{
+    auth::Permission,
     broker::{
-        Error, arguments,
+        Error, Kind, arguments,
         outbox::Event,
-        queue::{ConsumeRefused, Consumer, GetOutcome, Got, Held, Queue},
+        queue::{Cause, ConsumeRefused, Consumer, GetOutcome, Got, Held, Queue},
     },
     config::GlobalPrefetch,
     names::ChannelId,
@@ -66,19 +67,20 @@ impl Session {
             return Err(Code::NotAllowed
                 .failure(ids, format_args!("attempt to reuse consumer tag '{tag}'")));
         }
-        let queue = if name.as_str() == reply_to::NAME {
-            self.open_reply_queue(id, method.no_ack, ids)?
-        } else {
-            self.find_queue(&name, ids)?
-        };
-        arguments::check_consumer(&queue.name, &method.arguments, queue.queue_type)
-            .map_err(|e| self.refused(&e, ids))?;
         let consumers = self.sources.iter().filter(|(_, s)| s.channel == id).count();
         let max = self.context.config.channel_consumers_max;
         if consumers >= max as usize {
             return Err(Code::NotAllowed
                 .failure(ids, format_args!("reached maximum ({max}) of consumers per channel")));
         }
+        let queue = if name.as_str() == reply_to::NAME {
+            self.open_reply_queue(id, method.no_ack, ids)?
+        } else {
+            self.check(Permission::Read, Kind::Queue, &name, ids)?;
+            self.find_queue(&name, ids)?
+        };
+        arguments::check_consumer(&queue.name, &method.arguments, queue.queue_type)
+            .map_err(|e| self.refused(&e, ids))?;
         let slot = self.add_consumer(id, &queue, &tag, method, ids)?;
         if !method.nowait {
             let consumer_tag = short_string(&tag);
@@ -119,7 +121,7 @@ impl Session {
             let name = queue.name.clone();
             let error = match refused {
                 ConsumeRefused::InExclusiveUse => Error::InExclusiveUse { name },
-                ConsumeRefused::Gone => Error::NotFound { kind: crate::broker::Kind::Queue, name },
+                ConsumeRefused::Gone => Error::NotFound { kind: Kind::Queue, name },
             };
             self.refused(&error, ids)
         })?;
@@ -179,6 +181,7 @@ impl Session {
         ids: Ids,
     ) -> Result<Flow, Failure> {
         let name = self.queue_name(id, method.queue.as_str(), ids)?;
+        self.check(Permission::Read, Kind::Queue, &name, ids)?;
         let queue = self.find_queue(&name, ids)?;
         match queue.get(method.no_ack, &self.waker, &mut self.fx) {
             GetOutcome::Got(got) => self.got(id, &queue, got, method.no_ack),
@@ -196,7 +199,7 @@ impl Session {
             }
             GetOutcome::Gone => {
                 let name = queue.name.clone();
-                let error = Error::NotFound { kind: crate::broker::Kind::Queue, name };
+                let error = Error::NotFound { kind: Kind::Queue, name };
                 return Err(self.refused(&error, ids));
             }
         }
@@ -210,7 +213,7 @@ impl Session {
             self.out.buffer(),
             id.0,
             tag,
-            got.is_redelivered,
+            got.standing.is_redelivered(),
             got.message.address(),
             u32::try_from(got.left).unwrap_or(u32::MAX),
         );
@@ -229,7 +232,7 @@ impl Session {
                     slot,
                     position: got.position,
                     message: Held::Message(got.message),
-                    was_redelivered: got.is_redelivered,
+                    standing: got.standing,
                     is_stored: got.is_stored,
                 },
             );
@@ -276,9 +279,9 @@ impl Session {
             Some(channel) => channel.take_unsettled(),
             None => Vec::new(),
         };
-        let unseen = unseen.into_iter().map(|unacked| (unacked, false));
-        let seen = unacked.into_iter().map(|unacked| (unacked, true));
-        self.requeue(id, seen.chain(unseen));
+        let unseen = unseen.into_iter().map(|unacked| (unacked, Cause::Unseen));
+        let seen = unacked.into_iter().map(|unacked| (unacked, Cause::Failed));
+        self.take_back(id, seen.chain(unseen));
         for &slot in &slots {
             self.sources.release(slot);
         }
@@ -306,7 +309,7 @@ impl Session {
                         slot: delivery.slot,
                         position: delivery.position,
                         message: Held::Message(delivery.message),
-                        was_redelivered: delivery.is_redelivered,
+                        standing: delivery.standing,
                         is_stored: delivery.is_stored,
                     });
                 }

@@ -76,7 +76,7 @@ impl Session {
             id.0,
             source.tag.as_bytes(),
             tag,
-            delivery.is_redelivered,
+            delivery.standing.is_redelivered(),
             delivery.message.address(),
         );
         content(&mut self.out, id, &delivery.message, self.tuning.frame_max);
@@ -88,7 +88,7 @@ impl Session {
                     slot: delivery.slot,
                     position: delivery.position,
                     message: Held::Message(delivery.message),
-                    was_redelivered: delivery.is_redelivered,
+                    standing: delivery.standing,
                     is_stored: delivery.is_stored,
                 },
             );

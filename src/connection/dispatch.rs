@@ -8,6 +8,8 @@ use super::{
     settle::Verdict,
 };
 use crate::{
+    broker::queue::Cause,
+    clock,
     names::ChannelId,
     wire::{
         frame::{self, Frame, FrameError, FrameKind, Octets},
@@ -47,6 +49,7 @@ impl Session {
     pub(super) fn dispatch(&mut self, bytes: &[u8]) -> (usize, Flow) {
         let mut at = 0;
         let mut flow = Flow::On;
+        (self.fx.now, self.fx.time) = (clock::now(), clock::unix_time());
         if matches!(self.stage, Stage::ProtocolHeader) {
             at = self.protocol_header(bytes);
         }
@@ -201,6 +204,18 @@ impl Session {
                 ),
             ));
         }
+        let user = self.context.auth.users().get(&self.user);
+        let limit = user.and_then(|user| user.limits.max_channels);
+        if let Err(limit) = self.broker().registry.open_channel(self.id, limit) {
+            return Err(Code::NotAllowed.failure(
+                (0, 0),
+                format_args!(
+                    "number of channels opened for user '{}' has reached the maximum allowed user \
+                     limit of {limit}",
+                    self.user
+                ),
+            ));
+        }
         self.channels.set(id, ChannelState::Open(Box::new(Channel::new())));
         self.reply(id, &AMQPClass::Channel(channel::AMQPMethod::OpenOk(channel::OpenOk {})));
         Ok(())
@@ -222,10 +237,15 @@ impl Session {
                 return Err(Code::ChannelError.failure((20, 10), "second 'channel.open' seen"));
             }
             Some((20, 40)) => self.reply_channel_close_ok(id),
-            Some((20, 41)) => self.channels.remove(id),
+            Some((20, 41)) => self.forget_channel(id),
             _ => {}
         }
         Ok(())
+    }
+
+    fn forget_channel(&mut self, id: ChannelId) {
+        self.channels.remove(id);
+        self.broker().registry.close_channel(self.id);
     }
 
     fn reply_channel_close_ok(&mut self, id: ChannelId) {
@@ -254,10 +274,10 @@ impl Session {
                 self.settle(id, delivery_tag, multiple, Verdict::Ack, (60, 80))?;
             }
             Incoming::Reject { delivery_tag, requeue } => {
-                self.settle(id, delivery_tag, false, refusal(requeue), (60, 90))?;
+                self.settle(id, delivery_tag, false, back(requeue, Cause::Failed), (60, 90))?;
             }
             Incoming::Nack { delivery_tag, multiple, requeue } => {
-                self.settle(id, delivery_tag, multiple, refusal(requeue), (60, 120))?;
+                self.settle(id, delivery_tag, multiple, back(requeue, Cause::Requeued), (60, 120))?;
             }
             Incoming::Qos { prefetch_size, prefetch_count, global } => {
                 self.flush_settlements();
@@ -327,7 +347,7 @@ impl Session {
             }
             channel::AMQPMethod::Close(_) => {
                 self.abandon_deliveries(id);
-                self.channels.remove(id);
+                self.forget_channel(id);
                 self.reply_channel_close_ok(id);
                 Ok(())
             }
@@ -410,8 +430,9 @@ impl Session {
     }
 }
 
-fn refusal(requeue: bool) -> Verdict {
-    if requeue { Verdict::Requeue } else { Verdict::Discard }
+/// What becomes of a delivery that was not acknowledged.
+fn back(requeue: bool, cause: Cause) -> Verdict {
+    Verdict::Back(if requeue { cause } else { Cause::Refused })
 }
 
 /// A method that only a server may send, or that nobody implements (CH-014, CH-015).

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use super::{
     Capabilities, Session, Stage,
-    error::{self, Close, Code, Failure},
+    error::{self, Close, Code, Failure, Ids},
 };
 use crate::{
     auth::{OFFERED_MECHANISMS, Refusal},
+    broker::registry::Full,
     clock,
     wire::{
         frame::{self, Frame, FrameKind, Octets, PROTOCOL_HEADER},
@@ -181,16 +182,18 @@ impl Session {
     fn open(&mut self, vhost: &str) -> Result<(), Failure> {
         let ids = (10, 40);
         let max = self.context.config.connections_max;
-        if self.broker().connections_count() > max as usize {
+        if self.broker().registry.count() > max as usize {
             return Err(Code::NotAllowed.failure(
                 ids,
                 format_args!("connection refused: node connection limit ({max}) is reached"),
             ));
         }
-        let Some(found) = self.broker().vhost(vhost) else {
-            return Err(Code::NotAllowed.failure(ids, format_args!("vhost {vhost} not found")));
-        };
-        self.vhost = found;
+        let not_found = || Code::NotAllowed.failure(ids, format_args!("vhost {vhost} not found"));
+        self.vhost = self.broker().vhost(vhost).ok_or_else(not_found)?;
+        self.enter(ids)?;
+        if self.vhost.is_deleted() {
+            return Err(not_found());
+        }
         self.send_connection(connection::AMQPMethod::OpenOk(connection::OpenOk {}));
         self.stage = Stage::Running;
         tracing::info!(
@@ -201,6 +204,38 @@ impl Session {
             "connection opened"
         );
         Ok(())
+    }
+
+    /// Into the vhost, if there is room and the user may be there (CN-082 to CN-084, CN-086).
+    fn enter(&mut self, ids: Ids) -> Result<(), Failure> {
+        let (user, vhost) = (&self.user, self.vhost.name());
+        let limits = self.context.auth.users().get(user).map(|user| user.limits);
+        let user_limit = limits.and_then(|limits| limits.max_connections);
+        let vhost_limit = Some(self.vhost.max_connections());
+        let registry = &self.context.broker.registry;
+        registry.enter(self.id, user, vhost, vhost_limit, user_limit).map_err(
+            |full| match full {
+                Full::Vhost(limit) => Code::NotAllowed.failure(
+                    ids,
+                    format_args!(
+                        "access to vhost '{vhost}' refused for user '{user}': connection limit \
+                     ({limit}) is reached"
+                    ),
+                ),
+                Full::User(limit) => Code::NotAllowed.failure(
+                    ids,
+                    format_args!(
+                        "connection refused for user '{user}': user connection limit ({limit}) is \
+                     reached"
+                    ),
+                ),
+            },
+        )?;
+        if self.access.enter(user, vhost) {
+            return Ok(());
+        }
+        let text = format_args!("access to vhost '{vhost}' refused for user '{user}'");
+        Err(Code::NotAllowed.failure(ids, text))
     }
 
     /// A frame on channel 0 of an open connection (CN-088, CN-089, CN-105, CN-140).

@@ -7,6 +7,7 @@
 //!   whichever comes first: the socket, the outbox, the store's watermark, the gate, a deadline.
 //! - When it ends, for whatever reason, everything it holds goes back to its queues in order.
 
+mod access;
 mod channel;
 mod confirm;
 mod consume;
@@ -38,6 +39,7 @@ use std::{
 };
 
 use self::{
+    access::Access,
     channel::{Channel, Channels, Mode},
     error::Close,
     heartbeat::Heartbeat,
@@ -126,6 +128,7 @@ struct Session {
     capabilities: Capabilities,
     user: Name,
     vhost: Arc<Vhost>,
+    access: Access,
     heartbeat: Heartbeat,
     out: Output,
     /// Bytes of output beyond which nothing more is delivered or dispatched.
@@ -158,16 +161,14 @@ struct Session {
 }
 
 impl Session {
-    fn new(context: Arc<Context>, peer: SocketAddr, waker: Waker) -> Option<Self> {
+    fn new(context: Arc<Context>, peer: SocketAddr, waker: Waker) -> Self {
         let config = &context.config;
         let outbox = Arc::new(Outbox::new(OutboxLimits {
             events_max: config.outbox_events_max as usize,
             bytes_max: config.outbox_bytes_max.bytes(),
         }));
-        let id = context.broker.connect(Arc::clone(&outbox));
-        // Until `connection.open` names one, the default stands in; nothing can be done with it.
-        let vhost = context.broker.any_vhost()?;
-        Some(Self {
+        let id = context.broker.registry.connect(Arc::clone(&outbox));
+        Self {
             id,
             peer,
             stage: Stage::ProtocolHeader,
@@ -175,7 +176,9 @@ impl Session {
             tuning: Tuning { frame_max: handshake::INITIAL_FRAME_MAX, channel_max: 0 },
             capabilities: Capabilities::default(),
             user: Name::from(""),
-            vhost,
+            // Until `connection.open` names one.
+            vhost: context.broker.limbo(),
+            access: Access::new(Arc::clone(context.auth.permissions())),
             heartbeat: Heartbeat::default(),
             out: Output::default(),
             output_max: config.write_buffer.bytes() * 4,
@@ -197,7 +200,7 @@ impl Session {
             waker,
             has_ended: false,
             context,
-        })
+        }
     }
 
     fn broker(&self) -> &Arc<Broker> {
@@ -262,7 +265,7 @@ impl Session {
         }
         self.outbox.close();
         self.delete_exclusive_queues();
-        self.context.broker.disconnect(self.id);
+        self.context.broker.registry.disconnect(self.id);
         self.fx.wakes.pay();
     }
 

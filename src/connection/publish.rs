@@ -13,10 +13,17 @@ use super::{
     channel::{Expecting, Incoming, Mode, PUBLISH},
     error::{self, Code, Failure},
     reply_to,
+    routes::Generations,
     tx::Buffered,
 };
 use crate::{
-    broker::{self, exchange::Headers, route::Cacheable},
+    auth::Permission,
+    broker::{
+        Kind,
+        exchange::{Headers, View},
+        queue::{Arrival, Published},
+        route::Cacheable,
+    },
     clock,
     message::{INLINE_BODY_MAX, Message, Traits},
     names::{ChannelId, CommitSeq},
@@ -171,9 +178,9 @@ impl Session {
         }
         let scan =
             Properties::scan(properties).map_err(|e| Code::FrameError.failure(PUBLISH, e))?;
-        let is_reply = self.route(address, &scan)?;
+        let is_reply = self.route(address, properties, &scan)?;
         let edited = self.edited(id, properties, &scan)?;
-        self.check_properties(&scan)?;
+        let arrival = Arrival { expiration: self.check_properties(&scan)?, returns: 0 };
         let properties = edited.as_deref().unwrap_or(properties);
         let traits = Traits {
             is_persistent: scan.delivery_mode == 2,
@@ -186,6 +193,7 @@ impl Session {
         {
             let publish = Buffered {
                 message,
+                arrival,
                 queues: self.routes.queues().to_vec(),
                 mandatory: flags.mandatory && !is_reply,
             };
@@ -196,30 +204,33 @@ impl Session {
             }
             return Ok(());
         }
-        self.enqueue(id, message, flags.mandatory && !is_reply);
+        self.enqueue(id, message, arrival, flags.mandatory && !is_reply);
         Ok(())
     }
 
     /// Hands a message to the queues of the current route, and counts it for its confirm.
-    fn enqueue(&mut self, id: ChannelId, message: Message, mandatory: bool) {
+    fn enqueue(&mut self, id: ChannelId, message: Message, arrival: Arrival, mandatory: bool) {
         let size = message.footprint();
         let mut needed = CommitSeq(0);
         let mut is_returned = false;
+        let mut is_refused = false;
+        let mut note = |published: Published| match published {
+            Published::Taken(seq) => needed = needed.max(seq),
+            Published::Refused => is_refused = true,
+            // A queue that is gone since the route was found takes nothing; that is no loss that
+            // the publisher could have avoided (QU-089).
+            Published::Gone => {}
+        };
         match self.routes.queues() {
             [] if mandatory => {
                 self.return_unroutable(id, &message);
                 is_returned = true;
             }
             [] => {}
-            [queue] => {
-                // A queue that is gone since the route was found takes nothing; that is no loss
-                // that the publisher could have avoided (QU-089).
-                needed = queue.publish(message, &mut self.fx).unwrap_or_default();
-            }
+            [queue] => note(queue.publish(message, arrival, &mut self.fx)),
             queues => {
                 for queue in queues {
-                    let seq = queue.publish(message.clone(), &mut self.fx);
-                    needed = needed.max(seq.unwrap_or_default());
+                    note(queue.publish(message.clone(), arrival, &mut self.fx));
                 }
             }
         }
@@ -230,6 +241,10 @@ impl Session {
                 // Clients tell by what stands behind it which publish a return belongs to.
                 let tag = confirms.published_in_vain();
                 encode::ack(self.out.buffer(), id.0, tag, false);
+            } else if is_refused {
+                // BA-045, QU-115: one queue that refuses is enough.
+                let tag = confirms.published_in_vain();
+                encode::nack(self.out.buffer(), id.0, tag, false, false);
             } else {
                 confirms.published(needed);
                 self.note_confirms(id);
@@ -266,37 +281,49 @@ impl Session {
 
     /// Finds the queues of a message; they are the current route then. Returns whether they are
     /// that of a direct reply, which is never returned (BA-165).
-    fn route(&mut self, address: &[u8], scan: &Scan<'_>) -> Result<bool, Failure> {
-        let generation = self.vhost.generation();
+    fn route(
+        &mut self,
+        address: &[u8],
+        properties: &[u8],
+        scan: &Scan<'_>,
+    ) -> Result<bool, Failure> {
+        let generations =
+            Generations { topology: self.vhost.generation(), access: self.access.generation() };
         let extra = scan.headers.map_or(Ok(Vec::new()), |raw| extra_keys(RawTable(raw)));
-        if matches!(&extra, Ok(keys) if keys.is_empty()) && self.routes.find(address, generation) {
+        if matches!(&extra, Ok(keys) if keys.is_empty()) && self.routes.find(address, generations) {
             return Ok(false);
         }
         let (exchange, routing_key) = split_address(address);
         // No exchange has a name that is no UTF-8; what is made of it here names none, either.
         let exchange = String::from_utf8_lossy(exchange);
+        self.check(Permission::Write, Kind::Exchange, &exchange, PUBLISH)?;
         if exchange.is_empty() && reply_to::is_reply_name(routing_key) {
             self.routes.set().only(self.vhost.reply_queue(routing_key));
             return Ok(true);
         }
-        let refused = |e: broker::Error| error::of_broker(&e, self.vhost.name(), PUBLISH);
-        let extra = match extra {
-            Ok(extra) => extra,
-            Err(failure) => {
-                self.vhost.topology().check_publish(&exchange).map_err(refused)?;
-                return Err(failure);
-            }
-        };
+        // What is wrong with the exchange is said before what is wrong with the keys.
+        if extra.is_err() || self.access.has_topics() {
+            let found = self.vhost.topology().check_publish(&exchange).map(drop);
+            found.map_err(|e| self.refused(&e, PUBLISH))?;
+        }
+        let extra = extra?;
         let mut keys = vec![routing_key];
         keys.extend(&extra);
+        for key in &keys {
+            self.check_topic(Permission::Write, &exchange, key, PUBLISH)?;
+        }
         let headers = scan.headers.map(RawTable);
-        let headers = headers.as_ref().map(|headers| headers as &dyn Headers);
+        let message = View {
+            properties: Some(Properties::of_message(properties)),
+            time: clock::unix_time(),
+            ..View::new(&keys, headers.as_ref().map(|headers| headers as &dyn Headers))
+        };
         let cacheable = self
             .vhost
-            .route(&exchange, &keys, headers, self.routes.set())
+            .route(&exchange, &message, self.routes.set())
             .map_err(|e| error::of_broker(&e, self.vhost.name(), PUBLISH))?;
         if cacheable == Cacheable::Yes && extra.is_empty() {
-            self.routes.keep(address, generation);
+            self.routes.keep(address, generations);
         }
         Ok(false)
     }
@@ -321,14 +348,14 @@ impl Session {
         Ok(edited)
     }
 
-    fn check_properties(&self, scan: &Scan<'_>) -> Result<(), Failure> {
-        if let Some(expiration) = scan.expiration {
-            check_expiration(expiration)?;
-        }
+    /// Checks what the properties claim. Returns the message's time to live.
+    fn check_properties(&self, scan: &Scan<'_>) -> Result<Option<u64>, Failure> {
+        let expiration = scan.expiration.map(check_expiration).transpose()?;
         match scan.user_id {
-            Some(user_id) if user_id != self.user.as_bytes() => self.check_user_id(user_id),
-            _ => Ok(()),
+            Some(user_id) if user_id != self.user.as_bytes() => self.check_user_id(user_id)?,
+            _ => {}
         }
+        Ok(expiration)
     }
 
     /// Only an impersonator may publish as somebody else (BA-007).
@@ -448,7 +475,7 @@ fn check_header(header: &ContentHeader<'_>) -> Result<(), Failure> {
 }
 
 /// The `expiration` property must be milliseconds in decimal digits, up to ten years (BA-008).
-fn check_expiration(raw: &[u8]) -> Result<(), Failure> {
+fn check_expiration(raw: &[u8]) -> Result<u64, Failure> {
     const MAX: i128 = 10 * 365 * 24 * 60 * 60 * 1000;
     let text = String::from_utf8_lossy(raw);
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(&text);
@@ -458,7 +485,7 @@ fn check_expiration(raw: &[u8]) -> Result<(), Failure> {
         _ if digits == 0 => "no_integer".to_owned(),
         _ if !rest.is_empty() => format!("{{leftover_string,\"{rest}\"}}"),
         Ok(value) if value < 0 => format!("{{value_negative,{value}}}"),
-        Ok(value) if value <= MAX => return Ok(()),
+        Ok(value) if value <= MAX => return Ok(value.unsigned_abs() as u64),
         _ => format!("{{value_too_large,{}}}", number.trim_start_matches('+')),
     };
     let explanation = format_args!("invalid expiration '{text}': {reason}");

@@ -1,7 +1,7 @@
 //! The routes of a connection's latest publishes, so that most publishes ask nobody.
 //!
-//! Keyed by exchange and routing key as they came in. All of it is forgotten when the vhost's
-//! generation moves: something was declared, bound or deleted. A hit takes no lock.
+//! Keyed by exchange and routing key as they came in. All of it is forgotten when something was
+//! declared, bound or deleted in the vhost, or a permission changed. A hit takes no lock.
 
 use std::sync::Arc;
 
@@ -12,9 +12,18 @@ use crate::broker::{queue::Queue, route::RouteSet};
 /// Routes kept at the most; beyond them it starts anew.
 const ROUTES_MAX: usize = 4096;
 
+/// The generations of what routes and the right to use them depend on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Generations {
+    /// The vhost's.
+    pub(super) topology: u64,
+    /// That of permissions.
+    pub(super) access: u64,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Routes {
-    generation: u64,
+    generations: Generations,
     kept: HashMap<Box<[u8]>, Arc<[Arc<Queue>]>>,
     /// The route in use: that of the last publish.
     current: Arc<[Arc<Queue>]>,
@@ -26,9 +35,9 @@ pub(super) struct Routes {
 
 impl Routes {
     /// Makes the route of `address` the current one, if it is known.
-    pub(super) fn find(&mut self, address: &[u8], generation: u64) -> bool {
-        if self.generation != generation {
-            self.generation = generation;
+    pub(super) fn find(&mut self, address: &[u8], generations: Generations) -> bool {
+        if self.generations != generations {
+            self.generations = generations;
             self.kept.clear();
             self.has_current = false;
         }
@@ -56,8 +65,8 @@ impl Routes {
     }
 
     /// Keeps the route that was just put into the set.
-    pub(super) fn keep(&mut self, address: &[u8], generation: u64) {
-        if self.generation != generation {
+    pub(super) fn keep(&mut self, address: &[u8], generations: Generations) {
+        if self.generations != generations {
             return;
         }
         if self.kept.len() >= ROUTES_MAX {

@@ -13,7 +13,7 @@ use super::{
     unacked::Unacked,
 };
 use crate::{
-    broker::queue::{Queue, Returned, Settled},
+    broker::queue::{Cause, Queue, Returned, Settled},
     names::{ChannelId, CommitSeq, DeliveryTag, QueueId},
 };
 
@@ -22,10 +22,8 @@ use crate::{
 pub(super) enum Verdict {
     /// Done with.
     Ack,
-    /// Refused, and not to come again.
-    Discard,
-    /// Refused, and back to its place.
-    Requeue,
+    /// Back to its queue, which knows what to do for this cause.
+    Back(Cause),
 }
 
 /// Settlements gathered for one source.
@@ -61,8 +59,10 @@ impl Session {
             return Err(unknown_tag(tag, ids));
         };
         let taken: Vec<_> = channel.unacked.take_up_to(last).collect();
-        if verdict == Verdict::Requeue && !matches!(channel.mode, Mode::Transaction(_)) {
-            self.requeue(id, taken.into_iter().map(|(_, unacked)| (unacked, true)));
+        if let Verdict::Back(cause) = verdict
+            && !matches!(channel.mode, Mode::Transaction(_))
+        {
+            self.take_back(id, taken.into_iter().map(|(_, unacked)| (unacked, cause)));
             return Ok(());
         }
         for (tag, unacked) in taken {
@@ -93,8 +93,8 @@ impl Session {
 
     /// Settles one delivery that was taken out of its channel's list.
     pub(super) fn settle_one(&mut self, id: ChannelId, unacked: Unacked, verdict: Verdict) {
-        if verdict == Verdict::Requeue {
-            self.requeue(id, [(unacked, true)]);
+        if let Verdict::Back(cause) = verdict {
+            self.take_back(id, [(unacked, cause)]);
             return;
         }
         if self.gathered.slot != unacked.slot {
@@ -150,17 +150,17 @@ impl Session {
         }
     }
 
-    /// Puts deliveries back in their queues, all of one queue at once and in order. Each comes with
-    /// whether the client has seen it.
-    pub(super) fn requeue(
+    /// Gives deliveries back to their queues, all of one queue at once and in order, each for its
+    /// cause.
+    pub(super) fn take_back(
         &mut self,
         id: ChannelId,
-        deliveries: impl IntoIterator<Item = (Unacked, bool)>,
+        deliveries: impl IntoIterator<Item = (Unacked, Cause)>,
     ) {
         self.flush_settlements();
         let mut by_queue: BTreeMap<QueueId, (Arc<Queue>, Vec<Returned>)> = BTreeMap::new();
         let mut places = 0;
-        for (unacked, was_seen) in deliveries {
+        for (unacked, cause) in deliveries {
             let Some(source) = self.sources.get_mut(unacked.slot) else { continue };
             source.unacked = source.unacked.saturating_sub(1);
             places += u32::from(source.is_consumer);
@@ -171,14 +171,14 @@ impl Session {
                 position: unacked.position,
                 consumer: source.handle,
                 message: unacked.message,
-                was_redelivered: unacked.was_redelivered,
+                standing: unacked.standing,
                 is_stored: unacked.is_stored,
-                was_seen,
+                cause,
             });
             self.sources.release(unacked.slot);
         }
         for (queue, returned) in by_queue.into_values() {
-            queue.requeue(returned, &mut self.fx);
+            queue.take_back(returned, &mut self.fx);
         }
         self.give_back(id, places);
     }
@@ -195,7 +195,7 @@ impl Session {
         }
         let Some(channel) = self.channel_mut(id) else { return Ok(()) };
         let all: Vec<_> = channel.unacked.take_all().collect();
-        self.requeue(id, all.into_iter().map(|(_, unacked)| (unacked, true)));
+        self.take_back(id, all.into_iter().map(|(_, unacked)| (unacked, Cause::Requeued)));
         Ok(())
     }
 }

@@ -9,15 +9,19 @@ use super::{
     reply_to,
 };
 use crate::{
+    auth::Permission,
     broker::{
-        self,
-        arguments::{QueueSpec, QueueType, with_queue_type},
+        self, Kind,
+        arguments::{self, ALTERNATE_EXCHANGE, DEAD_LETTER_EXCHANGE, QueueSpec, with_queue_type},
         queue::Queue,
-        topology::{Destination, ExchangeSpec, strip_cr_lf},
+        topology::{Destination, ExchangeSpec, check_deletable, check_new_name, strip_cr_lf},
         vhost::{DeclaredBy, DeclaredQueue},
     },
     names::{ChannelId, CommitSeq, Name},
-    wire::method::{AMQPClass, exchange, queue, short_string},
+    wire::{
+        method::{AMQPClass, exchange, queue, short_string},
+        table::Value,
+    },
 };
 
 impl Session {
@@ -36,29 +40,27 @@ impl Session {
             ),
             M::Delete(delete) => {
                 let name = strip_cr_lf(delete.exchange.as_str());
+                self.checked(check_deletable(&name), ids)?;
+                self.check(Permission::Configure, Kind::Exchange, &name, ids)?;
                 let needed = self.vhost.delete_exchange(&name, delete.if_unused);
                 (self.checked(needed, ids)?, delete.nowait, M::DeleteOk(exchange::DeleteOk {}))
             }
             M::Bind(bind) => {
+                let source = strip_cr_lf(bind.source.as_str());
                 let destination =
                     Destination::Exchange(strip_cr_lf(bind.destination.as_str()).into());
-                let needed = self.vhost.bind(
-                    &strip_cr_lf(bind.source.as_str()),
-                    &destination,
-                    bind.routing_key.as_str().as_bytes(),
-                    &bind.arguments,
-                );
+                let key = bind.routing_key.as_str().as_bytes();
+                self.check_binding(&source, &destination, key, ids)?;
+                let needed = self.vhost.bind(&source, &destination, key, &bind.arguments);
                 (self.checked(needed, ids)?, bind.nowait, M::BindOk(exchange::BindOk {}))
             }
             M::Unbind(unbind) => {
+                let source = strip_cr_lf(unbind.source.as_str());
                 let destination =
                     Destination::Exchange(strip_cr_lf(unbind.destination.as_str()).into());
-                let needed = self.vhost.unbind(
-                    &strip_cr_lf(unbind.source.as_str()),
-                    &destination,
-                    unbind.routing_key.as_str().as_bytes(),
-                    &unbind.arguments,
-                );
+                let key = unbind.routing_key.as_str().as_bytes();
+                self.check_binding(&source, &destination, key, ids)?;
+                let needed = self.vhost.unbind(&source, &destination, key, &unbind.arguments);
                 (self.checked(needed, ids)?, unbind.nowait, M::UnbindOk(exchange::UnbindOk {}))
             }
             _ => return Err(Code::CommandInvalid.failure(ids, "unimplemented method")),
@@ -86,6 +88,8 @@ impl Session {
     ) -> Result<CommitSeq, Failure> {
         let name = strip_cr_lf(declare.exchange.as_str());
         if declare.passive {
+            self.check_not_default(&[&name], ids)?;
+            self.check_any(Kind::Exchange, &name, ids)?;
             let found = self.vhost.topology().check_exchange(&name).map(|_| CommitSeq(0));
             return self.checked(found, ids);
         }
@@ -96,8 +100,65 @@ impl Session {
             internal: declare.internal,
             arguments: declare.arguments.clone(),
         };
-        let needed = self.vhost.declare_exchange(&name, spec);
-        self.checked(needed, ids)
+        let made = broker::exchange::make(&spec.type_name, &spec.arguments).map(drop);
+        self.checked(made, ids)?;
+        self.check_not_default(&[&name], ids)?;
+        self.check(Permission::Configure, Kind::Exchange, &name, ids)?;
+        let declared = match self.check_new_exchange(&name, &spec, ids) {
+            Ok(()) => self.vhost.declare_exchange(&name, spec),
+            // What must not be made anew may still be there already.
+            Err(refusal) => match self.vhost.redeclare_exchange(&name, &spec) {
+                Some(equivalence) => equivalence.map(|()| CommitSeq(0)),
+                None => return Err(refusal),
+            },
+        };
+        self.checked(declared, ids)
+    }
+
+    /// Whether an exchange that is not there may be made (PO-011).
+    fn check_new_exchange(
+        &mut self,
+        name: &str,
+        spec: &ExchangeSpec,
+        ids: Ids,
+    ) -> Result<(), Failure> {
+        let Some(alternate) = spec.arguments.inner().get(ALTERNATE_EXCHANGE) else { return Ok(()) };
+        self.checked(check_new_name(Kind::Exchange, name), ids)?;
+        let is_name =
+            arguments::exchange_name(Kind::Exchange, name, &spec.arguments, ALTERNATE_EXCHANGE);
+        self.checked(is_name, ids)?;
+        let alternate = text_of(alternate);
+        self.check(Permission::Read, Kind::Exchange, name, ids)?;
+        self.check(Permission::Write, Kind::Exchange, &alternate, ids)
+    }
+
+    fn check_not_default(&self, exchanges: &[&str], ids: Ids) -> Result<(), Failure> {
+        if exchanges.contains(&"") {
+            return Err(self.refused(&broker::Error::DefaultExchange, ids));
+        }
+        Ok(())
+    }
+
+    /// Whether the user may bind and unbind these, in RabbitMQ's order (PO-014, PO-019, PO-022).
+    fn check_binding(
+        &mut self,
+        source: &str,
+        destination: &Destination,
+        key: &[u8],
+        ids: Ids,
+    ) -> Result<(), Failure> {
+        match destination {
+            Destination::Queue(name) => {
+                self.check(Permission::Write, Kind::Queue, name, ids)?;
+                self.check_not_default(&[source], ids)?;
+            }
+            Destination::Exchange(name) => {
+                self.check(Permission::Write, Kind::Exchange, name, ids)?;
+                self.check_not_default(&[source, name], ids)?;
+            }
+        }
+        self.check(Permission::Read, Kind::Exchange, source, ids)?;
+        self.check_topic(Permission::Read, source, key, ids)
     }
 
     pub(super) fn queue(
@@ -115,8 +176,9 @@ impl Session {
                 let (queue, key) =
                     self.queue_and_key(id, bind.queue.as_str(), bind.routing_key.as_str(), ids)?;
                 let source = strip_cr_lf(bind.exchange.as_str());
+                let destination = Destination::Queue(queue.clone());
+                self.check_binding(&source, &destination, key.as_bytes(), ids)?;
                 self.check_binding_ends(&source, &queue, ids)?;
-                let destination = Destination::Queue(queue);
                 let needed =
                     self.vhost.bind(&source, &destination, key.as_bytes(), &bind.arguments);
                 let needed = self.checked(needed, ids)?;
@@ -132,8 +194,9 @@ impl Session {
                     ids,
                 )?;
                 let source = strip_cr_lf(unbind.exchange.as_str());
+                let destination = Destination::Queue(queue.clone());
+                self.check_binding(&source, &destination, key.as_bytes(), ids)?;
                 let found = self.vhost.queue(&queue, self.id);
-                let destination = Destination::Queue(queue);
                 // What is not there is unbound already (EX-043), what is another's stays (EX-046).
                 if let Err(error @ broker::Error::Locked { .. }) = found
                     && self.vhost.topology().is_bound(
@@ -208,6 +271,7 @@ impl Session {
             return self.declare_reply_queue(id, &given, declare.nowait, ids);
         }
         let (queue, needed) = if declare.passive {
+            self.check_any(Kind::Queue, &given, ids)?;
             (self.checked(self.vhost.queue(&given, self.id), ids)?, CommitSeq(0))
         } else {
             let DeclaredQueue { queue, needed } = self.declare(&given, declare, ids)?;
@@ -235,21 +299,48 @@ impl Session {
     ) -> Result<DeclaredQueue, Failure> {
         let gave_name = given.is_empty();
         let name = if gave_name { self.generated("amq.gen-") } else { given.to_owned() };
+        if !gave_name {
+            self.checked(check_new_name(Kind::Queue, &name), ids)?;
+        }
+        self.check(Permission::Configure, Kind::Queue, &name, ids)?;
         let owner = declare.exclusive.then_some(self.id);
+        let (is_exclusive, is_auto_delete) = (declare.exclusive, declare.auto_delete);
+        let default_type =
+            self.vhost.default_queue_type(declare.durable, is_exclusive, is_auto_delete);
         let spec = QueueSpec {
             // QU-009: an exclusive queue is never durable.
             durable: declare.durable && !declare.exclusive,
             auto_delete: declare.auto_delete,
-            arguments: with_queue_type(declare.arguments.clone(), QueueType::Classic),
+            arguments: with_queue_type(declare.arguments.clone(), default_type),
         };
-        let by = DeclaredBy { connection: self.id, user: self.user.clone(), gave_name };
-        let declared = self.vhost.declare_queue(&name, spec, owner, &by);
-        let declared = self.checked(declared, ids)?;
+        let permitted = self.check_new_queue(&name, &spec, ids);
+        let by = DeclaredBy {
+            connection: self.id,
+            user: self.user.clone(),
+            gave_name,
+            may_create: permitted.is_ok(),
+        };
+        let declared = match (self.vhost.declare_queue(&name, spec, owner, &by), permitted) {
+            (Err(broker::Error::NotFound { .. }), Err(refusal)) => return Err(refusal),
+            (declared, _) => self.checked(declared, ids)?,
+        };
         let queue = &declared.queue;
         if owner.is_some() && !self.exclusive.iter().any(|known| Arc::ptr_eq(known, queue)) {
             self.exclusive.push(Arc::clone(queue));
         }
         Ok(declared)
+    }
+
+    /// Whether a queue that is not there may be made (PO-016).
+    fn check_new_queue(&mut self, name: &str, spec: &QueueSpec, ids: Ids) -> Result<(), Failure> {
+        let argument = spec.arguments.inner().get(DEAD_LETTER_EXCHANGE);
+        let Some(dead_letter_exchange) = argument else { return Ok(()) };
+        let is_name =
+            arguments::exchange_name(Kind::Queue, name, &spec.arguments, DEAD_LETTER_EXCHANGE);
+        self.checked(is_name, ids)?;
+        let dead_letter_exchange = text_of(dead_letter_exchange);
+        self.check(Permission::Read, Kind::Queue, name, ids)?;
+        self.check(Permission::Write, Kind::Exchange, &dead_letter_exchange, ids)
     }
 
     fn queue_delete(
@@ -259,6 +350,7 @@ impl Session {
         ids: Ids,
     ) -> Result<(), Failure> {
         let name = self.queue_name(id, delete.queue.as_str(), ids)?;
+        self.check(Permission::Configure, Kind::Queue, &name, ids)?;
         let (count, needed) = match self.vhost.queue(&name, self.id) {
             Ok(queue) => self.delete_found(&queue, delete, ids)?,
             // QU-080: one that is not there is deleted already.
@@ -291,11 +383,20 @@ impl Session {
         ids: Ids,
     ) -> Result<(), Failure> {
         let name = self.queue_name(id, purge.queue.as_str(), ids)?;
+        self.check(Permission::Read, Kind::Queue, &name, ids)?;
         let queue = self.checked(self.vhost.queue(&name, self.id), ids)?;
         let count = queue.purge(&mut self.fx);
         let message_count = u32::try_from(count).unwrap_or(u32::MAX);
         let ok = queue::AMQPMethod::PurgeOk(queue::PurgeOk { message_count });
         self.promise(id, CommitSeq(0), purge.nowait, &AMQPClass::Queue(ok));
         Ok(())
+    }
+}
+
+/// The name in an argument that is one.
+fn text_of(value: &Value) -> String {
+    match value {
+        Value::LongString(text) => String::from_utf8_lossy(text.as_bytes()).into_owned(),
+        _ => String::new(),
     }
 }

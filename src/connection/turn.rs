@@ -28,7 +28,7 @@ where
 {
     let waker = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
     let handshake_ends = clock::now().after(context.config.handshake_timeout);
-    let Some(session) = Session::new(context, peer, waker) else { return };
+    let session = Session::new(context, peer, waker);
     let mut connection = Connection {
         stream,
         input: Input::default(),

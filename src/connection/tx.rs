@@ -10,7 +10,7 @@ use super::{
     unacked::Unacked,
 };
 use crate::{
-    broker::queue::Queue,
+    broker::queue::{Arrival, Published, Queue},
     message::Message,
     names::{ChannelId, CommitSeq, DeliveryTag},
     wire::method::{AMQPClass, tx},
@@ -21,6 +21,7 @@ use crate::{
 pub(super) struct Buffered {
     pub(super) message: Message,
     pub(super) queues: Vec<Arc<Queue>>,
+    pub(super) arrival: Arrival,
     pub(super) mandatory: bool,
 }
 
@@ -71,25 +72,33 @@ impl Session {
     fn tx_commit(&mut self, id: ChannelId, ids: Ids) -> Result<(), Failure> {
         let transaction = self.take_transaction(id, ids)?;
         let mut needed = CommitSeq(0);
+        let mut is_refused = false;
         for publish in transaction.publishes {
             if publish.queues.is_empty() && publish.mandatory {
                 self.return_unroutable(id, &publish.message);
             }
             for queue in &publish.queues {
-                if let Ok(seq) = queue.publish(publish.message.clone(), &mut self.fx) {
-                    needed = needed.max(seq);
+                let message = publish.message.clone();
+                match queue.publish(message, publish.arrival, &mut self.fx) {
+                    Published::Taken(seq) => needed = needed.max(seq),
+                    Published::Refused => is_refused = true,
+                    Published::Gone => {}
                 }
             }
         }
         let mut returned = Vec::new();
         for (_, unacked, verdict) in transaction.settlements {
             match verdict {
-                Verdict::Requeue => returned.push((unacked, true)),
-                verdict => self.settle_one(id, unacked, verdict),
+                Verdict::Back(cause) => returned.push((unacked, cause)),
+                Verdict::Ack => self.settle_one(id, unacked, verdict),
             }
         }
         needed = needed.max(self.flush_settlements());
-        self.requeue(id, returned);
+        self.take_back(id, returned);
+        if is_refused {
+            // BA-204: what succeeded stays.
+            return Err(Code::PreconditionFailed.failure(ids, "partial tx completion"));
+        }
         self.out.hold_until(needed);
         self.reply(id, &AMQPClass::Tx(tx::AMQPMethod::CommitOk(tx::CommitOk {})));
         Ok(())

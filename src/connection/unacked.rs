@@ -14,6 +14,7 @@ use std::collections::VecDeque;
 use crate::{
     broker::queue::Held,
     names::{DeliveryTag, Position},
+    store::Standing,
 };
 
 /// Bytes of messages in memory beyond which a channel leaves those that the store has to it.
@@ -27,7 +28,7 @@ pub(super) struct Unacked {
     /// Its place in its queue.
     pub(super) position: Position,
     pub(super) message: Held,
-    pub(super) was_redelivered: bool,
+    pub(super) standing: Standing,
     pub(super) is_stored: bool,
 }
 
@@ -136,7 +137,7 @@ mod tests {
             slot: 0,
             position: Position(position),
             message: Held::Message(message),
-            was_redelivered: false,
+            standing: Standing::default(),
             is_stored,
         }
     }

@@ -1,6 +1,6 @@
 //! The server: listeners, accepted connections, and an orderly stop.
 //!
-//! Floor 6. [`Server::start`] needs a tokio runtime and nothing else, so that a program or a test
+//! Floor 7. [`Server::start`] needs a tokio runtime and nothing else, so that a program or a test
 //! can hold a broker, or many of them, each with its own data directory and port 0. Responsible for
 //!
 //! * the data directory's existence, and opening the broker on it;
@@ -37,6 +37,7 @@ pub use monitor::AlarmLimits;
 use monitor::Monitor;
 
 use crate::{
+    admin::Admin,
     auth,
     broker::RestoreError,
     config::Config,
@@ -138,6 +139,7 @@ impl Server {
             .collect();
         let timers = tokio::spawn(run_timers(Arc::clone(&context), stopped));
         let drain_timeout = config.drain_timeout;
+        let admin = Admin::new(Arc::clone(&context.broker), Arc::clone(&context.auth));
         Ok(Handle {
             addresses,
             data_path,
@@ -147,6 +149,7 @@ impl Server {
             acceptors,
             timers,
             context,
+            admin,
         })
     }
 }
@@ -163,6 +166,7 @@ pub struct Handle {
     acceptors: Vec<JoinHandle<JoinSet<()>>>,
     timers: JoinHandle<()>,
     context: Arc<Context>,
+    admin: Admin,
 }
 
 impl Handle {
@@ -186,12 +190,17 @@ impl Handle {
         &self.alarm_limits
     }
 
+    /// What operators do: vhosts, users, permissions, limits, policies.
+    pub fn admin(&self) -> &Admin {
+        &self.admin
+    }
+
     /// Stops the server: accepts nothing more, tells every connection, waits for them up to
     /// `drain_timeout`, cuts those that are left, and closes the store. When this returns, port
     /// and data directory are free.
     pub async fn stop(self) {
         drop(self.running);
-        self.context.broker.close_connections(SHUTDOWN);
+        self.context.broker.registry.close_all(SHUTDOWN);
         let mut connections = Vec::new();
         for acceptor in self.acceptors {
             // An acceptor that panicked has dropped its connections and so ended them.

@@ -84,7 +84,6 @@ impl Monitor {
     }
 
     fn look_at_memory(&self, limit: MemoryLimit) {
-        let used = resources::memory_used();
         let limit = match limit {
             MemoryLimit::Absolute(size) => Some(size.0),
             MemoryLimit::Percent(0) => Some(0),
@@ -93,7 +92,13 @@ impl Monitor {
             }
         };
         // Where the system does not say, there is no alarm but for a limit of 0.
-        let is_over = limit.is_some_and(|limit| used.unwrap_or(1) > limit);
+        let is_over = |used: Option<u64>| limit.is_some_and(|limit| used.unwrap_or(1) > limit);
+        let mut used = resources::memory_used();
+        if is_over(used) {
+            resources::give_back_memory();
+            used = resources::memory_used();
+        }
+        let is_over = is_over(used);
         if !self.broker.gate.set(Alarm::Memory, is_over) {
             return;
         }

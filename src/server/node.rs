@@ -8,11 +8,11 @@ use std::{
 
 use super::StartError;
 use crate::{
-    auth::{Authenticator, User, Users},
+    auth::{Authenticator, Permissions, User, Users, permissions::UserPermissions},
     broker::{Broker, Settings},
     config::{self, Config},
     connection::Context,
-    store::{RecordKind, Store, StoreConfig, SyncMode},
+    store::{RecordKind, Recovered, Store, StoreConfig, SyncMode},
 };
 
 /// Messages of one queue in memory before it pages, as a share of what all may have.
@@ -34,6 +34,7 @@ pub(super) fn open_blocking(config: &Arc<Config>, path: &Path) -> Result<Arc<Con
         resident_max: config.resident_max.bytes(),
         queue_resident_max: config.resident_max.bytes() / QUEUE_SHARE,
         default_vhost: config.default_vhost.as_str().into(),
+        seed: getrandom::u64()?,
     };
     let broker = Broker::new(&settings, store.clone(), &recovered)?;
     let records = recovered
@@ -42,14 +43,47 @@ pub(super) fn open_blocking(config: &Arc<Config>, path: &Path) -> Result<Arc<Con
         .filter(|(kind, ..)| *kind == RecordKind::User)
         .map(|(_, key, value)| (key, value));
     let users = Users::load(records)?;
-    if users.is_empty() {
-        store.submit(users.put(User::by_default(config)?));
-    }
+    let records = recovered.records.iter().map(|(kind, key, value)| (*kind, &**key, &**value));
+    let permissions = Permissions::load(records)?;
+    introduce_default_user(config, &users, &permissions, &recovered, &store)?;
     Ok(Arc::new(Context {
         broker: Arc::new(broker),
-        auth: Arc::new(Authenticator::new(Arc::new(users), config)),
+        auth: Arc::new(Authenticator::new(Arc::new(users), Arc::new(permissions), config)),
         config: Arc::clone(config),
         name_seed: getrandom::u64()?,
         names_generated: AtomicU64::new(0),
     }))
+}
+
+/// Makes the user that is made when there is none, with full permissions in the default vhost
+/// (PO-074). One from the time before permissions gets them, too.
+fn introduce_default_user(
+    config: &Config,
+    users: &Users,
+    permissions: &Permissions,
+    recovered: &Recovered,
+    store: &Store,
+) -> Result<(), StartError> {
+    let is_from_before = || {
+        let is_default = |key: &[u8]| key == config.default_user.as_bytes();
+        recovered.records.iter().any(|(kind, key, value)| {
+            *kind == RecordKind::User && is_default(key) && User::is_before_permissions(value)
+        })
+    };
+    let user = if users.is_empty() {
+        User::by_default(config)?
+    } else {
+        match users.get(&config.default_user) {
+            Some(user) if is_from_before() => User::clone(&user),
+            _ => return Ok(()),
+        }
+    };
+    let (name, vhost) = (user.name.clone(), config.default_vhost.as_str());
+    let mut ops = vec![users.put(user)];
+    if permissions.is_empty() {
+        let everything = UserPermissions::new(name, vhost, [".*"; 3]);
+        ops.extend(everything.map(|everything| permissions.set(everything)));
+    }
+    store.submit_all(ops);
+    Ok(())
 }

@@ -1,12 +1,26 @@
 //! What the process uses of the machine, and what there is.
 
 use std::{
-    fs, io,
+    fs, hint, io,
     path::{Component, Path, PathBuf},
 };
 
 /// Where control groups are mounted.
 const CGROUPS: &str = "/sys/fs/cgroup";
+
+/// Has the allocator give back the memory that it keeps for later.
+///
+/// mimalloc does so some time after memory was freed, but only when a thread asks it for fresh
+/// pages; while publishers wait, no thread may. (Measured: a broker that had handed out 270 MB of
+/// messages stayed at 314 MB for as long as it was idle, and its publishers were blocked for good.)
+/// The blocks are not written to, so they take no memory themselves. Other allocators do no harm.
+pub(super) fn give_back_memory() {
+    const BLOCK_BYTES: usize = 8 << 20;
+    // At each time it looks at a quarter of what it keeps.
+    for _ in 0..8 {
+        drop(hint::black_box(Vec::<u8>::with_capacity(BLOCK_BYTES)));
+    }
+}
 
 /// Memory that this process has in use; none where the system does not say.
 pub(super) fn memory_used() -> Option<u64> {

@@ -121,10 +121,13 @@ pub(super) struct DeadPage {
     pub(super) is_below_head: bool,
 }
 
+/// A record's kind and key, and its new value; none to remove it.
+pub(super) type RecordChange = (RecordKind, Box<[u8]>, Option<Box<[u8]>>);
+
 /// What a batch of operations comes to.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
-    pub(super) records: Vec<(RecordKind, Box<[u8]>, Option<Box<[u8]>>)>,
+    pub(super) records: Vec<RecordChange>,
     /// Queues with fresh messages.
     pub(super) fresh: Vec<(u64, Shelf)>,
     /// About how many bytes of fresh durable messages there are to be written.

@@ -73,6 +73,9 @@ impl Drop for Handle {
     }
 }
 
+/// A record: kind, key, value.
+pub type Record = (RecordKind, Box<[u8]>, Box<[u8]>);
+
 /// A group of operations that is being submitted; ends when dropped.
 #[derive(Debug)]
 pub struct Group<'a> {
@@ -88,8 +91,8 @@ impl Drop for Group<'_> {
 /// What was in the store when it was opened.
 #[derive(Debug, Default)]
 pub struct Recovered {
-    /// Every record: kind, key, value.
-    pub records: Vec<(RecordKind, Box<[u8]>, Box<[u8]>)>,
+    /// Every record.
+    pub records: Vec<Record>,
     /// Every queue that has messages or traces of some, whether a record still speaks of it or
     /// not. Those of which none does are to be dropped by [`StoreOp::DropQueue`].
     pub queues: HashMap<QueueId, RecoveredQueue>,
@@ -250,17 +253,21 @@ impl Store {
     ///
     /// # Errors
     /// Each says what to do about it; none of them changes what is there.
+    #[allow(clippy::needless_pass_by_value, reason = "whoever opens a store is done with it")]
     pub fn open(config: StoreConfig) -> Result<(Self, Recovered), StoreError> {
-        let disk = Arc::new(DiskDirectory::open(&config.dir, config.sync)?);
-        Self::open_on(disk, &config)
+        let disk: Arc<dyn Disk> = Arc::new(DiskDirectory::open(&config.dir, config.sync)?);
+        Self::open_on(&disk, &config)
     }
 
     /// Opens the store on a disk of any kind.
-    fn open_on(disk: Arc<dyn Disk>, config: &StoreConfig) -> Result<(Self, Recovered), StoreError> {
-        let found = recover::open(&*disk, config.cache_bytes)?;
+    fn open_on(
+        disk: &Arc<dyn Disk>,
+        config: &StoreConfig,
+    ) -> Result<(Self, Recovered), StoreError> {
+        let found = recover::open(&**disk, config.cache_bytes)?;
         let volumes = Arc::new(Volumes::new(found.hot, found.segments));
         let (sender, jobs) = mpsc::channel();
-        let shared = Arc::new(Shared::new(config, Arc::clone(&disk), sender));
+        let shared = Arc::new(Shared::new(config, Arc::clone(disk), sender));
         let mut writer = Writer {
             shared: Arc::clone(&shared),
             volumes: Arc::clone(&volumes),
@@ -272,7 +279,7 @@ impl Store {
             is_loose: false,
             cold: Cold {
                 volumes: Arc::clone(&volumes),
-                disk: Arc::clone(&disk),
+                disk: Arc::clone(disk),
                 active: found.active,
                 next_id: found.next_segment,
                 counts: found.counts,
@@ -280,7 +287,7 @@ impl Store {
             },
             spill: Spill {
                 volumes: Arc::clone(&volumes),
-                disk: Arc::clone(&disk),
+                disk: Arc::clone(disk),
                 pages: 0,
                 bytes: 0,
             },
@@ -322,6 +329,11 @@ impl Store {
     /// Submits operations and returns the number of the last one; with none, of the last so far.
     pub fn submit_all(&self, ops: impl IntoIterator<Item = StoreOp>) -> CommitSeq {
         CommitSeq(self.handle.shared.inbox.submit(ops))
+    }
+
+    /// The number of the last operation submitted so far.
+    pub fn submitted(&self) -> CommitSeq {
+        self.submit_all([])
     }
 
     /// Begins a group: what is submitted while it lives, by whomever, becomes durable all at once

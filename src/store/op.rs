@@ -44,6 +44,13 @@ pub struct Standing {
     pub failures: u16,
 }
 
+impl Standing {
+    /// Whether it was delivered before.
+    pub fn is_redelivered(self) -> bool {
+        self.returns > 0
+    }
+}
+
 /// One operation. Whoever submits it holds the lock of the queue it is about, so that the order
 /// of the operations is the order of the queue (R4, R5).
 #[derive(Clone, Debug)]

@@ -12,7 +12,7 @@ use hashbrown::HashMap;
 use redb::{ReadOnlyTable, ReadableTable};
 
 use super::{
-    Recovered, RecoveredQueue,
+    Record, Recovered, RecoveredQueue,
     cold::{Count, Segment, open_segment, segment_id},
     directory::{Directory, HOT, Page, Place},
     disk::{Disk, Safety},
@@ -124,6 +124,7 @@ fn create_hot(disk: &dyn Disk) -> Result<(), StoreError> {
         Ok(())
     })?;
     drop(hot);
+    disk.sync_names().map_err(failed)?;
     disk.rename(HOT_NEW_NAME, HOT_NAME).map_err(failed)
 }
 
@@ -138,7 +139,7 @@ fn check_format(meta: &ReadOnlyTable<&'static str, u64>) -> Result<(), Fault> {
 /// What the hot file holds.
 #[derive(Default)]
 struct HotContents {
-    records: Vec<(super::RecordKind, Box<[u8]>, Box<[u8]>)>,
+    records: Vec<Record>,
     pages: Vec<(PageKey, Summary, u64)>,
     states: HashMap<StateKey, Option<State>>,
     heads: HashMap<u64, u64>,
@@ -227,6 +228,7 @@ impl Finding {
         let (chunk_bytes, body_bytes) = (summary.chunk_bytes, summary.body_bytes);
         if self.add(HOT, key.0, summary.runs, (row_bytes, chunk_bytes), &body_bytes) {
             self.hot_count.bytes += row_bytes + chunk_bytes;
+            self.hot_count.bytes_peak = self.hot_count.bytes;
             self.hot_count.pages += 1;
             self.hot_count.order.push_back(key);
         } else {
@@ -314,7 +316,7 @@ impl Finding {
         fixes
     }
 
-    fn recovered(&mut self, records: Vec<(super::RecordKind, Box<[u8]>, Box<[u8]>)>) -> Recovered {
+    fn recovered(&mut self, records: Vec<Record>) -> Recovered {
         let ids = self.queues.keys().chain(self.heads.keys()).copied();
         let queue_id_floor = QueueId(ids.max().map_or(0, |id| id.saturating_add(1)));
         for (&queue, &head) in &self.heads {

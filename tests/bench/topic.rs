@@ -14,7 +14,7 @@ use std::{
 
 use lepus::{
     broker::{
-        exchange::Headers,
+        exchange::{Headers, View},
         route::RouteSet,
         topology::{Destination, ExchangeSpec, Topology},
     },
@@ -159,7 +159,9 @@ fn routes(topology: &Topology<u64>, messages: &[(String, Table)]) -> f64 {
     while start.elapsed() < MEASURED {
         for (key, headers) in messages.iter().cycle().take(10_000) {
             let headers: &dyn Headers = headers;
-            topology.route("x", &[black_box(key.as_bytes())], Some(headers), &mut out).unwrap();
+            topology
+                .route("x", &View::new(&[black_box(key.as_bytes())], Some(headers)), &mut out)
+                .unwrap();
             assert_eq!(out.queues(), [1]);
             count += 1;
         }

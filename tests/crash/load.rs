@@ -213,7 +213,9 @@ impl Load {
             channel.send(&tx_commit());
             let Some(got) = next(&channel) else { return log };
             assert_eq!(got.method.id, COMMIT_OK, "expected a commit-ok, got {got:?}");
-            log.sent[first..].iter_mut().for_each(|sent| sent.is_promised = true);
+            for sent in &mut log.sent[first..] {
+                sent.is_promised = true;
+            }
             self.promised(1);
         }
     }
@@ -231,7 +233,9 @@ impl Load {
         while let Some(got) = next(&channel) {
             if got.method.id == FLOW_OK {
                 let certain: Vec<usize> = asked.pop_front().expect("an answer to a question");
-                certain.into_iter().for_each(|at| log.settled[at].is_certain = true);
+                for at in certain {
+                    log.settled[at].is_certain = true;
+                }
                 continue;
             }
             assert_eq!(got.method.id, DELIVER, "got {got:?}");

@@ -231,13 +231,13 @@ mod tests {
     }
 
     fn binding(id: u32, arguments: &Table) -> BindingRef<'_> {
-        BindingRef { id, target: Target::queue(id), key: b"", arguments }
+        BindingRef { id, target: Target::queue(id), name: "", key: b"", arguments }
     }
 
     fn route(exchange: &HeadersExchange, headers: Option<&Table>) -> Vec<Target> {
         let mut out = Matches::default();
         let headers = headers.map(|headers| headers as &dyn super::super::Headers);
-        exchange.route(&View { keys: &[b"ignored"], headers }, &mut out);
+        exchange.route(&View::new(&[b"ignored"], headers), &mut out);
         out.targets.sort_unstable();
         out.targets.dedup();
         out.targets
@@ -359,7 +359,7 @@ mod tests {
         exchange.bind(binding(1, &table(&[("h", Value::LongInt(1))])));
         exchange.bind(binding(2, &table(&[("h", Value::LongInt(2))])));
         let mut out = Matches::default();
-        exchange.route(&View { keys: &[b""], headers: Some(&Twice) }, &mut out);
+        exchange.route(&View::new(&[b""], Some(&Twice)), &mut out);
         assert_eq!(out.targets, [Target::queue(2)]);
     }
 

@@ -6,17 +6,25 @@
 
 use std::fmt;
 
-use crate::{broker::Error, wire::table::Table};
+use crate::{
+    broker::{Error, arguments::QueueType, error::Kind},
+    clock::UnixTime,
+    wire::{properties::Properties, table::Table},
+};
 
 pub use self::{
     header::{HeaderValue, Headers},
     targets::{Target, TargetSet},
 };
 
+mod consistent_hash;
 mod direct;
 mod fanout;
+mod hash;
 mod header;
 mod headers;
+mod modulus_hash;
+mod random;
 mod targets;
 mod topic;
 
@@ -29,6 +37,17 @@ pub trait ExchangeType: fmt::Debug + Send + Sync {
     fn check_binding(&self, _key: &[u8], _arguments: &Table) -> Result<(), Error> {
         Ok(())
     }
+
+    /// Whether a binding may lead to such a thing; the type is that of a queue.
+    ///
+    /// # Errors
+    /// [`Error::InvalidBinding`].
+    fn check_destination(&self, _kind: Kind, _queue_type: Option<QueueType>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Gets what it needs to work. Called once, before the first message.
+    fn fit(&mut self, _fittings: &Fittings<'_>) {}
 
     /// Adds a binding, which is not there yet.
     fn bind(&mut self, binding: BindingRef<'_>);
@@ -53,6 +72,8 @@ pub struct BindingRef<'a> {
     pub id: u32,
     /// Where it leads.
     pub target: Target,
+    /// The name of the queue or exchange that it leads to: what is the same in every process.
+    pub name: &'a str,
     /// The binding key.
     pub key: &'a [u8],
     /// The arguments.
@@ -66,6 +87,44 @@ pub struct View<'a> {
     pub keys: &'a [&'a [u8]],
     /// The message's headers, unless it has none.
     pub headers: Option<&'a dyn Headers>,
+    /// The message's properties, where they are known.
+    pub properties: Option<Properties<'a>>,
+    /// What time it is.
+    pub time: UnixTime,
+}
+
+impl<'a> View<'a> {
+    /// A message with these keys and headers, and nothing else.
+    pub fn new(keys: &'a [&'a [u8]], headers: Option<&'a dyn Headers>) -> Self {
+        Self { keys, headers, properties: None, time: UnixTime::default() }
+    }
+
+    /// The value of a header.
+    pub fn header(&self, wanted: &[u8]) -> Option<HeaderValue<'a>> {
+        let mut found = None;
+        self.headers?.each(&mut |name, value| {
+            if name == wanted {
+                found = Some(value);
+            }
+        });
+        found
+    }
+}
+
+/// What an exchange gets to work with.
+#[derive(Clone, Copy, Debug)]
+pub struct Fittings<'a> {
+    /// What random numbers begin at.
+    pub seed: u64,
+    /// The exchange's name.
+    pub name: &'a str,
+}
+
+#[cfg(test)]
+impl Fittings<'_> {
+    fn none() -> Self {
+        Self { seed: 0, name: "" }
+    }
 }
 
 impl fmt::Debug for View<'_> {
@@ -91,6 +150,12 @@ const REGISTRY: &[(&str, Make)] = &[
     ("fanout", |_| Ok(Box::<fanout::Fanout>::default())),
     ("headers", |_| Ok(Box::<headers::HeadersExchange>::default())),
     ("topic", |_| Ok(Box::<topic::Topic>::default())),
+    ("x-consistent-hash", |arguments| {
+        Ok(Box::new(consistent_hash::ConsistentHash::new(arguments)?))
+    }),
+    ("x-local-random", |_| Ok(Box::<random::LocalRandom>::default())),
+    ("x-modulus-hash", |_| Ok(Box::<modulus_hash::ModulusHash>::default())),
+    ("x-random", |_| Ok(Box::<random::Random>::default())),
 ];
 
 /// The names of all types, in order.

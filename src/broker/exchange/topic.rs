@@ -313,12 +313,18 @@ mod tests {
     }
 
     fn binding<'a>(pattern: &'a str, target: u32, arguments: &'a Table) -> BindingRef<'a> {
-        BindingRef { id: 0, target: Target::queue(target), key: pattern.as_bytes(), arguments }
+        BindingRef {
+            id: 0,
+            target: Target::queue(target),
+            name: "",
+            key: pattern.as_bytes(),
+            arguments,
+        }
     }
 
     fn route(topic: &Topic, key: &str, out: &mut Matches) -> Vec<Target> {
         out.targets.clear();
-        topic.route(&View { keys: &[key.as_bytes()], headers: None }, out);
+        topic.route(&View::new(&[key.as_bytes()], None), out);
         out.targets.sort_unstable();
         out.targets.clone()
     }
@@ -398,7 +404,7 @@ mod tests {
         bind(&mut topic, "a", 1);
         bind(&mut topic, "#.b", 2);
         let mut out = Matches::default();
-        topic.route(&View { keys: &[b"a", b"x.b"], headers: None }, &mut out);
+        topic.route(&View::new(&[b"a", b"x.b"], None), &mut out);
         assert_eq!(out.targets, [1, 2].map(Target::queue));
     }
 

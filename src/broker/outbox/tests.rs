@@ -21,7 +21,7 @@ fn delivery(slot: u32, position: u64, size: usize) -> Delivery {
         slot,
         position: Position(position),
         message: Message::copied(b"\0\0", b"\0\0", &[&body], traits, &mut Vec::new()),
-        is_redelivered: false,
+        standing: crate::store::Standing::default(),
         is_stored: false,
     }
 }

@@ -78,9 +78,42 @@ pub(super) struct Consumers {
     /// Consumers whose outboxes have no room.
     stalled: usize,
     next_id: u64,
+    /// Whether only one consumer is served at a time (QU-140), and which.
+    is_single_active: bool,
+    active: Option<u32>,
 }
 
 impl Consumers {
+    pub(super) fn new(is_single_active: bool) -> Self {
+        Self { is_single_active, ..Self::default() }
+    }
+
+    /// Whether a consumer is one that may be served.
+    fn is_active(&self, index: u32) -> bool {
+        !self.is_single_active || self.active == Some(index)
+    }
+
+    /// Among consumers of which one is served at a time, lets the next have its turn: the one of
+    /// the highest priority that came first.
+    fn elect(&mut self) {
+        if !self.is_single_active || self.active.is_some() {
+            return;
+        }
+        let entries = self.slots.iter().enumerate();
+        let entries = entries.filter_map(|(index, entry)| Some((index, entry.as_ref()?)));
+        let rank = |(_, entry): &(usize, &Entry)| (-i64::from(entry.consumer.priority), entry.id);
+        let Some((index, entry)) = entries.min_by_key(rank) else { return };
+        let has_credit = entry.has_credit() && !entry.is_stalled;
+        self.active = Some(index as u32);
+        if has_credit {
+            self.join_line(index as u32);
+        }
+    }
+
+    /// The consumer that is served, where only one is at a time.
+    pub(super) fn single_active(&self) -> Option<&Consumer> {
+        self.slots.get(self.active? as usize)?.as_ref().map(|entry| &entry.consumer)
+    }
     pub(super) fn len(&self) -> usize {
         self.slots.len() - self.vacant.len()
     }
@@ -100,7 +133,11 @@ impl Consumers {
             self.slots.push(entry);
             (self.slots.len() - 1) as u32
         };
-        self.join_line(index);
+        if self.is_single_active {
+            self.elect();
+        } else {
+            self.join_line(index);
+        }
         ConsumerHandle { index, id }
     }
 
@@ -112,6 +149,10 @@ impl Consumers {
         if entry.is_in_line {
             self.line.retain(|&index| index != handle.index);
         }
+        if self.active == Some(handle.index) {
+            self.active = None;
+            self.elect();
+        }
         Some(entry.consumer)
     }
 
@@ -120,6 +161,7 @@ impl Consumers {
         self.line.clear();
         self.vacant.clear();
         self.stalled = 0;
+        self.active = None;
         self.slots.drain(..).flatten().map(|entry| entry.consumer).collect()
     }
 
@@ -181,7 +223,8 @@ impl Consumers {
         let Some(entry) = self.entry(handle) else { return };
         let was_stalled = std::mem::take(&mut entry.is_stalled);
         self.stalled -= usize::from(was_stalled);
-        if let Some(entry) = self.entry(handle)
+        if self.is_active(handle.index)
+            && let Some(entry) = self.entry(handle)
             && !entry.is_in_line
             && entry.has_credit()
         {

@@ -5,6 +5,10 @@
 //! second queue's lock (R4).
 
 mod consumers;
+mod delivery;
+mod effects;
+mod lanes;
+mod limits;
 mod ready;
 mod residency;
 mod settings;
@@ -14,22 +18,33 @@ use std::{
     ops::Deref,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     task::Waker,
+    time::Duration,
 };
 
 pub use consumers::{Consumer, ConsumerHandle};
+pub use delivery::{Arrival, Cause, GetOutcome, Got, Held, Returned, Settled};
+pub use effects::{DeadLetter, Effects};
 pub use residency::Budget;
 pub use settings::{DeadLetterTo, Overflow, Retry, Settings};
-pub use state::{Counts, Effects, GetOutcome, Got, Held, Returned, Settled};
+pub use state::Counts;
 use {
+    effects::PageIn,
+    lanes::{Lanes, Place, in_lane, lane_of},
     ready::{Entry, Run},
     residency::Residency,
-    state::{PageIn, State},
+    state::State,
 };
 
 use crate::{
-    broker::arguments::{QueueSpec, QueueType},
+    broker::{
+        Vhost,
+        arguments::{QueueSpec, QueueType},
+        dead_letter::Reason,
+        timers::{OnDeadline, Timers},
+    },
+    clock::{Now, UnixTime},
     message::Message,
-    names::{CommitSeq, ConnectionId, Name, QueueId},
+    names::{CommitSeq, ConnectionId, Name, Position, QueueId},
     store::{ReadBatch, ReadRequest, RecoveredQueue, Store, StoreError},
 };
 
@@ -52,6 +67,10 @@ pub struct Identity {
 #[derive(Debug)]
 pub struct Queue {
     identity: Identity,
+    /// Where its dead letters are routed.
+    vhost: Weak<Vhost>,
+    me: Weak<Self>,
+    timers: Arc<Timers>,
     store: Store,
     state: Mutex<State>,
 }
@@ -64,9 +83,30 @@ impl Deref for Queue {
     }
 }
 
-/// The queue was deleted while the caller held on to it.
+/// What a queue did with a publish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gone;
+pub enum Published {
+    /// It took the message, or ended it as its arguments say. The publish may be confirmed once the
+    /// store has reached this; 0 where nothing must be durable.
+    Taken(CommitSeq),
+    /// It has no room and is told to say so (QU-114).
+    Refused,
+    /// It was deleted while the caller held on to it.
+    Gone,
+}
+
+/// What a queue works with.
+#[derive(Debug)]
+pub struct Surroundings {
+    /// Where its dead letters are routed.
+    pub vhost: Weak<Vhost>,
+    /// Who calls it when something is due.
+    pub timers: Arc<Timers>,
+    /// What keeps its messages.
+    pub store: Store,
+    /// What memory they may take.
+    pub budget: Arc<Budget>,
+}
 
 /// Why a consumer was not added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,26 +129,34 @@ pub enum DeleteRefused {
 }
 
 impl Queue {
-    /// An empty queue, or what the store recovered of one.
+    /// An empty queue, or what the store recovered of one: of each of its lanes.
     pub fn new(
         identity: Identity,
-        store: Store,
-        budget: Arc<Budget>,
-        recovered: Option<&RecoveredQueue>,
+        surroundings: Surroundings,
+        recovered: impl Fn(QueueId) -> Option<RecoveredQueue>,
     ) -> Arc<Self> {
+        let Surroundings { vhost, timers, store, budget } = surroundings;
         let residency = Residency::new(budget);
-        let run = recovered.map(|found| Run {
-            from: found.first,
-            end: found.end,
-            count: found.count,
-            bytes: found.bytes,
-            after: CommitSeq(0),
+        let settings = Settings::of(identity.queue_type, &identity.spec.arguments);
+        let lanes = 0..=u64::from(settings.max_priority);
+        let runs = lanes.map(|lane| {
+            recovered(QueueId(identity.id.0 + lane)).map(|found| Run {
+                from: found.first,
+                end: found.end,
+                count: found.count,
+                bytes: found.bytes,
+                after: CommitSeq(0),
+            })
         });
-        let (id, is_durable) = (identity.id, identity.spec.durable);
+        let ready = Lanes::recovered(runs);
+        let about = (identity.id, identity.name.clone(), identity.spec.durable);
         Arc::new_cyclic(|me: &Weak<Self>| Self {
             identity,
+            vhost,
+            me: me.clone(),
+            timers,
             store,
-            state: Mutex::new(State::new(id, is_durable, me.clone(), residency, run)),
+            state: Mutex::new(State::new(about, settings, me.clone(), residency, ready)),
         })
     }
 
@@ -118,7 +166,8 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Submits what the section left, drops the lock and starts the reads that were asked for.
+    /// Submits what the section left, drops the lock and does what is to be done without it: reads,
+    /// timers, dead letters. Returns what must be durable before the section's outcome may be told.
     fn finish(self: &Arc<Self>, mut state: MutexGuard<'_, State>, fx: &mut Effects) -> CommitSeq {
         let mut seq = CommitSeq(0);
         if !fx.ops.is_empty() || state.has_paged_out() {
@@ -129,14 +178,60 @@ impl Queue {
         if let Some(page_in) = fx.read.take() {
             self.read(page_in);
         }
+        if let Some(at) = fx.arm.take() {
+            let wait = Duration::from_millis(at.saturating_sub(fx.time.0));
+            self.timers.arm(fx.now.after(wait), self.me.clone());
+        }
+        for (position, reason) in fx.dead_away.drain(..) {
+            self.fetch_dead(position, reason);
+        }
+        if !fx.dead.is_empty() && !fx.is_burying {
+            seq = seq.max(self.bury(fx));
+        }
         seq
     }
 
+    /// Sends dead letters on, and those that come of it.
+    fn bury(&self, fx: &mut Effects) -> CommitSeq {
+        let mut seq = CommitSeq(0);
+        let Some(vhost) = self.vhost.upgrade() else { return seq };
+        fx.is_burying = true;
+        while let Some(letter) = fx.dead.pop_front() {
+            seq = seq.max(vhost.send_dead_letter(letter, fx));
+        }
+        fx.is_burying = false;
+        seq
+    }
+
+    /// Reads a message that was given up after it had left memory, and gives it up then.
+    fn fetch_dead(self: &Arc<Self>, at: Position, reason: Reason) {
+        let Place { queue, position } = Place::of(self.id, at);
+        let after = self.store.submitted();
+        let end = position.next();
+        let request = ReadRequest { queue, from: position, end, max_bytes: 1, after };
+        let queue = Arc::clone(self);
+        self.store.read(request, move |result| match result {
+            Ok(batch) => {
+                let mut fx = Effects::default();
+                let mut state = queue.state();
+                for stored in batch.messages {
+                    state.bury(at, stored.message, reason, true, true, &mut fx);
+                }
+                queue.finish(state, &mut fx);
+            }
+            Err(error) => {
+                tracing::error!(queue = %queue.name, %error, "a dead letter cannot be read back");
+            }
+        });
+    }
+
     fn read(self: &Arc<Self>, page_in: PageIn) {
+        let (from, end) =
+            (Place::of(self.id, page_in.wanted.from), Place::of(self.id, page_in.wanted.end));
         let request = ReadRequest {
-            queue: self.id,
-            from: page_in.wanted.from,
-            end: page_in.wanted.end,
+            queue: from.queue,
+            from: from.position,
+            end: end.position,
             max_bytes: page_in.bytes_max,
             after: page_in.wanted.after,
         };
@@ -160,30 +255,44 @@ impl Queue {
                 return;
             }
         };
+        let lane = lane_of(asked.wanted.from);
         let entries = batch.messages.into_iter().map(|stored| Entry {
-            position: stored.position,
+            position: in_lane(lane, stored.position),
             message: stored.message,
-            is_redelivered: stored.standing.returns > 0,
+            standing: stored.standing,
             is_stored: true,
         });
-        let next = if batch.is_end { asked.wanted.end } else { batch.next };
+        let next = if batch.is_end { asked.wanted.end } else { in_lane(lane, batch.next) };
         state.page_in(asked.id, entries, next, &mut fx);
         self.finish(state, &mut fx);
     }
 
-    /// Adds a message, or hands it straight to a consumer. What must be durable before the publish
-    /// may be confirmed is returned; 0 where nothing must.
+    /// Adds a message, or hands it straight to a consumer.
     pub fn publish(
         self: &Arc<Self>,
         message: Message,
+        arrival: Arrival,
         fx: &mut Effects,
-    ) -> Result<CommitSeq, Gone> {
+    ) -> Published {
         let mut state = self.state();
         if state.is_deleted {
-            return Err(Gone);
+            return Published::Gone;
         }
-        state.publish(message, fx);
-        Ok(self.finish(state, fx))
+        let is_taken = state.publish(message, arrival, fx);
+        let needed = self.finish(state, fx);
+        if is_taken { Published::Taken(needed) } else { Published::Refused }
+    }
+
+    /// The queue is used: it was declared again (QU-100).
+    pub fn touch(self: &Arc<Self>, fx: &mut Effects) {
+        let mut state = self.state();
+        state.touch(fx);
+        self.finish(state, fx);
+    }
+
+    /// Whether deliveries say how often the message came back (BA-261, BA-262).
+    pub fn counts_deliveries(&self) -> bool {
+        self.queue_type == QueueType::Quorum
     }
 
     /// Whether a publisher runs ahead of consumers that are busy, and should wait a turn; its task
@@ -249,10 +358,10 @@ impl Queue {
         self.finish(state, fx)
     }
 
-    /// Takes deliveries back, each to its own place.
-    pub fn requeue(self: &Arc<Self>, returned: Vec<Returned>, fx: &mut Effects) {
+    /// Takes deliveries back, each for its own cause.
+    pub fn take_back(self: &Arc<Self>, returned: Vec<Returned>, fx: &mut Effects) {
         let mut state = self.state();
-        state.requeue(returned, fx);
+        state.take_back(returned, fx);
         self.finish(state, fx);
     }
 
@@ -291,6 +400,19 @@ impl Queue {
     /// Its counts, all of one moment.
     pub fn counts(&self) -> Counts {
         self.state().counts()
+    }
+}
+
+impl OnDeadline for Queue {
+    fn on_deadline(self: Arc<Self>, now: Now, time: UnixTime, fx: &mut Effects) {
+        (fx.now, fx.time) = (now, time);
+        let mut state = self.state();
+        let is_unused = state.on_deadline(fx);
+        self.finish(state, fx);
+        if is_unused && let Some(vhost) = self.vhost.upgrade() {
+            // If somebody consumes again, the queue stays.
+            let _ = vhost.delete_queue(&self, true, false, fx);
+        }
     }
 }
 

@@ -18,6 +18,7 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::{
     message::Message,
     names::{CommitSeq, Position},
+    store::Standing,
 };
 
 /// A message and its standing in the queue.
@@ -25,7 +26,8 @@ use crate::{
 pub(super) struct Entry {
     pub(super) position: Position,
     pub(super) message: Message,
-    pub(super) is_redelivered: bool,
+    /// When it expires, and how often it came back.
+    pub(super) standing: Standing,
     /// Whether the store holds it.
     pub(super) is_stored: bool,
 }
@@ -347,6 +349,54 @@ impl Ready {
         self.head.append(&mut self.tail);
         self.head_bytes += self.tail_bytes;
         self.tail_bytes = 0;
+    }
+
+    /// Takes out the message at this place, if it is in memory.
+    pub(super) fn remove(&mut self, position: Position) -> Option<Entry> {
+        let in_order = |entries: &VecDeque<Entry>| {
+            entries.binary_search_by_key(&position, |entry| entry.position).ok()
+        };
+        let entry = if let Some(entry) = self.returned.remove(&position) {
+            self.returned_bytes -= entry.message.footprint();
+            entry
+        } else if let Some(at) = in_order(&self.head) {
+            let entry = self.head.remove(at)?;
+            self.head_bytes -= entry.message.footprint();
+            entry
+        } else {
+            let entry = self.tail.remove(in_order(&self.tail)?)?;
+            self.tail_bytes -= entry.message.footprint();
+            entry
+        };
+        self.body_bytes -= entry.message.body_len() as u64;
+        Some(entry)
+    }
+
+    /// Whether the message at this place is there, in memory.
+    pub(super) fn has(&self, position: Position) -> bool {
+        let in_order = |entries: &VecDeque<Entry>| {
+            entries.binary_search_by_key(&position, |entry| entry.position).is_ok()
+        };
+        self.returned.contains_key(&position) || in_order(&self.head) || in_order(&self.tail)
+    }
+
+    /// The first of those that came back, and the first of the others, as far as they are in
+    /// memory.
+    fn fronts(&self) -> impl Iterator<Item = &Entry> {
+        let came_back = self.returned.first_key_value().map(|(_, entry)| entry);
+        came_back.into_iter().chain(self.head.front())
+    }
+
+    /// Takes out a message whose time is over and that nothing stands before.
+    pub(super) fn pop_expired(&mut self, time: u64) -> Option<Entry> {
+        let is_over = |entry: &&Entry| (1..=time).contains(&entry.standing.expires_at);
+        let position = self.fronts().find(is_over)?.position;
+        self.remove(position)
+    }
+
+    /// When the messages that nothing stands before expire.
+    pub(super) fn next_expiry(&self) -> Option<u64> {
+        self.fronts().map(|entry| entry.standing.expires_at).filter(|at| *at != 0).min()
     }
 
     /// Takes everything out: the messages in memory, and the places of those in the store alone.

@@ -108,7 +108,7 @@ impl Settings {
                 exchange: exchange.into(),
                 routing_key: key.map(|key| key.as_bytes().into()),
             }),
-            max_priority: number("x-max-priority").map_or(0, |value| value.min(255) as u8),
+            max_priority: arguments::max_priority(arguments),
             is_single_active: arguments::boolean(arguments, "x-single-active-consumer")
                 .unwrap_or(false),
             delivery_limit,

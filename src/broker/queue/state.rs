@@ -3,127 +3,31 @@
 //! Nothing here waits, reads a clock or touches the store. What is to be made durable is left in
 //! [`Effects`] and submitted before the lock is dropped, so that the store's order is the queue's.
 
-use std::{sync::Weak, task::Waker};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap},
+    sync::Weak,
+    task::Waker,
+};
 
 use super::{
-    ConsumerHandle, Queue,
+    Arrival, ConsumerHandle, Effects, GetOutcome, Got, Held, Overflow, Queue, Returned, Settings,
+    Settled,
     consumers::{Consumer, Consumers},
-    ready::{Entry, Next, Ready, Run, Wanted},
+    effects::PageIn,
+    lanes::{Lanes, Place},
+    ready::{Entry, Next},
     residency::Residency,
 };
 use crate::{
-    broker::outbox::{Delivery, Event, Refusal, Stalled, Wakes},
+    broker::{
+        dead_letter::Reason,
+        outbox::{Delivery, Event, Refusal, Stalled},
+    },
     message::Message,
-    names::{CommitSeq, Position, QueueId},
+    names::{CommitSeq, Name, Position, QueueId},
     store::{Standing, StoreOp},
 };
-
-/// What a transition leaves to be done by its caller.
-#[derive(Debug, Default)]
-pub struct Effects {
-    /// Operations to submit before the queue's lock is dropped.
-    pub(super) ops: Vec<StoreOp>,
-    /// Tasks to wake before the caller waits.
-    pub wakes: Wakes,
-    /// Messages to read from the store, once the lock is dropped.
-    pub(super) read: Option<PageIn>,
-}
-
-/// A request for messages that are in the store alone.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct PageIn {
-    pub(super) id: u64,
-    pub(super) wanted: Wanted,
-    /// Bytes of messages after which to stop.
-    pub(super) bytes_max: usize,
-}
-
-/// A delivery that is settled or comes back.
-#[derive(Debug)]
-pub struct Settled {
-    /// The message's place in its queue.
-    pub position: Position,
-    /// The consumer it was delivered to; none for `basic.get`.
-    pub consumer: Option<ConsumerHandle>,
-    /// Whether the store holds it.
-    pub is_stored: bool,
-}
-
-/// A delivered message, for as long as it may come back.
-#[derive(Debug)]
-pub enum Held {
-    /// In memory.
-    Message(Message),
-    /// In the store alone.
-    Stored {
-        /// Bytes of its body.
-        body_bytes: usize,
-    },
-}
-
-impl Held {
-    /// Bytes of memory that it keeps alive.
-    pub fn footprint(&self) -> usize {
-        match self {
-            Self::Message(message) => message.footprint(),
-            Self::Stored { .. } => 0,
-        }
-    }
-
-    /// Leaves the message to the store, which must have it.
-    pub fn leave_to_store(&mut self) {
-        if let Self::Message(message) = self {
-            *self = Self::Stored { body_bytes: message.body_len() };
-        }
-    }
-}
-
-/// A delivery that goes back to its queue.
-#[derive(Debug)]
-pub struct Returned {
-    /// The message's place in its queue.
-    pub position: Position,
-    /// The consumer it was delivered to; none for `basic.get`.
-    pub consumer: Option<ConsumerHandle>,
-    /// The message; one that the store holds need not be in memory.
-    pub message: Held,
-    /// Whether it had come back before.
-    pub was_redelivered: bool,
-    /// Whether the store holds it.
-    pub is_stored: bool,
-    /// Whether it reached the client, so that its next delivery is a redelivery.
-    pub was_seen: bool,
-}
-
-/// A message taken by `basic.get`.
-#[derive(Debug)]
-pub struct Got {
-    /// Its place.
-    pub position: Position,
-    /// The message.
-    pub message: Message,
-    /// Whether it was delivered before.
-    pub is_redelivered: bool,
-    /// Whether the store holds it still.
-    pub is_stored: bool,
-    /// Ready messages left.
-    pub left: u64,
-}
-
-/// What `basic.get` finds.
-#[derive(Debug)]
-pub enum GetOutcome {
-    /// A message.
-    Got(Got),
-    /// Nothing.
-    Empty,
-    /// A message that is being read from the store; the waker is woken when it has come.
-    Wait,
-    /// A message that the store failed to read. It stays; the next get tries again.
-    Unreadable,
-    /// The queue is deleted.
-    Gone,
-}
 
 /// How a consumer took a message.
 enum Taken {
@@ -140,14 +44,23 @@ const CAUGHT_UP: usize = 1024 * 1024;
 
 #[derive(Debug)]
 pub(super) struct State {
-    id: QueueId,
+    pub(super) id: QueueId,
+    pub(super) name: Name,
     is_durable: bool,
+    pub(super) settings: Settings,
     me: Weak<Queue>,
     residency: Residency,
-    ready: Ready,
-    consumers: Consumers,
-    next: Position,
+    pub(super) ready: Lanes,
+    pub(super) consumers: Consumers,
     unacked: u64,
+    /// When messages expire that have a time of their own, as far as they may be waiting.
+    pub(super) expiries: BinaryHeap<Reverse<(u64, Position)>>,
+    /// Messages that came back and wait before they are ready again, by when that is.
+    pub(super) delayed: BTreeMap<(u64, Position), Entry>,
+    /// When the queue will be called (milliseconds since 1970).
+    pub(super) armed_for: u64,
+    /// When it was last used, if it goes for not being used.
+    pub(super) last_used: u64,
     /// Whether there ever was a consumer (auto-delete waits for the first).
     pub(super) had_consumer: bool,
     has_exclusive_consumer: bool,
@@ -175,31 +88,39 @@ pub struct Counts {
     pub ready_bytes: u64,
     /// Messages delivered and not settled.
     pub unacked: u64,
+    /// Messages that came back and wait before they are ready again.
+    pub delayed: u64,
     /// Consumers.
     pub consumers: usize,
 }
 
 impl State {
     pub(super) fn new(
-        id: QueueId,
-        is_durable: bool,
+        (id, name, is_durable): (QueueId, Name, bool),
+        settings: Settings,
         me: Weak<Queue>,
         residency: Residency,
-        run: Option<Run>,
+        ready: Lanes,
     ) -> Self {
+        let is_single_active = settings.is_single_active;
         Self {
             id,
+            name,
             is_durable,
+            settings,
             me,
             residency,
-            next: run.map_or(Position(1), |run| run.end),
-            ready: Ready::recovered(run.filter(|run| run.count > 0)),
-            consumers: Consumers::default(),
+            uses_store: !ready.is_empty(),
+            ready,
+            consumers: Consumers::new(is_single_active),
             unacked: 0,
+            expiries: BinaryHeap::new(),
+            delayed: BTreeMap::new(),
+            armed_for: u64::MAX,
+            last_used: 0,
             had_consumer: false,
             has_exclusive_consumer: false,
             is_deleted: false,
-            uses_store: run.is_some(),
             has_paged_out: false,
             reading: None,
             reads: 0,
@@ -214,6 +135,7 @@ impl State {
             ready: self.ready.count(),
             ready_bytes: self.ready.body_bytes(),
             unacked: self.unacked,
+            delayed: self.delayed.len() as u64,
             consumers: self.consumers.len(),
         }
     }
@@ -222,12 +144,14 @@ impl State {
         self.consumers.iter()
     }
 
-    /// Adds a message behind all others, or hands it straight to a waiting consumer.
-    pub(super) fn publish(&mut self, message: Message, fx: &mut Effects) {
-        let position = self.next;
-        self.next = position.next();
+    /// Adds a message behind all others, or hands it straight to a waiting consumer. Returns
+    /// whether the queue took it.
+    pub(super) fn publish(&mut self, message: Message, arrival: Arrival, fx: &mut Effects) -> bool {
+        let position = self.ready.next_place(message.priority());
+        let expires_at = self.expires_at(arrival.expiration, fx);
+        let standing = Standing { expires_at, returns: arrival.returns, failures: 0 };
         let is_stored = self.is_durable && message.is_persistent();
-        let entry = Entry { position, message, is_redelivered: false, is_stored };
+        let entry = Entry { position, message, standing, is_stored };
         if !self.ready.is_empty() {
             return self.keep(entry, fx);
         }
@@ -236,53 +160,60 @@ impl State {
         match self.hand_over(entry, fx) {
             Ok(Taken::ToBeSettled) => {
                 if let Some(message) = copy {
-                    self.uses_store = true;
-                    fx.ops.push(StoreOp::Publish {
-                        queue: self.id,
-                        position,
-                        message,
-                        standing: Standing::default(),
-                    });
+                    self.store(position, message, standing, fx);
                 }
+                true
             }
             // Without an acknowledgement to come it is settled already, and never stored.
-            Ok(Taken::Settled) => {}
+            Ok(Taken::Settled) => true,
             Err(entry) => self.keep(entry, fx),
         }
     }
 
-    fn keep(&mut self, entry: Entry, fx: &mut Effects) {
-        if entry.is_stored {
-            self.uses_store = true;
-            fx.ops.push(StoreOp::Publish {
-                queue: self.id,
-                position: entry.position,
-                message: entry.message.clone(),
-                standing: Standing::default(),
-            });
-        }
-        self.ready.push_back(entry);
-        self.residency.report(self.ready.resident_bytes());
-        let (is_paging, head) = (self.ready.is_paging(), self.ready.head_bytes());
-        if self.residency.wants_out(is_paging, head, self.ready.tail_bytes()) {
-            self.page_out(fx);
-        }
+    fn store(&mut self, at: Position, message: Message, standing: Standing, fx: &mut Effects) {
+        let Place { queue, position } = Place::of(self.id, at);
+        self.uses_store = true;
+        fx.ops.push(StoreOp::Publish { queue, position, message, standing });
     }
 
-    fn page_out(&mut self, fx: &mut Effects) {
-        let queue = self.id;
+    /// Keeps a message that nobody took, if there is room for it.
+    fn keep(&mut self, entry: Entry, fx: &mut Effects) -> bool {
+        if self.refuses(entry.message.body_len()) {
+            if self.settings.overflow == Overflow::RejectToDeadLetters {
+                self.give_up(Entry { is_stored: false, ..entry }, Reason::MaxLen, fx);
+            }
+            return false;
+        }
+        if Self::is_over(entry.standing, fx) {
+            // QU-106: without a moment to live it only ever reaches a consumer that waits.
+            self.give_up(Entry { is_stored: false, ..entry }, Reason::Expired, fx);
+            return true;
+        }
+        let (position, expires_at) = (entry.position, entry.standing.expires_at);
+        if entry.is_stored {
+            self.store(position, entry.message.clone(), entry.standing, fx);
+        }
+        self.ready.push_back(entry);
+        self.trim(fx);
+        self.watch_expiry(position, expires_at, fx);
+        self.residency.report(self.ready.resident_bytes());
+        let ready = self.ready.of(position);
+        let (is_paging, head, tail) = (ready.is_paging(), ready.head_bytes(), ready.tail_bytes());
+        if self.residency.wants_out(is_paging, head, tail) {
+            self.page_out(position, fx);
+        }
+        true
+    }
+
+    /// Moves the messages of a lane out of memory, that of `position`.
+    fn page_out(&mut self, position: Position, fx: &mut Effects) {
+        let id = self.id;
         let ops = &mut fx.ops;
-        self.ready.page_out(self.residency.near_bytes(), |entry| {
+        self.ready.of(position).page_out(self.residency.near_bytes(), |entry| {
             if !entry.is_stored {
-                ops.push(StoreOp::Spill {
-                    queue,
-                    position: entry.position,
-                    message: entry.message,
-                    standing: Standing {
-                        returns: entry.is_redelivered.into(),
-                        ..Standing::default()
-                    },
-                });
+                let Place { queue, position } = Place::of(id, entry.position);
+                let Entry { message, standing, .. } = entry;
+                ops.push(StoreOp::Spill { queue, position, message, standing });
             }
         });
         self.uses_store = true;
@@ -308,7 +239,7 @@ impl State {
 
     /// Offers the message to the consumers in line. Gives it back when nobody takes it.
     fn hand_over(&mut self, entry: Entry, fx: &mut Effects) -> Result<Taken, Entry> {
-        let Entry { position, mut message, is_redelivered, is_stored } = entry;
+        let Entry { position, mut message, standing, is_stored } = entry;
         while let Some((handle, consumer)) = self.consumers.next() {
             let no_ack = consumer.no_ack;
             let is_stored_after = is_stored && !no_ack;
@@ -316,7 +247,7 @@ impl State {
                 slot: consumer.slot,
                 position,
                 message,
-                is_redelivered,
+                standing,
                 is_stored: is_stored_after,
             };
             let me = &self.me;
@@ -334,17 +265,22 @@ impl State {
                 }
             }
         }
-        Err(Entry { position, message, is_redelivered, is_stored })
+        Err(Entry { position, message, standing, is_stored })
     }
 
     /// Hands out ready messages while there is a consumer for the next one.
-    fn dispatch(&mut self, fx: &mut Effects) {
+    pub(super) fn dispatch(&mut self, fx: &mut Effects) {
         while self.consumers.next().is_some() {
             let Next::Entry(entry, came_back) = self.ready.pop_front() else { break };
+            if Self::is_over(entry.standing, fx) {
+                self.give_up(entry, Reason::Expired, fx);
+                continue;
+            }
             let (position, is_stored) = (entry.position, entry.is_stored);
             match self.hand_over(entry, fx) {
                 Ok(Taken::Settled) if is_stored => {
-                    fx.ops.push(StoreOp::Settle { queue: self.id, position });
+                    let Place { queue, position } = Place::of(self.id, position);
+                    fx.ops.push(StoreOp::Settle { queue, position });
                 }
                 Ok(_) => {}
                 Err(entry) => {
@@ -370,7 +306,7 @@ impl State {
     /// Whether messages pile up although there are consumers for them, which are busy reading: the
     /// publishers run ahead.
     fn is_outrun(&self, bytes: usize) -> bool {
-        self.consumers.has_stalled() && self.ready.head_bytes() + self.ready.tail_bytes() > bytes
+        self.consumers.has_stalled() && self.ready.waiting_bytes() > bytes
     }
 
     /// Whether a publisher should wait a turn; the task is woken when it need not any more.
@@ -404,7 +340,17 @@ impl State {
     ) {
         let Some(asked) = self.reading.take_if(|asked| asked.id == id) else { return };
         self.has_failed_gets = false;
-        self.ready.page_in(asked.wanted.from, entries, next);
+        let mut expiries = Vec::new();
+        let entries = entries.inspect(|entry| {
+            if entry.standing.expires_at != 0 {
+                expiries.push((entry.position, entry.standing.expires_at));
+            }
+        });
+        self.ready.of(asked.wanted.from).page_in(asked.wanted.from, entries, next);
+        for (position, expires_at) in expiries {
+            self.watch_expiry(position, expires_at, fx);
+        }
+        self.trim(fx);
         self.dispatch(fx);
         self.wake_gets(fx);
     }
@@ -433,6 +379,10 @@ impl State {
         if self.is_deleted {
             return GetOutcome::Gone;
         }
+        self.touch(fx);
+        while let Some(entry) = self.ready.pop_expired(fx.time.0) {
+            self.give_up(entry, Reason::Expired, fx);
+        }
         let entry = match self.ready.pop_front() {
             Next::Entry(entry, _) => entry,
             Next::Empty => return GetOutcome::Empty,
@@ -450,7 +400,8 @@ impl State {
         self.note_memory(fx);
         if no_ack {
             if entry.is_stored {
-                fx.ops.push(StoreOp::Settle { queue: self.id, position: entry.position });
+                let Place { queue, position } = Place::of(self.id, entry.position);
+                fx.ops.push(StoreOp::Settle { queue, position });
             }
         } else {
             self.unacked += 1;
@@ -459,7 +410,7 @@ impl State {
         GetOutcome::Got(Got {
             position: entry.position,
             message: entry.message,
-            is_redelivered: entry.is_redelivered,
+            standing: entry.standing,
             is_stored: entry.is_stored && !no_ack,
             left: self.ready.count(),
         })
@@ -467,7 +418,9 @@ impl State {
 
     /// Whether a consumer may be added now. COMPATIBILITY BA-083.
     pub(super) fn admits(&self, exclusive: bool) -> bool {
-        !(self.has_exclusive_consumer || exclusive && self.consumers.len() > 0)
+        // QU-142: among consumers of which one is active, none can be alone.
+        let is_alone = self.consumers.len() == 0 && !self.settings.is_single_active;
+        !self.has_exclusive_consumer && (!exclusive || is_alone)
     }
 
     /// Adds a consumer without serving it yet: its `consume-ok` goes first (BA-081).
@@ -493,6 +446,7 @@ impl State {
         let found = self.consumers.remove(handle).is_some();
         if self.consumers.len() == 0 {
             self.has_exclusive_consumer = false;
+            self.touch(fx);
         }
         self.dispatch(fx);
         found
@@ -508,15 +462,16 @@ impl State {
                 self.consumers.settled(consumer, 1);
             }
             if delivery.is_stored {
-                fx.ops.push(StoreOp::Settle { queue: self.id, position: delivery.position });
+                let Place { queue, position } = Place::of(self.id, delivery.position);
+                fx.ops.push(StoreOp::Settle { queue, position });
             }
         }
         self.dispatch(fx);
     }
 
-    /// Puts messages back in their places. All of them are back before the first is handed out
-    /// again, so that they go out in order.
-    pub(super) fn requeue(&mut self, returned: Vec<Returned>, fx: &mut Effects) {
+    /// Takes deliveries back, each to its own place or wherever else it goes. All of them are back
+    /// before the first is handed out again, so that they go out in order.
+    pub(super) fn take_back(&mut self, returned: Vec<Returned>, fx: &mut Effects) {
         if self.is_deleted {
             return;
         }
@@ -525,39 +480,32 @@ impl State {
             if let Some(consumer) = delivery.consumer {
                 self.consumers.settled(consumer, 1);
             }
-            let is_redelivered = delivery.was_redelivered || delivery.was_seen;
-            if delivery.is_stored && is_redelivered && !delivery.was_redelivered {
-                fx.ops.push(StoreOp::Returned {
-                    queue: self.id,
-                    position: delivery.position,
-                    returns: 1,
-                    failures: 0,
-                });
-            }
-            self.put_back(delivery.position, delivery.message, is_redelivered, delivery.is_stored);
+            self.come_back(delivery, fx);
         }
+        self.trim(fx);
         self.dispatch(fx);
         self.wake_gets(fx);
     }
 
-    fn put_back(
+    pub(super) fn put_back(
         &mut self,
         position: Position,
         message: Held,
-        is_redelivered: bool,
+        standing: Standing,
         is_stored: bool,
     ) {
         let body_bytes = match message {
             Held::Message(message)
-                if !is_stored || self.ready.returned_bytes() < self.residency.near_bytes() =>
+                if !is_stored
+                    || self.ready.of(position).returned_bytes() < self.residency.near_bytes() =>
             {
-                self.ready.put_back(Entry { position, message, is_redelivered, is_stored });
+                self.ready.put_back(Entry { position, message, standing, is_stored });
                 return;
             }
             Held::Message(message) => message.body_len(),
             Held::Stored { body_bytes } => body_bytes,
         };
-        self.ready.put_away(position, body_bytes);
+        self.ready.of(position).put_away(position, body_bytes);
         self.has_paged_out = true;
     }
 
@@ -565,12 +513,17 @@ impl State {
     pub(super) fn purge(&mut self, fx: &mut Effects) -> u64 {
         let count = self.ready.count();
         let (entries, ranges) = self.ready.clear();
-        for entry in entries.filter(|entry| entry.is_stored) {
-            fx.ops.push(StoreOp::Settle { queue: self.id, position: entry.position });
+        let delayed = std::mem::take(&mut self.delayed).into_values();
+        for entry in entries.into_iter().chain(delayed).filter(|entry| entry.is_stored) {
+            let Place { queue, position } = Place::of(self.id, entry.position);
+            fx.ops.push(StoreOp::Settle { queue, position });
         }
         for (first, end) in ranges {
-            fx.ops.push(StoreOp::SettleRange { queue: self.id, first, end });
+            let (first, end) = (Place::of(self.id, first), Place::of(self.id, end));
+            let queue = first.queue;
+            fx.ops.push(StoreOp::SettleRange { queue, first: first.position, end: end.position });
         }
+        self.expiries.clear();
         self.reading = None;
         self.wake_all(fx);
         self.residency.report(0);
@@ -585,8 +538,12 @@ impl State {
         drop(self.ready.clear());
         self.residency.report(0);
         if self.uses_store {
-            fx.ops.push(StoreOp::DropQueue { queue: self.id });
+            for lane in 0..self.ready.len() as u64 {
+                fx.ops.push(StoreOp::DropQueue { queue: QueueId(self.id.0 + lane) });
+            }
         }
+        self.delayed.clear();
+        self.expiries.clear();
         self.end_consumers(fx);
         self.wake_all(fx);
         count

@@ -43,7 +43,13 @@ fn queue(store: &Store, recovered: Option<&RecoveredQueue>) -> Arc<Queue> {
         queue_type: QueueType::Classic,
         owner: None,
     };
-    Queue::new(identity, store.clone(), Arc::new(Budget::new(1 << 30, QUEUE_MAX)), recovered)
+    let surroundings = Surroundings {
+        vhost: Weak::new(),
+        timers: Arc::default(),
+        store: store.clone(),
+        budget: Arc::new(Budget::new(1 << 30, QUEUE_MAX)),
+    };
+    Queue::new(identity, surroundings, |_| recovered.copied())
 }
 
 /// A connection with one consumer, on a thread of its own.
@@ -90,7 +96,9 @@ impl<'a> Client<'a> {
         }
         for event in events {
             let Event::Deliver(delivery) = event else { panic!("{event:?}") };
-            assert!(delivery.is_redelivered >= self.sent_back.contains(&delivery.position));
+            assert!(
+                delivery.standing.is_redelivered() >= self.sent_back.contains(&delivery.position)
+            );
             self.unacked.push(delivery);
         }
         has_some
@@ -111,13 +119,13 @@ impl<'a> Client<'a> {
                 position: delivery.position,
                 consumer: Some(handle),
                 message,
-                was_redelivered: delivery.is_redelivered,
+                standing: delivery.standing,
                 is_stored: delivery.is_stored,
-                was_seen: at < seen,
+                cause: if at < seen { Cause::Requeued } else { Cause::Unseen },
             });
         }
         let places = returned.len() as u32;
-        self.queue.requeue(returned, &mut self.fx);
+        self.queue.take_back(returned, &mut self.fx);
         self.window.give_back(places);
     }
 
@@ -179,7 +187,10 @@ fn every_message_is_settled_once_whatever_the_threads_do() {
                 let mut fx = Effects::default();
                 for at in 0..EACH {
                     let message = message(at * 2 + publisher, at % 3 != 0);
-                    queue.publish(message, &mut fx).unwrap();
+                    assert_ne!(
+                        queue.publish(message, Arrival::default(), &mut fx),
+                        Published::Gone
+                    );
                     fx.wakes.pay();
                 }
             });

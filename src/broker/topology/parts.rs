@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::{
     broker::{
         Error,
-        arguments::{self, ALTERNATE_EXCHANGE},
+        arguments::{self, ALTERNATE_EXCHANGE, QueueType},
         error::Kind,
         exchange::ExchangeType,
     },
@@ -116,6 +116,21 @@ impl Exchange {
         &self.spec
     }
 
+    /// Whether a binding from here to a queue of this type, or to an exchange, makes sense.
+    ///
+    /// # Errors
+    /// [`Error::InvalidBinding`].
+    pub fn check_binding(
+        &self,
+        to: Option<QueueType>,
+        key: &[u8],
+        arguments: &Table,
+    ) -> Result<(), Error> {
+        self.bound.check_binding(key, arguments)?;
+        let kind = if to.is_some() { Kind::Queue } else { Kind::Exchange };
+        self.bound.check_destination(kind, to)
+    }
+
     /// How many bindings begin at it.
     pub fn bindings_count(&self) -> usize {
         self.from.len()
@@ -149,6 +164,13 @@ impl Exchange {
 }
 
 impl Destination {
+    /// The name of what it leads to.
+    pub fn name(&self) -> &Name {
+        match self {
+            Self::Queue(name) | Self::Exchange(name) => name,
+        }
+    }
+
     pub(super) fn not_found(&self) -> Error {
         match self {
             Self::Queue(name) => super::not_found(Kind::Queue, name),

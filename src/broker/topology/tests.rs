@@ -6,6 +6,7 @@ use super::*;
 use crate::{
     broker::{
         error::Side,
+        exchange::View,
         record::{BindingRecord, ExchangeRecord},
         route::{Cacheable, RouteSet},
     },
@@ -71,7 +72,7 @@ fn unbind(topology: &mut Vhost, source: &str, destination: &Destination, key: &s
 fn route(topology: &Vhost, exchange: &str, keys: &[&str]) -> Vec<&'static str> {
     let keys: Vec<_> = keys.iter().map(|key| key.as_bytes()).collect();
     let mut out = RouteSet::new();
-    topology.route(exchange, &keys, None, &mut out).unwrap();
+    topology.route(exchange, &View::new(&keys, None), &mut out).unwrap();
     let mut queues: Vec<_> = out.drain().collect();
     queues.sort_unstable();
     queues
@@ -165,7 +166,7 @@ fn lookups_refuse_what_is_not_there_or_not_for_clients() {
         topology.check_publish("in").unwrap_err().to_string(),
         "cannot publish to internal exchange 'in'"
     );
-    let missing = topology.route("x", &[b""], None, &mut RouteSet::new());
+    let missing = topology.route("x", &View::new(&[b""], None), &mut RouteSet::new());
     assert_eq!(missing.unwrap_err().to_string(), "no exchange 'x'");
 }
 
@@ -326,9 +327,9 @@ fn routes_through_headers_exchanges_are_not_cacheable() {
     bind(&mut topology, "h", &queue("q"), "");
     let mut out = RouteSet::new();
     for (key, expected) in [(&b"k"[..], Cacheable::No), (b"l", Cacheable::Yes)] {
-        assert_eq!(topology.route("d", &[key], None, &mut out), Ok(expected));
+        assert_eq!(topology.route("d", &View::new(&[key], None), &mut out), Ok(expected));
     }
-    assert_eq!(topology.route("h", &[b""], None, &mut out), Ok(Cacheable::No));
+    assert_eq!(topology.route("h", &View::new(&[b""], None), &mut out), Ok(Cacheable::No));
     assert_eq!(out.queues(), ["q"]);
 }
 

@@ -25,9 +25,13 @@ fn open(disk: &MemoryDisk) -> (Store, Recovered) {
     open_with(disk, SyncMode::Always)
 }
 
+fn on(disk: &MemoryDisk) -> Arc<dyn Disk> {
+    Arc::new(disk.clone())
+}
+
 fn open_with(disk: &MemoryDisk, sync: SyncMode) -> (Store, Recovered) {
     let config = StoreConfig { sync, ..tight() };
-    Store::open_on(Arc::new(disk.clone()), &config).unwrap()
+    Store::open_on(&on(disk), &config).unwrap()
 }
 
 /// A run of random operations on a disk that keeps a log.
@@ -87,8 +91,8 @@ impl Run {
         let left = after_crash(&none, &self.log[..at], loss);
         let disk = MemoryDisk::with(left.clone());
         disk.log_opening();
-        let (store, recovered) = Store::open_on(Arc::new(disk.clone()), &tight())
-            .map_err(|e| format!("cannot open: {e}"))?;
+        let (store, recovered) =
+            Store::open_on(&on(&disk), &tight()).map_err(|e| format!("cannot open: {e}"))?;
         self.script.check_recovered(&store, &recovered, bounds)?;
         self.script.check(&store, &mut random, bounds, CommitSeq(0))?;
         let seq = store.submit(StoreOp::Settle { queue: QueueId(99), position: Position(0) });
@@ -99,7 +103,7 @@ impl Run {
         let again = random.below(log.len() as u64 + 1) as usize;
         let left = after_crash(&left, &log[..again], Loss::Some(random.next()));
         let disk = MemoryDisk::with(left);
-        let (store, recovered) = Store::open_on(Arc::new(disk), &tight())
+        let (store, recovered) = Store::open_on(&on(&disk), &tight())
             .map_err(|e| format!("cannot open after a second crash: {e}"))?;
         self.script.check_recovered(&store, &recovered, bounds)?;
         self.script.check(&store, &mut random, bounds, CommitSeq(0))

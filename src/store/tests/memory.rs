@@ -25,7 +25,8 @@ const SECTOR: usize = 512;
 #[derive(Clone, Debug)]
 pub(super) enum Event {
     Create(String, usize),
-    Rename(String, String),
+    /// The new name, and the file that gets it.
+    Rename(String, String, usize),
     Remove(String),
     SyncNames,
     Write(usize, u64, Arc<[u8]>),
@@ -163,7 +164,7 @@ pub(super) fn after_crash(
         Loss::Some(seed) => Random(seed | 1),
         _ => Random(1),
     };
-    let mut keeps = |_: ()| match loss {
+    let mut keeps = || match loss {
         Loss::All => false,
         Loss::Nothing => true,
         Loss::Some(_) => random.next() & 1 == 0,
@@ -188,25 +189,24 @@ pub(super) fn after_crash(
         let is_safe = |file: &usize| synced.get(file).is_some_and(|&sync| at < sync);
         match &logged.event {
             Event::Create(name, id) => {
-                if at < names_synced || keeps(()) {
+                if at < names_synced || keeps() {
                     names.insert(name.clone(), *id);
                 }
                 files.entry(*id).or_default();
             }
             Event::Remove(name) => {
-                if at < names_synced || keeps(()) {
+                if at < names_synced || keeps() {
                     names.remove(name);
                 }
             }
-            Event::Rename(from, to) => {
-                if (at < names_synced || keeps(()))
-                    && let Some(id) = names.remove(from)
-                {
-                    names.insert(to.clone(), id);
+            Event::Rename(from, to, id) => {
+                if at < names_synced || keeps() {
+                    names.remove(from);
+                    names.insert(to.clone(), *id);
                 }
             }
             Event::SetLen(file, len) => {
-                if is_safe(file) || keeps(()) {
+                if is_safe(file) || keeps() {
                     files.entry(*file).or_default().resize(*len as usize, 0);
                 }
             }
@@ -214,7 +214,7 @@ pub(super) fn after_crash(
                 let is_safe = is_safe(file);
                 let contents = files.entry(*file).or_default();
                 for (number, sector) in bytes.chunks(SECTOR).enumerate() {
-                    if is_safe || keeps(()) {
+                    if is_safe || keeps() {
                         let start = *offset as usize + number * SECTOR;
                         let end = start + sector.len();
                         if contents.len() < end {
@@ -242,15 +242,14 @@ impl Disk for MemoryDisk {
 
     fn open(&self, name: &str, safety: Safety) -> io::Result<Backend> {
         let mut state = lock(&self.state);
-        let id = match state.names.get(name) {
-            Some(&id) => id,
-            None => {
-                let id = state.files.len();
-                state.note(Event::Create(name.to_owned(), id))?;
-                state.files.push(Vec::new());
-                state.names.insert(name.to_owned(), id);
-                id
-            }
+        let id = if let Some(&id) = state.names.get(name) {
+            id
+        } else {
+            let id = state.files.len();
+            state.note(Event::Create(name.to_owned(), id))?;
+            state.files.push(Vec::new());
+            state.names.insert(name.to_owned(), id);
+            id
         };
         let file = MemoryFile { disk: self.clone(), id, safety };
         Ok(Backend::new(file, Arc::clone(&self.written)))
@@ -259,8 +258,9 @@ impl Disk for MemoryDisk {
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         {
             let mut state = lock(&self.state);
-            state.note(Event::Rename(from.to_owned(), to.to_owned()))?;
-            if let Some(id) = state.names.remove(from) {
+            if let Some(&id) = state.names.get(from) {
+                state.note(Event::Rename(from.to_owned(), to.to_owned(), id))?;
+                state.names.remove(from);
                 state.names.insert(to.to_owned(), id);
             }
         }

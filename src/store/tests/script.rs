@@ -22,6 +22,9 @@ struct Sent {
     returned_at: Option<u64>,
 }
 
+/// The operation that changed a record, and its value from then on.
+type Change = (u64, Option<Vec<u8>>);
+
 /// The operations so far and what they mean.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Script {
@@ -30,7 +33,7 @@ pub(super) struct Script {
     sent: BTreeMap<(u64, u64), Sent>,
     next: HashMap<u64, u64>,
     next_spilled: HashMap<u64, u64>,
-    records: BTreeMap<Vec<u8>, Vec<(u64, Option<Vec<u8>>)>>,
+    records: BTreeMap<Vec<u8>, Vec<Change>>,
     dropped: u64,
 }
 

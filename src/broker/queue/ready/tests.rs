@@ -6,7 +6,12 @@ fn message(size: usize) -> Message {
 }
 
 fn entry(position: u64, is_stored: bool) -> Entry {
-    Entry { position: Position(position), message: message(10), is_redelivered: false, is_stored }
+    Entry {
+        position: Position(position),
+        message: message(10),
+        standing: crate::store::Standing::default(),
+        is_stored,
+    }
 }
 
 /// What one entry takes.

@@ -19,7 +19,7 @@ use super::*;
 use crate::{
     broker::{
         outbox::{Outbox, OutboxLimits, Window},
-        queue::Budget,
+        queue::{Budget, Cause, ready::Run},
     },
     message::Traits,
     names::ChannelId,
@@ -182,7 +182,7 @@ struct InHand {
     position: Position,
     client: Option<usize>,
     message: Message,
-    was_redelivered: bool,
+    standing: Standing,
     is_stored: bool,
 }
 
@@ -282,7 +282,13 @@ impl Bench {
         };
         Self {
             is_durable: setup.is_durable,
-            state: State::new(QUEUE, setup.is_durable, Weak::new(), residency, run),
+            state: State::new(
+                (QUEUE, "q".into(), setup.is_durable),
+                Settings::default(),
+                Weak::new(),
+                residency,
+                Lanes::recovered([run]),
+            ),
             fx: Effects::default(),
             old: log.len(),
             log,
@@ -326,7 +332,9 @@ impl Bench {
                     place: Place::Ready,
                     came_back: false,
                 });
-                self.state.publish(message(position, *size, *is_persistent), &mut self.fx);
+                let arrival = Arrival::default();
+                let message = message(position, *size, *is_persistent);
+                assert!(self.state.publish(message, arrival, &mut self.fx));
             }
             &Step::Subscribe { on, no_ack, prefetch, priority } => {
                 if self.clients.len() < 12 {
@@ -438,12 +446,12 @@ impl Bench {
                 } else {
                     Held::Stored { body_bytes: held.message.body_len() }
                 },
-                was_redelivered: held.was_redelivered,
+                standing: held.standing,
                 is_stored: held.is_stored,
-                was_seen,
+                cause: if was_seen { Cause::Requeued } else { Cause::Unseen },
             });
         }
-        self.state.requeue(returned, &mut self.fx);
+        self.state.take_back(returned, &mut self.fx);
         self.give_back(clients);
     }
 
@@ -478,7 +486,7 @@ impl Bench {
         match self.state.get(no_ack, &Waker::from(Arc::clone(&flag)), &mut self.fx) {
             GetOutcome::Got(got) => {
                 let position = got.position;
-                self.delivered(position, &got.message, got.is_redelivered);
+                self.delivered(position, &got.message, got.standing.is_redelivered());
                 self.handed_out.push(position);
                 let ready = self.messages.iter().filter(|m| m.place == Place::Ready).count();
                 assert_eq!(got.left, ready as u64 - 1);
@@ -489,7 +497,7 @@ impl Bench {
                         position,
                         client: None,
                         message: got.message,
-                        was_redelivered: got.is_redelivered,
+                        standing: got.standing,
                         is_stored: got.is_stored,
                     });
                 }
@@ -532,7 +540,7 @@ impl Bench {
                     position: delivery.position,
                     client: Some(client),
                     message: delivery.message,
-                    was_redelivered: delivery.is_redelivered,
+                    standing: delivery.standing,
                     is_stored: delivery.is_stored,
                 });
             }
@@ -594,7 +602,7 @@ impl Bench {
             entries.push(Entry {
                 position,
                 message: message.clone(),
-                is_redelivered: *is_redelivered,
+                standing: Standing { returns: (*is_redelivered).into(), ..Standing::default() },
                 is_stored: true,
             });
         }
@@ -635,9 +643,12 @@ impl Bench {
             let outbox = Arc::clone(&self.links[on].outbox);
             let new: Vec<_> = outbox.look(|events, _| {
                 let delivery = |event: &Event| match event {
-                    Event::Deliver(d) => {
-                        Some((d.slot as usize, d.position, d.message.clone(), d.is_redelivered))
-                    }
+                    Event::Deliver(d) => Some((
+                        d.slot as usize,
+                        d.position,
+                        d.message.clone(),
+                        d.standing.is_redelivered(),
+                    )),
                     _ => None,
                 };
                 events[seen..].iter().filter_map(delivery).collect()

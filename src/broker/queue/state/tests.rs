@@ -71,12 +71,18 @@ fn outbox() -> Arc<Outbox> {
 impl Busy {
     fn new() -> Self {
         let residency = Residency::new(Arc::new(Budget::new(1 << 40, 1 << 30)));
-        let mut state = State::new(QueueId(1), false, Weak::new(), residency, None);
+        let mut state = State::new(
+            (QueueId(1), "q".into(), false),
+            Settings::default(),
+            Weak::new(),
+            residency,
+            Lanes::recovered([None]),
+        );
         let mut fx = Effects::default();
         let (outbox, window) = (outbox(), Arc::new(Window::new(0, 0)));
         let handle = state.add_consumer(consumer(&outbox, &window), false);
         for _ in 0..4 {
-            state.publish(large(), &mut fx);
+            state.publish(large(), Arrival::default(), &mut fx);
         }
         let publisher = Arc::new(Flag::default());
         assert!(state.is_ahead(&Waker::from(Arc::clone(&publisher))));
@@ -181,14 +187,20 @@ fn publisher_that_asks_again_is_woken_once() {
 #[test]
 fn queue_that_has_much_pages_out_in_batches_when_memory_is_short() {
     let budget = Arc::new(Budget::new(0, 1 << 30));
-    let mut state = State::new(QueueId(1), true, Weak::new(), Residency::new(budget), None);
+    let mut state = State::new(
+        (QueueId(1), "q".into(), true),
+        Settings::default(),
+        Weak::new(),
+        Residency::new(budget),
+        Lanes::recovered([None]),
+    );
     let mut fx = Effects::default();
     let mut sections_with_spills = 0;
     for _ in 0..10_000 {
         let body = [0; 60];
         let message =
             Message::copied(b"\0\0", b"\0\0", &[&body], Traits::default(), &mut Vec::new());
-        state.publish(message, &mut fx);
+        state.publish(message, Arrival::default(), &mut fx);
         sections_with_spills += u32::from(!fx.ops.is_empty());
         fx.ops.clear();
         state.submitted(CommitSeq(1), &mut fx);
