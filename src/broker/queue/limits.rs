@@ -118,6 +118,13 @@ impl State {
                     .is_some_and(|max| self.ready.body_bytes() + body_bytes as u64 > max))
     }
 
+    /// Whether the first messages are to go, though nobody asks for them: there are too many, or
+    /// their time will be over.
+    pub(super) fn gives_up_at_front(&self) -> bool {
+        self.settings.message_ttl.is_some()
+            || (self.settings.overflow == Overflow::DropHead && self.is_over_limit())
+    }
+
     fn is_over_limit(&self) -> bool {
         self.settings.max_length.is_some_and(|max| self.ready.count() > max)
             || self.settings.max_length_bytes.is_some_and(|max| self.ready.body_bytes() > max)
@@ -129,8 +136,10 @@ impl State {
             return;
         }
         while self.is_over_limit() {
-            // One that is in the store alone goes when it has come.
-            let Next::Entry(entry, _) = self.ready.pop_front() else { break };
+            let Next::Entry(entry, _) = self.ready.pop_front() else {
+                // One that is in the store alone goes when it has come.
+                return self.read_ahead(fx);
+            };
             self.give_up(entry, Reason::MaxLen, fx);
         }
     }

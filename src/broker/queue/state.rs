@@ -286,7 +286,7 @@ impl State {
             }
         }
         self.note_memory(fx);
-        if self.consumers.len() > 0 {
+        if self.consumers.len() > 0 || self.gives_up_at_front() {
             self.read_ahead(fx);
         }
     }
@@ -315,7 +315,7 @@ impl State {
     }
 
     /// Asks for the next paged-out messages when those before them run low.
-    fn read_ahead(&mut self, fx: &mut Effects) {
+    pub(super) fn read_ahead(&mut self, fx: &mut Effects) {
         if self.reading.is_some() {
             return;
         }
