@@ -11,7 +11,7 @@
 //!
 //! Figures go to `src/store/mod.rs` with the command. `LEPUS_BENCH_DIR` says where.
 #![allow(missing_docs, clippy::print_stdout, clippy::unwrap_used, clippy::expect_used)]
-#![allow(clippy::cast_precision_loss, clippy::cast_sign_loss, reason = "figures to look at")]
+#![expect(clippy::disallowed_methods, reason = "a bench measures time")]
 
 use std::{
     fs::{self, OpenOptions},
