@@ -244,7 +244,8 @@ pub enum Error {
 
     /// Declare of a new queue in a vhost that has as many as it may have (QU-019).
     ///
-    /// 406 `PRECONDITION_FAILED - cannot declare queue 'q': queue limit in vhost 'v' (1) is reached`
+    /// 406 `PRECONDITION_FAILED - cannot declare queue 'q': queue limit in vhost 'v' (1) is
+    /// reached`
     #[error("cannot declare queue '{name}': queue limit ({limit}) is reached")]
     QueueLimit {
         /// The queue.
@@ -285,6 +286,30 @@ pub enum ExchangeFault {
     /// Both `hash-header` and `hash-property` are there (EX-091).
     #[error("hash-header and hash-property are mutually exclusive")]
     HeaderAndProperty,
+    /// `x-delayed-type` is missing or no string (EX-097).
+    #[error("Invalid argument, 'x-delayed-type' must be an existing exchange type")]
+    NoDelayedType,
+    /// `x-delayed-type` is the delayed type itself (EX-097).
+    #[error("Invalid argument, 'x-delayed-message' can't be used for 'x-delayed-type'")]
+    DelayedTwice,
+    /// `x-recent-history-length` is no positive integer (EX-096).
+    #[error(
+        "Invalid argument {}, 'x-recent-history-length' must be a positive integer",
+        Term(.value)
+    )]
+    HistoryLength {
+        /// The value.
+        value: Value,
+    },
+    /// `x-cache-size` is missing or no positive integer.
+    #[error("Missing or invalid argument, 'x-cache-size' must be an integer greater than 0")]
+    CacheSize,
+    /// `x-cache-ttl` is no positive integer.
+    #[error("Invalid argument, 'x-cache-ttl' must be an integer greater than 0")]
+    CacheTtl,
+    /// `x-cache-persistence` is neither of the two.
+    #[error("Invalid argument, 'x-cache-persistence' must be either 'disk' or 'memory'")]
+    CachePersistence,
     /// An argument must be a string.
     #[error("{argument} must be a string")]
     NoString {
@@ -317,7 +342,10 @@ pub enum BindingFault {
         value: Value,
     },
     /// A weight is no integer (EX-090).
-    #[error("The binding key must be an integer: {}", Term(&Value::LongString(.key.as_slice().into())))]
+    #[error(
+        "The binding key must be an integer: {}",
+        Term(&Value::LongString(.key.as_slice().into()))
+    )]
     WeightNoInteger {
         /// The binding key.
         key: Vec<u8>,

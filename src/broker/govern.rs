@@ -69,8 +69,15 @@ impl Broker {
         let is_of_vhost =
             |scope: &Scope| matches!(scope, Scope::Vhost { vhost: of, .. } if of == vhost);
         let mut parameters = self.parameters.write().unwrap_or_else(PoisonError::into_inner);
-        let removed = parameters.extract_if(.., |(scope, _), _| is_of_vhost(scope));
-        removed.map(|((scope, name), _)| parameter_removal(&scope, &name)).collect()
+        let mut ops = Vec::new();
+        parameters.retain(|(scope, name), _| {
+            let is_meant = is_of_vhost(scope);
+            if is_meant {
+                ops.push(parameter_removal(scope, name));
+            }
+            !is_meant
+        });
+        ops
     }
 
     /// Sets a global parameter (PO-073).

@@ -19,7 +19,7 @@ impl DeadLetters {
     #[track_caller]
     pub(crate) fn on(connection: &Connection) -> Self {
         let channel = connection.channel(99);
-        let queue = channel.queue();
+        let queue = channel.declare(&queue(super::name("letters")).auto_delete()).queue;
         channel.consume(&consume(&queue, "letters").no_ack());
         Self { queue, channel }
     }
@@ -62,6 +62,7 @@ pub(crate) fn outlive(connection: &Connection, ms: i32) {
     channel.fill(&clock, ["tick"]);
     channel.consume(&consume(&end, "end").no_ack());
     channel.delivery();
+    channel.cancel("end");
     channel.call(&super::delete(&clock));
     channel.call(&super::delete(&end));
     channel.close();

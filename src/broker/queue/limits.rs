@@ -35,7 +35,8 @@ impl State {
             return;
         }
         // Messages that only the queue gives a time expire in order; the first is looked at.
-        let is_own = self.settings.message_ttl.is_none_or(|ttl| expires_at < fx.time.0 + ttl);
+        let ttl = self.settings.message_ttl;
+        let is_own = fx.time.0 == 0 || ttl.is_none_or(|ttl| expires_at < fx.time.0 + ttl);
         if is_own {
             if self.expiries.len() as u64 > 2 * self.ready.count() + 1024 {
                 let ready = &mut self.ready;
@@ -61,6 +62,12 @@ impl State {
         if self.is_deleted {
             return false;
         }
+        if self.last_used == 0 {
+            // It has just been recovered: what it holds is in the store alone, and is watched from
+            // when it comes.
+            self.last_used = fx.time.0;
+            self.read_ahead(fx);
+        }
         while let Some(entry) = self.ready.pop_expired(fx.time.0) {
             self.give_up(entry, Reason::Expired, fx);
         }
@@ -76,7 +83,13 @@ impl State {
             && entry.key().0 <= fx.time.0
         {
             let entry = entry.remove();
-            self.ready.put_back(entry);
+            if Self::is_over(entry.standing, fx) {
+                self.give_up(entry, Reason::Expired, fx);
+            } else {
+                let (position, expires_at) = (entry.position, entry.standing.expires_at);
+                self.ready.put_back(entry);
+                self.watch_expiry(position, expires_at, fx);
+            }
         }
         self.trim(fx);
         self.dispatch(fx);
@@ -118,6 +131,13 @@ impl State {
                     .is_some_and(|max| self.ready.body_bytes() + body_bytes as u64 > max))
     }
 
+    /// Whether the first messages are to go, though nobody asks for them: there are too many, or
+    /// their time will be over.
+    pub(super) fn gives_up_at_front(&self) -> bool {
+        self.settings.message_ttl.is_some()
+            || (self.settings.overflow == Overflow::DropHead && self.is_over_limit())
+    }
+
     fn is_over_limit(&self) -> bool {
         self.settings.max_length.is_some_and(|max| self.ready.count() > max)
             || self.settings.max_length_bytes.is_some_and(|max| self.ready.body_bytes() > max)
@@ -129,8 +149,10 @@ impl State {
             return;
         }
         while self.is_over_limit() {
-            // One that is in the store alone goes when it has come.
-            let Next::Entry(entry, _) = self.ready.pop_front() else { break };
+            let Next::Entry(entry, _) = self.ready.pop_front() else {
+                // One that is in the store alone goes when it has come.
+                return self.read_ahead(fx);
+            };
             self.give_up(entry, Reason::MaxLen, fx);
         }
     }
@@ -179,7 +201,7 @@ impl State {
         if cause != Cause::Unseen {
             standing.returns = standing.returns.saturating_add(1);
             // BA-262: a quorum queue does not count what is merely put back.
-            if cause == Cause::Failed || !self.settings.counts_deliveries {
+            if cause == Cause::Failed || !self.settings.is_quorum {
                 standing.failures = standing.failures.saturating_add(1);
             }
             let limit = self.settings.delivery_limit;
@@ -203,7 +225,9 @@ impl State {
             .map(|retry| retry.delay(standing.returns.into()));
         match (delay, message) {
             (Some(delay), Held::Message(message)) => {
-                let due = fx.time.0.saturating_add(delay);
+                // One that does not live that long only waits for its end.
+                let end = Some(standing.expires_at).filter(|at| *at != 0).unwrap_or(u64::MAX);
+                let due = fx.time.0.saturating_add(delay).min(end);
                 let entry = Entry { position, message, standing, is_stored };
                 self.delayed.insert((due, position), entry);
                 self.arm(due, fx);

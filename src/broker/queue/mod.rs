@@ -179,7 +179,10 @@ impl Queue {
             self.read(page_in);
         }
         if let Some(at) = fx.arm.take() {
-            let wait = Duration::from_millis(at.saturating_sub(fx.time.0));
+            // Who does not know the time has the queue called at once, with the time.
+            let is_timeless = fx.time.0 == 0;
+            let wait = if is_timeless { 0 } else { at.saturating_sub(fx.time.0) };
+            let wait = Duration::from_millis(wait);
             self.timers.arm(fx.now.after(wait), self.me.clone());
         }
         for (position, reason) in fx.dead_away.drain(..) {

@@ -140,20 +140,26 @@ impl State {
         }
     }
 
-    pub(super) fn consumers(&self) -> impl Iterator<Item = &Consumer> {
-        self.consumers.iter()
-    }
-
     /// Adds a message behind all others, or hands it straight to a waiting consumer. Returns
     /// whether the queue took it.
     pub(super) fn publish(&mut self, message: Message, arrival: Arrival, fx: &mut Effects) -> bool {
         let position = self.ready.next_place(message.priority());
         let expires_at = self.expires_at(arrival.expiration, fx);
         let standing = Standing { expires_at, returns: arrival.returns, failures: 0 };
-        let is_stored = self.is_durable && message.is_persistent();
+        // QT-027: a quorum queue keeps whatever it has.
+        let is_kept = message.is_persistent() || self.settings.is_quorum;
+        let is_stored = self.is_durable && is_kept;
         let entry = Entry { position, message, standing, is_stored };
+        // QU-114: that a consumer waits makes no room.
+        if self.refuses(entry.message.body_len()) {
+            if self.settings.overflow == Overflow::RejectToDeadLetters {
+                self.give_up(Entry { is_stored: false, ..entry }, Reason::MaxLen, fx);
+            }
+            return false;
+        }
         if !self.ready.is_empty() {
-            return self.keep(entry, fx);
+            self.keep(entry, fx);
+            return true;
         }
         // The store's copy costs a reference count.
         let copy = is_stored.then(|| entry.message.clone());
@@ -166,7 +172,10 @@ impl State {
             }
             // Without an acknowledgement to come it is settled already, and never stored.
             Ok(Taken::Settled) => true,
-            Err(entry) => self.keep(entry, fx),
+            Err(entry) => {
+                self.keep(entry, fx);
+                true
+            }
         }
     }
 
@@ -176,18 +185,11 @@ impl State {
         fx.ops.push(StoreOp::Publish { queue, position, message, standing });
     }
 
-    /// Keeps a message that nobody took, if there is room for it.
-    fn keep(&mut self, entry: Entry, fx: &mut Effects) -> bool {
-        if self.refuses(entry.message.body_len()) {
-            if self.settings.overflow == Overflow::RejectToDeadLetters {
-                self.give_up(Entry { is_stored: false, ..entry }, Reason::MaxLen, fx);
-            }
-            return false;
-        }
+    /// Keeps a message that nobody took.
+    fn keep(&mut self, entry: Entry, fx: &mut Effects) {
         if Self::is_over(entry.standing, fx) {
             // QU-106: without a moment to live it only ever reaches a consumer that waits.
-            self.give_up(Entry { is_stored: false, ..entry }, Reason::Expired, fx);
-            return true;
+            return self.give_up(Entry { is_stored: false, ..entry }, Reason::Expired, fx);
         }
         let (position, expires_at) = (entry.position, entry.standing.expires_at);
         if entry.is_stored {
@@ -202,7 +204,6 @@ impl State {
         if self.residency.wants_out(is_paging, head, tail) {
             self.page_out(position, fx);
         }
-        true
     }
 
     /// Moves the messages of a lane out of memory, that of `position`.
@@ -290,7 +291,7 @@ impl State {
             }
         }
         self.note_memory(fx);
-        if self.consumers.len() > 0 {
+        if self.consumers.len() > 0 || self.gives_up_at_front() {
             self.read_ahead(fx);
         }
     }
@@ -319,7 +320,7 @@ impl State {
     }
 
     /// Asks for the next paged-out messages when those before them run low.
-    fn read_ahead(&mut self, fx: &mut Effects) {
+    pub(super) fn read_ahead(&mut self, fx: &mut Effects) {
         if self.reading.is_some() {
             return;
         }
@@ -347,11 +348,17 @@ impl State {
             }
         });
         self.ready.of(asked.wanted.from).page_in(asked.wanted.from, entries, next);
+        let may_be_over = fx.time.0 == 0 && !expiries.is_empty();
         for (position, expires_at) in expiries {
             self.watch_expiry(position, expires_at, fx);
         }
-        self.trim(fx);
-        self.dispatch(fx);
+        if may_be_over {
+            // What is over must not be handed out: that is seen when the queue is told the time.
+            fx.arm = Some(0);
+        } else {
+            self.trim(fx);
+            self.dispatch(fx);
+        }
         self.wake_gets(fx);
     }
 
@@ -420,6 +427,10 @@ impl State {
     pub(super) fn admits(&self, exclusive: bool) -> bool {
         // QU-142: among consumers of which one is active, none can be alone.
         let is_alone = self.consumers.len() == 0 && !self.settings.is_single_active;
+        // QT-013: a quorum queue knows no exclusive consumers.
+        if self.settings.is_quorum {
+            return true;
+        }
         !self.has_exclusive_consumer && (!exclusive || is_alone)
     }
 
