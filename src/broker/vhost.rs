@@ -432,7 +432,9 @@ impl Vhost {
     ) -> Arc<Queue> {
         let Shared { store, budget, timers, .. } = self.shared.clone();
         let surroundings = Surroundings { vhost: self.me.clone(), timers, store, budget };
-        Queue::new(Identity { id, name, spec, queue_type, owner }, surroundings, recovered)
+        let settings = self.settings_of(&name, queue_type, &spec.arguments);
+        let identity = Identity { id, name, spec, queue_type, owner };
+        Queue::new(identity, settings, surroundings, recovered)
     }
 
     /// Brings a durable queue back.

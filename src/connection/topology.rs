@@ -282,6 +282,7 @@ impl Session {
         if let Some(channel) = self.channel_mut(id) {
             channel.last_queue = Some(queue.name.clone());
         }
+        queue.touch(&mut self.fx);
         let counts = queue.counts();
         let ok = queue::DeclareOk {
             queue: short_string(&queue.name),
