@@ -16,7 +16,7 @@ use crate::{
         Error,
         arguments::{self, QueueSpec, QueueType},
         dead_letter::{self, Death},
-        error::Kind,
+        error::{Kind, Reason},
         exchange::{Fittings, View, delayed},
         log::Backing,
         policy::Policies,
@@ -638,8 +638,18 @@ fn check_properties(
     is_exclusive: bool,
     is_server_named: bool,
 ) -> Result<(), Error> {
-    if queue_type == QueueType::Classic {
-        return Ok(());
+    match queue_type {
+        QueueType::Classic => return Ok(()),
+        QueueType::Quorum => {}
+        // There are none yet, and a queue that only claimed to be one would lose its messages to
+        // the first consumer.
+        QueueType::Stream => {
+            return Err(Error::InvalidArgument {
+                name: name.into(),
+                argument: arguments::QUEUE_TYPE.into(),
+                reason: Reason::UnsupportedQueueType("stream".into()),
+            });
+        }
     }
     let property = match (spec.auto_delete, is_exclusive, spec.durable) {
         (true, ..) => "auto-delete",
