@@ -286,6 +286,30 @@ pub enum ExchangeFault {
     /// Both `hash-header` and `hash-property` are there (EX-091).
     #[error("hash-header and hash-property are mutually exclusive")]
     HeaderAndProperty,
+    /// `x-delayed-type` is missing or no string (EX-097).
+    #[error("Invalid argument, 'x-delayed-type' must be an existing exchange type")]
+    NoDelayedType,
+    /// `x-delayed-type` is the delayed type itself (EX-097).
+    #[error("Invalid argument, 'x-delayed-message' can't be used for 'x-delayed-type'")]
+    DelayedTwice,
+    /// `x-recent-history-length` is no positive integer (EX-096).
+    #[error(
+        "Invalid argument {}, 'x-recent-history-length' must be a positive integer",
+        Term(.value)
+    )]
+    HistoryLength {
+        /// The value.
+        value: Value,
+    },
+    /// `x-cache-size` is missing or no positive integer.
+    #[error("Missing or invalid argument, 'x-cache-size' must be an integer greater than 0")]
+    CacheSize,
+    /// `x-cache-ttl` is no positive integer.
+    #[error("Invalid argument, 'x-cache-ttl' must be an integer greater than 0")]
+    CacheTtl,
+    /// `x-cache-persistence` is neither of the two.
+    #[error("Invalid argument, 'x-cache-persistence' must be either 'disk' or 'memory'")]
+    CachePersistence,
     /// An argument must be a string.
     #[error("{argument} must be a string")]
     NoString {

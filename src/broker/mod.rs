@@ -7,9 +7,11 @@ pub mod alarm;
 pub mod arguments;
 pub mod datum;
 pub mod dead_letter;
+pub mod delay;
 pub mod error;
 pub mod exchange;
 mod govern;
+pub mod log;
 pub mod outbox;
 pub mod parameter;
 pub mod policy;
@@ -154,6 +156,7 @@ impl Broker {
                 leftovers.push(removal);
             }
         }
+        let mut logs_used = Vec::new();
         for (_, key, value) in of_kind(RecordKind::Exchange) {
             let record: ExchangeRecord = decode(key, value)?;
             let Some(vhost) = self.vhost(&record.vhost) else {
@@ -161,11 +164,15 @@ impl Broker {
                 continue;
             };
             let name = record.name.clone();
-            if let Err(error) = vhost.restore_exchange(record) {
+            let logs = record.log.map(|log| [log, QueueId(log.0 + 1)]);
+            let found = logs.map(|logs| logs.map(|log| recovered.queues.get(&log).copied()));
+            let found = found.unwrap_or_default();
+            if let Err(error) = vhost.restore_exchange(record, found) {
                 tracing::warn!(exchange = %name, %error, "an exchange was not restored");
             }
+            logs_used.extend(logs.into_iter().flatten());
         }
-        self.restore_queues(recovered, &mut leftovers)?;
+        self.restore_queues(recovered, &logs_used, &mut leftovers)?;
         for (_, key, value) in of_kind(RecordKind::Binding) {
             let record: BindingRecord = decode(key, value)?;
             let Some(vhost) = self.vhost(&record.vhost) else {
@@ -190,10 +197,15 @@ impl Broker {
     fn restore_queues(
         &self,
         recovered: &Recovered,
+        logs_used: &[QueueId],
         leftovers: &mut Vec<StoreOp>,
     ) -> Result<(), RestoreError> {
         let mut next_queue = recovered.queue_id_floor.0.max(1);
         let mut orphans = recovered.queues.clone();
+        for log in logs_used {
+            next_queue = next_queue.max(log.0 + 1);
+            orphans.remove(log);
+        }
         for (kind, key, value) in &recovered.records {
             if *kind != RecordKind::Queue {
                 continue;

@@ -21,6 +21,7 @@ pub(super) const VERSION: u8 = 1;
 const DURABLE: u8 = 1;
 const AUTO_DELETE: u8 = 2;
 const INTERNAL: u8 = 4;
+const HAS_LOG: u8 = 8;
 
 const TO_QUEUE: u8 = 0;
 const TO_EXCHANGE: u8 = 1;
@@ -83,6 +84,9 @@ pub struct ExchangeRecord {
     pub name: Name,
     /// How it was declared.
     pub spec: ExchangeSpec,
+    /// The number under which the store has what it keeps of its messages; the next number is its
+    /// own, too.
+    pub log: Option<QueueId>,
 }
 
 /// A durable queue.
@@ -128,7 +132,9 @@ impl Record for VhostRecord {
         put_bytes(&mut out, default_queue_type.map_or("", QueueType::as_str).as_bytes());
         put_bytes(&mut out, description.as_bytes());
         out.extend((tags.len() as u64).to_be_bytes());
-        tags.iter().for_each(|tag| put_bytes(&mut out, tag.as_bytes()));
+        for tag in tags {
+            put_bytes(&mut out, tag.as_bytes());
+        }
         out.into()
     }
 
@@ -164,8 +170,12 @@ impl Record for ExchangeRecord {
         let spec = &self.spec;
         let flags = bit(spec.durable, DURABLE)
             | bit(spec.auto_delete, AUTO_DELETE)
-            | bit(spec.internal, INTERNAL);
+            | bit(spec.internal, INTERNAL)
+            | bit(self.log.is_some(), HAS_LOG);
         let mut out = vec![VERSION, flags];
+        if let Some(log) = self.log {
+            out.extend(log.0.to_be_bytes());
+        }
         put_bytes(&mut out, spec.type_name.as_bytes());
         put_bytes(&mut out, &table::encode(&spec.arguments));
         out.into()
@@ -176,6 +186,10 @@ impl Record for ExchangeRecord {
         let mut value = Reader(value);
         value.version()?;
         let flags = value.byte()?;
+        let log = match flags & HAS_LOG {
+            0 => None,
+            _ => Some(QueueId(value.number()?)),
+        };
         let spec = ExchangeSpec {
             type_name: value.text()?.to_owned(),
             durable: flags & DURABLE != 0,
@@ -183,7 +197,7 @@ impl Record for ExchangeRecord {
             internal: flags & INTERNAL != 0,
             arguments: value.table()?,
         };
-        Ok(Self { vhost, name, spec })
+        Ok(Self { vhost, name, spec, log })
     }
 }
 
@@ -400,10 +414,11 @@ pub(super) mod tests {
     }
 
     fn exchange() -> impl Strategy<Value = ExchangeRecord> {
-        (name(), name(), "[a-z-]{1,20}", any::<(bool, bool, bool)>(), table()).prop_map(
-            |(vhost, name, type_name, (durable, auto_delete, internal), arguments)| {
+        let flags = any::<(bool, bool, bool, Option<u64>)>();
+        (name(), name(), "[a-z-]{1,20}", flags, table()).prop_map(
+            |(vhost, name, type_name, (durable, auto_delete, internal, log), arguments)| {
                 let spec = ExchangeSpec { type_name, durable, auto_delete, internal, arguments };
-                ExchangeRecord { vhost, name, spec }
+                ExchangeRecord { vhost, name, spec, log: log.map(QueueId) }
             },
         )
     }
@@ -532,7 +547,7 @@ pub(super) mod tests {
             key: (*b"k").into(),
             arguments: Table::default(),
         };
-        let exchange = ExchangeRecord { vhost, name: "x".into(), spec };
+        let exchange = ExchangeRecord { vhost, name: "x".into(), spec, log: None };
         let expected =
             [(RecordKind::Binding, binding.key()), (RecordKind::Exchange, exchange.key())];
         assert_eq!(removed, expected);

@@ -3,14 +3,18 @@
 //! Floor 4. Called with the topology's read lock held, and only for what a route cache doesn't
 //! know; it takes no other lock and calls no one (R3, R4).
 
+use std::sync::Arc;
+
 use hashbrown::HashSet;
 
 use super::{
     Error,
     error::Kind,
-    exchange::{Matches, View},
+    exchange::{Matches, Tap, View},
+    queue::{Arrival, Effects, Queue},
     topology::{DEFAULT_EXCHANGE, Topology},
 };
+use crate::{message::Message, wire::properties::Properties};
 
 /// Whether a route may be kept until the topology changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +58,12 @@ impl<Q> RouteSet<Q> {
         &self.queues
     }
 
+    /// What else is to become of the message. As long as it is not empty, a message without queues
+    /// is not lost.
+    pub fn taps(&self) -> &[Tap] {
+        &self.matches.taps
+    }
+
     /// Takes the queues out.
     pub fn drain(&mut self) -> impl Iterator<Item = Q> {
         self.queues.drain(..)
@@ -62,6 +72,7 @@ impl<Q> RouteSet<Q> {
     /// Makes this the only queue, or none.
     pub fn only(&mut self, queue: Option<Q>) {
         self.queues.clear();
+        self.matches.taps.clear();
         self.queues.extend(queue);
     }
 
@@ -84,6 +95,21 @@ impl<Q> RouteSet<Q> {
     }
 }
 
+impl RouteSet<Arc<Queue>> {
+    /// Gives a message that was published before to its queues, and to whoever keeps it.
+    pub(super) fn hand_out(&self, message: &Message, fx: &mut Effects) {
+        let expiration = Properties::of_message(message.properties()).expiration();
+        let expiration = expiration.and_then(|digits| str::from_utf8(digits).ok()?.parse().ok());
+        for queue in &self.queues {
+            // A queue that refuses it, or was deleted just now, is nowhere to go.
+            queue.publish(message.clone(), Arrival { expiration, returns: 0 }, fx);
+        }
+        for tap in self.taps() {
+            tap.keep(message, fx);
+        }
+    }
+}
+
 impl<Q> Default for RouteSet<Q> {
     fn default() -> Self {
         Self::new()
@@ -92,8 +118,8 @@ impl<Q> Default for RouteSet<Q> {
 
 impl<Q: Clone> Topology<Q> {
     /// Finds the queues of a message published to `exchange` and puts them, each once, into `out`
-    /// in place of what was there. Follows bindings between exchanges, and alternate exchanges where an exchange matches nothing at
-    /// all (EX-074).
+    /// in place of what was there. Follows bindings between exchanges, and alternate exchanges
+    /// where an exchange matches nothing at all (EX-074).
     ///
     /// Dead letters come this way, too, so that internal exchanges are not refused here but by
     /// [`check_publish`](Self::check_publish).
@@ -107,6 +133,7 @@ impl<Q: Clone> Topology<Q> {
         out: &mut RouteSet<Q>,
     ) -> Result<Cacheable, Error> {
         out.queues.clear();
+        out.matches.taps.clear();
         let Some(first) = self.exchange_slot(exchange) else {
             return Err(Error::NotFound { kind: Kind::Exchange, name: exchange.into() });
         };
@@ -132,8 +159,9 @@ impl<Q: Clone> Topology<Q> {
         }
         let Some(exchange) = self.exchange_at(slot) else { return Cacheable::Yes };
         out.matches.targets.clear();
+        out.matches.is_kept = false;
         exchange.bound.route(message, &mut out.matches);
-        if out.matches.targets.is_empty() {
+        if out.matches.targets.is_empty() && !out.matches.is_kept {
             let alternate = exchange.alternate.as_deref();
             if let Some(slot) = alternate.and_then(|name| self.exchange_slot(name)) {
                 out.visit(slot);

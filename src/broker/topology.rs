@@ -158,6 +158,13 @@ impl<Q: Clone> Topology<Q> {
         Ok(Declared::Created)
     }
 
+    /// Ends all exchanges: what they kept goes.
+    pub fn end_exchanges(&mut self) {
+        for exchange in self.exchanges.values_mut() {
+            exchange.bound.end();
+        }
+    }
+
     fn insert_exchange(&mut self, name: Name, spec: ExchangeSpec, bound: Box<dyn ExchangeType>) {
         let alternate = arguments::text(&spec.arguments, ALTERNATE_EXCHANGE).map(Name::from);
         let exchange = Exchange {
@@ -394,7 +401,8 @@ impl<Q: Clone> Topology<Q> {
             for id in to {
                 slots.extend(self.remove_binding(id, removed));
             }
-            if let Some(exchange) = self.exchanges.remove(slot) {
+            if let Some(mut exchange) = self.exchanges.remove(slot) {
+                exchange.bound.end();
                 self.exchange_slots.remove(&exchange.name);
                 self.generation += 1;
                 let is_durable = exchange.spec.durable;

@@ -17,7 +17,8 @@ use crate::{
         arguments::{self, QueueSpec, QueueType},
         dead_letter::{self, Death},
         error::Kind,
-        exchange::{Fittings, Headers, View},
+        exchange::{Fittings, View, delayed},
+        log::Backing,
         policy::Policies,
         queue::{
             Arrival, Budget, DeadLetter, DeleteRefused, Effects, Identity, Published, Queue,
@@ -26,7 +27,9 @@ use crate::{
         record::{self, BindingRecord, ExchangeRecord, QueueRecord, Record},
         route::{Cacheable, RouteSet},
         timers::Timers,
-        topology::{Bound, Declared, Destination, ExchangeSpec, Topology, check_new_name},
+        topology::{
+            Bound, Declared, Destination, Exchange, ExchangeSpec, Topology, check_new_name,
+        },
     },
     clock::UnixTime,
     message::Message,
@@ -34,7 +37,7 @@ use crate::{
     store::{RecordKind, RecoveredQueue, Store, StoreOp},
     wire::{
         properties::Properties,
-        table::{RawTable, RawValue, Table},
+        table::{RawTable, Table},
     },
 };
 
@@ -57,6 +60,11 @@ impl Shared {
     fn next_queue_id(&self, max_priority: u8) -> QueueId {
         let lanes = u64::from(max_priority) + 1;
         QueueId(self.next_queue.fetch_add(lanes, Ordering::Relaxed))
+    }
+
+    /// Two numbers, for an exchange that keeps something and for a type inside it.
+    fn next_log(&self) -> QueueId {
+        QueueId(self.next_queue.fetch_add(2, Ordering::Relaxed))
     }
 }
 
@@ -200,27 +208,52 @@ impl Vhost {
             if topology.declare_exchange(name, spec.clone())? == Declared::Existing {
                 return Ok(());
             }
-            topology.fit_exchange(&self.fittings(name));
+            let needs_log = topology.exchange(name).is_some_and(Exchange::needs_log);
+            let log = needs_log.then(|| self.shared.next_log());
+            let backing = log.map(|log| self.backing(log, spec.durable));
+            topology.fit_exchange(&self.fittings(name, backing));
             topology.set_alternate(name, self.policies().alternate_exchange(name));
             if spec.durable {
                 let (vhost, name) = (self.name.clone(), name.into());
-                ops.push(ExchangeRecord { vhost, name, spec }.put());
+                ops.push(ExchangeRecord { vhost, name, spec, log }.put());
             }
             Ok(())
         })?;
         Ok(needed)
     }
 
-    fn fittings<'a>(&self, name: &'a str) -> Fittings<'a> {
-        Fittings { seed: self.shared.seeds.fetch_add(SEEDS_APART, Ordering::Relaxed), name }
+    fn fittings<'a>(&self, name: &'a str, backing: Option<Backing>) -> Fittings<'a> {
+        let seed = self.shared.seeds.fetch_add(SEEDS_APART, Ordering::Relaxed);
+        Fittings { seed, name, backing }
+    }
+
+    fn backing(&self, log: QueueId, is_durable: bool) -> Backing {
+        Backing {
+            store: self.shared.store.clone(),
+            timers: Arc::clone(&self.shared.timers),
+            vhost: self.me.clone(),
+            log,
+            is_durable,
+            recovered: None,
+            recovered_inner: None,
+        }
     }
 
     /// Brings a durable exchange back.
     ///
     /// # Errors
     /// As a declare's.
-    pub(super) fn restore_exchange(&self, record: ExchangeRecord) -> Result<(), Error> {
-        let fittings = self.fittings(&record.name);
+    pub(super) fn restore_exchange(
+        &self,
+        record: ExchangeRecord,
+        recovered: [Option<RecoveredQueue>; 2],
+    ) -> Result<(), Error> {
+        let [recovered, recovered_inner] = recovered;
+        let backing = record.log.map(|log| {
+            let backing = self.backing(log, record.spec.durable);
+            Backing { recovered, recovered_inner, ..backing }
+        });
+        let fittings = self.fittings(&record.name, backing);
         self.restore(|topology| {
             topology.declare_exchange(&record.name, record.spec)?;
             topology.fit_exchange(&fittings);
@@ -242,15 +275,17 @@ impl Vhost {
         Ok(needed)
     }
 
-    /// Binds `destination` to `source`.
+    /// Binds `destination` to `source`. A new binding may be given messages that were published
+    /// before.
     pub fn bind(
         &self,
         source: &str,
         destination: &Destination,
         key: &[u8],
         arguments: &Table,
+        fx: &mut Effects,
     ) -> Result<CommitSeq, Error> {
-        let ((), needed) = self.change(|topology, ops| {
+        let (history, needed) = self.change(|topology, ops| {
             check_destination(topology, source, destination, key, arguments)?;
             let bound = topology.bind(source, destination, key, arguments)?;
             if bound == (Bound::New { is_durable: true }) {
@@ -263,9 +298,45 @@ impl Vhost {
                 };
                 ops.push(record.put());
             }
-            Ok(())
+            let source = topology.exchange(source).filter(|_| bound != Bound::Existing);
+            Ok(source.and_then(Exchange::history))
         })?;
+        for message in history.iter().flat_map(|history| history.messages()) {
+            self.replay(&message, destination, fx);
+        }
         Ok(needed)
+    }
+
+    /// Gives a message of the past to a new binding's destination.
+    fn replay(&self, message: &Message, destination: &Destination, fx: &mut Effects) {
+        let mut route = RouteSet::new();
+        match destination {
+            Destination::Queue(name) => route.only(self.topology().queue(name).cloned()),
+            Destination::Exchange(name) => {
+                // One that was deleted just now gets nothing.
+                let _ = self.route_again(name, message, fx.time, &mut route);
+            }
+        }
+        route.hand_out(message, fx);
+    }
+
+    /// Finds the queues of a message that was published before, by its own keys and headers.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub(super) fn route_again(
+        &self,
+        exchange: &str,
+        message: &Message,
+        time: UnixTime,
+        out: &mut RouteSet<Arc<Queue>>,
+    ) -> Result<(), Error> {
+        let properties = Properties::of_message(message.properties());
+        let headers = RawTable(properties.headers().unwrap_or_default());
+        let keys = delayed::keys(message.routing_key(), headers);
+        let view = View { properties: Some(properties), time, ..View::new(&keys, Some(&headers)) };
+        self.topology().route(exchange, &view, out)?;
+        Ok(())
     }
 
     /// Undoes a binding, and whatever goes with it.
@@ -361,7 +432,9 @@ impl Vhost {
     ) -> Arc<Queue> {
         let Shared { store, budget, timers, .. } = self.shared.clone();
         let surroundings = Surroundings { vhost: self.me.clone(), timers, store, budget };
-        Queue::new(Identity { id, name, spec, queue_type, owner }, surroundings, recovered)
+        let settings = self.settings_of(&name, queue_type, &spec.arguments);
+        let identity = Identity { id, name, spec, queue_type, owner };
+        Queue::new(identity, settings, surroundings, recovered)
     }
 
     /// Brings a durable queue back.
@@ -405,6 +478,7 @@ impl Vhost {
         }));
         // Whoever kept a route finds that it is none any more.
         let generation = topology.generation() + 1;
+        topology.end_exchanges();
         *topology = Topology::new();
         self.generation.store(generation.max(topology.generation()) + 1, Ordering::Release);
         queues
@@ -444,15 +518,19 @@ impl Vhost {
         };
         let message = dead_letter::dead_letter(&message, &death);
         let arrival = Arrival { expiration: None, returns: was_delivered.into() };
-        let targets = self.dead_letter_targets(exchange, &message, reason, fx.time);
+        let route = self.dead_letter_route(exchange, &message, fx.time);
+        let is_open = |queue: &&Arc<Queue>| !dead_letter::is_cycle(&message, reason, &queue.name);
         // Nothing is written in the middle of this: the letter arrives and leaves in one commit.
         let group = self.shared.store.group();
         let mut seq = CommitSeq(0);
-        for target in targets {
+        for target in route.queues().iter().filter(is_open) {
             // A queue that refuses it, or is gone, is nowhere to go (BA-240).
             if let Published::Taken(needed) = target.publish(message.clone(), arrival, fx) {
                 seq = seq.max(needed);
             }
+        }
+        for tap in route.taps() {
+            seq = seq.max(tap.keep(&message, fx));
         }
         if let Some(settle) = settle {
             seq = seq.max(self.shared.store.submit(settle));
@@ -461,28 +539,32 @@ impl Vhost {
         seq
     }
 
-    /// Where a dead letter goes: nowhere if its exchange is missing (BA-239), nor in circles.
-    fn dead_letter_targets(
+    /// Where a dead letter goes: nowhere if its exchange is missing (BA-239).
+    fn dead_letter_route(
         &self,
         exchange: &str,
         message: &Message,
-        reason: dead_letter::Reason,
         time: UnixTime,
-    ) -> Vec<Arc<Queue>> {
-        let properties = Properties::of_message(message.properties());
-        let headers = properties.headers().map(RawTable);
-        let copies = headers.and_then(|headers| headers.get(b"CC")).and_then(RawValue::as_array);
-        let copies = copies.into_iter().flat_map(|keys| keys.iter());
-        let mut keys = vec![message.routing_key()];
-        keys.extend(copies.filter_map(RawValue::as_longstr));
-        let headers = headers.as_ref().map(|headers| headers as &dyn Headers);
+    ) -> RouteSet<Arc<Queue>> {
         let mut found = RouteSet::new();
-        let view = View { keys: &keys, headers, properties: Some(properties), time };
-        if self.topology().route(exchange, &view, &mut found).is_err() {
-            return Vec::new();
+        if self.route_again(exchange, message, time, &mut found).is_err() {
+            found.only(None);
         }
-        let is_open = |queue: &Arc<Queue>| !dead_letter::is_cycle(message, reason, &queue.name);
-        found.drain().filter(is_open).collect()
+        found
+    }
+
+    /// Whether a client may delete a queue of this type under these conditions (QT-008, QT-009).
+    ///
+    /// # Errors
+    /// [`Error::ConditionalDelete`].
+    pub fn check_conditions(queue: &Queue, if_unused: bool, if_empty: bool) -> Result<(), Error> {
+        let flags = [(if_unused, "if-unused"), (if_empty, "if-empty")];
+        match flags.iter().find(|(is_set, _)| *is_set) {
+            Some((_, flag)) if queue.queue_type == QueueType::Quorum => {
+                Err(Error::ConditionalDelete { name: queue.name.clone(), flag })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Deletes a queue if the conditions hold. Returns how many messages were ready in it, and what
@@ -497,12 +579,6 @@ impl Vhost {
         if_empty: bool,
         fx: &mut Effects,
     ) -> Result<(u64, CommitSeq), Error> {
-        if queue.queue_type == QueueType::Quorum
-            && let Some(flag) =
-                [(if_unused, "if-unused"), (if_empty, "if-empty")].iter().find(|(set, _)| *set)
-        {
-            return Err(Error::ConditionalDelete { name: queue.name.clone(), flag: flag.1 });
-        }
         // The queue ends first: from then on it takes no message and no consumer, so the
         // conditions still hold when its name is free again.
         let count = match queue.delete(if_unused, if_empty, fx) {

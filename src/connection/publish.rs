@@ -20,8 +20,8 @@ use crate::{
     auth::Permission,
     broker::{
         Kind,
-        exchange::{Headers, View},
-        queue::{Arrival, Published},
+        exchange::{Headers, Tap, View},
+        queue::{Arrival, Effects, Published},
         route::Cacheable,
     },
     clock,
@@ -33,7 +33,7 @@ use crate::{
         frame::{self, FrameKind},
         method,
         properties::{Properties, Scan},
-        table::{RawTable, RawValue},
+        table::{self, RawTable, RawValue},
     },
 };
 
@@ -178,9 +178,16 @@ impl Session {
         }
         let scan =
             Properties::scan(properties).map_err(|e| Code::FrameError.failure(PUBLISH, e))?;
+        // What is refused must leave no trace in the exchanges that it would have come by, and yet
+        // a missing exchange is told first.
+        let edited = self.edited(id, properties, &scan);
+        let (edited, expiration) =
+            match edited.and_then(|edited| Ok((edited, self.check_properties(&scan)?))) {
+                Ok(edited) => edited,
+                Err(failure) => return Err(self.refused_route(address, &scan).unwrap_or(failure)),
+            };
         let is_reply = self.route(address, properties, &scan)?;
-        let edited = self.edited(id, properties, &scan)?;
-        let arrival = Arrival { expiration: self.check_properties(&scan)?, returns: 0 };
+        let arrival = Arrival { expiration, returns: 0 };
         let properties = edited.as_deref().unwrap_or(properties);
         let traits = Traits {
             is_persistent: scan.delivery_mode == 2,
@@ -188,6 +195,7 @@ impl Session {
             has_deaths: false,
         };
         let message = body.into_message(address, properties, traits, &mut self.scratch);
+        let kept = self.kept(&message, &scan);
         if let Some(channel) = self.channel_mut(id)
             && let Mode::Transaction(_) = channel.mode
         {
@@ -195,6 +203,7 @@ impl Session {
                 message,
                 arrival,
                 queues: self.routes.queues().to_vec(),
+                kept,
                 mandatory: flags.mandatory && !is_reply,
             };
             if let Some(channel) = self.channel_mut(id)
@@ -204,14 +213,32 @@ impl Session {
             }
             return Ok(());
         }
-        self.enqueue(id, message, arrival, flags.mandatory && !is_reply);
+        self.enqueue(id, message, kept, arrival, flags.mandatory && !is_reply);
         Ok(())
     }
 
+    /// What exchanges on the current route keep of a message, if any do.
+    fn kept(&self, message: &Message, scan: &Scan<'_>) -> Option<Kept> {
+        let taps = self.routes.taps();
+        if taps.is_empty() {
+            return None;
+        }
+        let bcc = scan.headers.and_then(|raw| RawTable(raw).get(b"BCC"));
+        let message = bcc.map_or_else(|| message.clone(), |bcc| with_bcc(message, bcc));
+        Some(Kept { message, taps: taps.to_vec() })
+    }
+
     /// Hands a message to the queues of the current route, and counts it for its confirm.
-    fn enqueue(&mut self, id: ChannelId, message: Message, arrival: Arrival, mandatory: bool) {
+    fn enqueue(
+        &mut self,
+        id: ChannelId,
+        message: Message,
+        kept: Option<Kept>,
+        arrival: Arrival,
+        mandatory: bool,
+    ) {
         let size = message.footprint();
-        let mut needed = CommitSeq(0);
+        let mut needed = kept.map_or(CommitSeq(0), |kept| kept.keep(&self.fx));
         let mut is_returned = false;
         let mut is_refused = false;
         let mut note = |published: Published| match published {
@@ -237,7 +264,7 @@ impl Session {
         if let Some(channel) = self.channels.open(id)
             && let Mode::Confirm(confirms) = &mut channel.mode
         {
-            if is_returned {
+            if is_returned && needed == CommitSeq(0) {
                 // Clients tell by what stands behind it which publish a return belongs to.
                 let tag = confirms.published_in_vain();
                 encode::ack(self.out.buffer(), id.0, tag, false);
@@ -315,7 +342,7 @@ impl Session {
         let headers = scan.headers.map(RawTable);
         let message = View {
             properties: Some(Properties::of_message(properties)),
-            time: clock::unix_time(),
+            time: self.fx.time,
             ..View::new(&keys, headers.as_ref().map(|headers| headers as &dyn Headers))
         };
         let cacheable = self
@@ -326,6 +353,15 @@ impl Session {
             self.routes.keep(address, generations);
         }
         Ok(false)
+    }
+
+    /// Why a message is refused before its other properties are looked at, if so.
+    fn refused_route(&self, address: &[u8], scan: &Scan<'_>) -> Option<Failure> {
+        let exchange = String::from_utf8_lossy(split_address(address).0);
+        if let Err(refused) = self.vhost.topology().check_publish(&exchange) {
+            return Some(error::of_broker(&refused, self.vhost.name(), PUBLISH));
+        }
+        extra_keys(RawTable(scan.headers?)).err()
     }
 
     /// The properties, if they are not to be passed on as they came: with the channel's own name
@@ -388,6 +424,29 @@ impl Session {
 struct Flags {
     mandatory: bool,
     immediate: bool,
+}
+
+/// A message that exchanges keep.
+#[derive(Debug)]
+pub(super) struct Kept {
+    message: Message,
+    taps: Vec<Tap>,
+}
+
+impl Kept {
+    /// Has it kept. Returns what must be durable before it may be confirmed.
+    pub(super) fn keep(self, fx: &Effects) -> CommitSeq {
+        let needed = self.taps.iter().map(|tap| tap.keep(&self.message, fx));
+        needed.max().unwrap_or_default()
+    }
+}
+
+/// The message with the keys that nobody is to see: whoever keeps it will route by them.
+fn with_bcc(message: &Message, bcc: RawValue<'_>) -> Message {
+    let properties = Properties::of_message(message.properties());
+    let headers = table::put_last(properties.headers().unwrap_or_default(), b"BCC", bcc);
+    let properties = properties.with_headers(Some(&headers));
+    message.readdressed(message.address(), &properties, message.traits())
 }
 
 /// A body as it came in.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use crate::broker::{queue::Queue, route::RouteSet};
+use crate::broker::{exchange::Tap, queue::Queue, route::RouteSet};
 
 /// Routes kept at the most; beyond them it starts anew.
 const ROUTES_MAX: usize = 4096;
@@ -75,6 +75,11 @@ impl Routes {
         self.current = self.set.queues().into();
         self.kept.insert(address.into(), Arc::clone(&self.current));
         self.set_address(address);
+    }
+
+    /// What else is to become of a message on the current route.
+    pub(super) fn taps(&self) -> &[Tap] {
+        if self.is_from_set { self.set.taps() } else { &[] }
     }
 
     /// The queues of the current route.

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     auth::Permission,
     broker::{
-        self, Kind,
+        self, Kind, Vhost,
         arguments::{self, ALTERNATE_EXCHANGE, DEAD_LETTER_EXCHANGE, QueueSpec, with_queue_type},
         queue::Queue,
         topology::{Destination, ExchangeSpec, check_deletable, check_new_name, strip_cr_lf},
@@ -51,7 +51,8 @@ impl Session {
                     Destination::Exchange(strip_cr_lf(bind.destination.as_str()).into());
                 let key = bind.routing_key.as_str().as_bytes();
                 self.check_binding(&source, &destination, key, ids)?;
-                let needed = self.vhost.bind(&source, &destination, key, &bind.arguments);
+                let needed =
+                    self.vhost.bind(&source, &destination, key, &bind.arguments, &mut self.fx);
                 (self.checked(needed, ids)?, bind.nowait, M::BindOk(exchange::BindOk {}))
             }
             M::Unbind(unbind) => {
@@ -179,8 +180,9 @@ impl Session {
                 let destination = Destination::Queue(queue.clone());
                 self.check_binding(&source, &destination, key.as_bytes(), ids)?;
                 self.check_binding_ends(&source, &queue, ids)?;
+                let arguments = &bind.arguments;
                 let needed =
-                    self.vhost.bind(&source, &destination, key.as_bytes(), &bind.arguments);
+                    self.vhost.bind(&source, &destination, key.as_bytes(), arguments, &mut self.fx);
                 let needed = self.checked(needed, ids)?;
                 let ok = AMQPClass::Queue(M::BindOk(queue::BindOk {}));
                 self.promise(id, needed, bind.nowait, &ok);
@@ -280,6 +282,7 @@ impl Session {
         if let Some(channel) = self.channel_mut(id) {
             channel.last_queue = Some(queue.name.clone());
         }
+        queue.touch(&mut self.fx);
         let counts = queue.counts();
         let ok = queue::DeclareOk {
             queue: short_string(&queue.name),
@@ -370,6 +373,7 @@ impl Session {
         ids: Ids,
     ) -> Result<(u64, CommitSeq), Failure> {
         let (if_unused, if_empty) = (delete.if_unused, delete.if_empty);
+        self.checked(Vhost::check_conditions(queue, if_unused, if_empty), ids)?;
         let deleted = self.vhost.delete_queue(queue, if_unused, if_empty, &mut self.fx);
         let deleted = self.checked(deleted, ids)?;
         self.exclusive.retain(|known| !Arc::ptr_eq(known, queue));

@@ -6,6 +6,7 @@ use super::{
     Session,
     channel::Mode,
     error::{Code, Failure, Ids},
+    publish::Kept,
     settle::Verdict,
     unacked::Unacked,
 };
@@ -21,6 +22,7 @@ use crate::{
 pub(super) struct Buffered {
     pub(super) message: Message,
     pub(super) queues: Vec<Arc<Queue>>,
+    pub(super) kept: Option<Kept>,
     pub(super) arrival: Arrival,
     pub(super) mandatory: bool,
 }
@@ -77,6 +79,7 @@ impl Session {
             if publish.queues.is_empty() && publish.mandatory {
                 self.return_unroutable(id, &publish.message);
             }
+            needed = needed.max(publish.kept.map_or(CommitSeq(0), |kept| kept.keep(&self.fx)));
             for queue in &publish.queues {
                 let message = publish.message.clone();
                 match queue.publish(message, publish.arrival, &mut self.fx) {

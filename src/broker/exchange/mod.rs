@@ -4,20 +4,27 @@
 //! knows its bindings and matches messages against them. Names, durability and lifetime are the
 //! topology's, which knows the ends of bindings by number and hands them over as [`Target`]s.
 
-use std::fmt;
+use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
-    broker::{Error, arguments::QueueType, error::Kind},
+    broker::{
+        Error, arguments::QueueType, delay::DelayLog, error::Kind, log::Backing, queue::Effects,
+    },
     clock::UnixTime,
+    message::Message,
+    names::CommitSeq,
     wire::{properties::Properties, table::Table},
 };
 
 pub use self::{
     header::{HeaderValue, Headers},
+    recent_history::History,
     targets::{Target, TargetSet},
 };
 
 mod consistent_hash;
+mod deduplication;
+pub(super) mod delayed;
 mod direct;
 mod fanout;
 mod hash;
@@ -25,6 +32,7 @@ mod header;
 mod headers;
 mod modulus_hash;
 mod random;
+mod recent_history;
 mod targets;
 mod topic;
 
@@ -46,8 +54,26 @@ pub trait ExchangeType: fmt::Debug + Send + Sync {
         Ok(())
     }
 
-    /// Gets what it needs to work. Called once, before the first message.
+    /// Whether it keeps something of the messages, for which it needs [`Backing`].
+    fn needs_log(&self) -> bool {
+        false
+    }
+
+    /// Gets what it needs to work. Called once, before the first binding.
     fn fit(&mut self, _fittings: &Fittings<'_>) {}
+
+    /// The exchange is deleted: what was kept of its messages goes.
+    fn end(&mut self) {}
+
+    /// The messages that a new binding is to be given, if any are.
+    fn history(&self) -> Option<Arc<History>> {
+        None
+    }
+
+    /// How many messages wait in it, if any can.
+    fn waiting_count(&self) -> Option<u64> {
+        None
+    }
 
     /// Adds a binding, which is not there yet.
     fn bind(&mut self, binding: BindingRef<'_>);
@@ -112,18 +138,20 @@ impl<'a> View<'a> {
 }
 
 /// What an exchange gets to work with.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Fittings<'a> {
     /// What random numbers begin at.
     pub seed: u64,
     /// The exchange's name.
     pub name: &'a str,
+    /// For a type that needs a log: where it is.
+    pub backing: Option<Backing>,
 }
 
 #[cfg(test)]
 impl Fittings<'_> {
     fn none() -> Self {
-        Self { seed: 0, name: "" }
+        Self { seed: 0, name: "", backing: None }
     }
 }
 
@@ -138,7 +166,39 @@ impl fmt::Debug for View<'_> {
 pub struct Matches {
     /// The targets, in the order they were found in, some of them perhaps repeated.
     pub targets: Vec<Target>,
+    /// What else is to become of the message.
+    pub taps: Vec<Tap>,
+    /// Whether the exchange that was asked last keeps the message, so that it is not lost although
+    /// it matched nothing.
+    pub is_kept: bool,
     walk: topic::Walk,
+}
+
+/// What becomes of a message besides going to queues: an exchange keeps it.
+#[derive(Clone, Debug)]
+pub enum Tap {
+    /// It waits.
+    Delay {
+        /// Where.
+        log: Arc<DelayLog>,
+        /// How long.
+        delay: Duration,
+    },
+    /// It is kept for later bindings.
+    History(Arc<History>),
+    /// It is only confirmed when so much is durable.
+    After(CommitSeq),
+}
+
+impl Tap {
+    /// Keeps the message. Returns what must be durable before it may be confirmed.
+    pub fn keep(&self, message: &Message, fx: &Effects) -> CommitSeq {
+        match self {
+            Self::Delay { log, delay } => log.keep(message.clone(), *delay, fx.now, fx.time),
+            Self::History(history) => history.keep(message),
+            Self::After(needed) => *needed,
+        }
+    }
 }
 
 /// Makes an exchange type from the arguments of the declare.
@@ -153,9 +213,14 @@ const REGISTRY: &[(&str, Make)] = &[
     ("x-consistent-hash", |arguments| {
         Ok(Box::new(consistent_hash::ConsistentHash::new(arguments)?))
     }),
+    ("x-delayed-message", |arguments| Ok(Box::new(delayed::Delayed::new(arguments)?))),
     ("x-local-random", |_| Ok(Box::<random::LocalRandom>::default())),
     ("x-modulus-hash", |_| Ok(Box::<modulus_hash::ModulusHash>::default())),
+    ("x-message-deduplication", |arguments| {
+        Ok(Box::new(deduplication::Deduplication::new(arguments)?))
+    }),
     ("x-random", |_| Ok(Box::<random::Random>::default())),
+    ("x-recent-history", |arguments| Ok(Box::new(recent_history::RecentHistory::new(arguments)?))),
 ];
 
 /// The names of all types, in order.

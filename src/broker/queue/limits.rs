@@ -4,7 +4,7 @@
 use std::cmp::Reverse;
 
 use super::{
-    Cause, DeadLetter, Effects, Held, Overflow, Returned,
+    Cause, DeadLetter, Effects, Held, Overflow, Returned, Settings,
     lanes::Place,
     ready::{Entry, Next},
     state::State,
@@ -61,6 +61,9 @@ impl State {
         if self.is_deleted {
             return false;
         }
+        if self.last_used == u64::MAX {
+            self.last_used = fx.time.0;
+        }
         while let Some(entry) = self.ready.pop_expired(fx.time.0) {
             self.give_up(entry, Reason::Expired, fx);
         }
@@ -90,6 +93,13 @@ impl State {
             self.arm(at, fx);
         }
         self.unused_until().is_some_and(|until| until <= fx.time.0)
+    }
+
+    /// Takes other settings on, but for what only a declare can say.
+    pub(super) fn apply(&mut self, settings: Settings) {
+        let Settings { max_priority, is_single_active, .. } = self.settings;
+        self.settings = Settings { max_priority, is_single_active, ..settings };
+        self.last_used = u64::MAX;
     }
 
     /// When the queue will have been unused for too long.

@@ -49,7 +49,7 @@ fn queue(store: &Store, recovered: Option<&RecoveredQueue>) -> Arc<Queue> {
         store: store.clone(),
         budget: Arc::new(Budget::new(1 << 30, QUEUE_MAX)),
     };
-    Queue::new(identity, surroundings, |_| recovered.copied())
+    Queue::new(identity, Settings::default(), surroundings, |_| recovered.copied())
 }
 
 /// A connection with one consumer, on a thread of its own.

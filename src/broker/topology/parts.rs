@@ -1,13 +1,13 @@
 //! What a topology is made of, and what its methods return.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
     broker::{
         Error,
         arguments::{self, ALTERNATE_EXCHANGE, QueueType},
         error::Kind,
-        exchange::ExchangeType,
+        exchange::{ExchangeType, History},
     },
     names::Name,
     wire::table::{Table, Value},
@@ -114,6 +114,21 @@ impl Exchange {
     /// How it was declared.
     pub fn spec(&self) -> &ExchangeSpec {
         &self.spec
+    }
+
+    /// The messages that a new binding is to be given, if any are.
+    pub fn history(&self) -> Option<Arc<History>> {
+        self.bound.history()
+    }
+
+    /// Whether its type keeps something of the messages.
+    pub fn needs_log(&self) -> bool {
+        self.bound.needs_log()
+    }
+
+    /// How many messages wait in it, if it is a delayed one.
+    pub fn messages_delayed(&self) -> Option<u64> {
+        self.bound.waiting_count()
     }
 
     /// Whether a binding from here to a queue of this type, or to an exchange, makes sense.

@@ -42,6 +42,10 @@ impl<T> Slab<T> {
         self.slots.iter().enumerate().filter_map(|(at, v)| v.as_ref().map(|v| (at as u32, v)))
     }
 
+    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.slots.iter_mut().flatten()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.slots.len() - self.vacant.len()
     }

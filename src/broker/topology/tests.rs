@@ -364,6 +364,7 @@ fn restore_leaves_out_what_makes_no_sense() {
         vhost: "/".into(),
         name: name.into(),
         spec: spec(type_name),
+        log: None,
     };
     let binding = |source: &str, destination| BindingRecord {
         vhost: "/".into(),

@@ -219,7 +219,7 @@ fn closed_store_keeps_nobody_waiting() {
     let seq = publish(&store, QueueId(1), 0, b"too late");
     assert!(!wait_durable(&store, seq));
     assert!(store.failed().is_some());
-    let (sender, receiver) = mpsc::channel();
+    let (sender, receiver) = mpsc::sync_channel(1);
     let request = ReadRequest {
         queue: QueueId(1),
         from: Position(0),

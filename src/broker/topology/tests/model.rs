@@ -202,6 +202,7 @@ fn restored(topology: &Vhost) -> Vhost {
         vhost: "/".into(),
         name: exchange.name().clone(),
         spec: exchange.spec().clone(),
+        log: None,
     });
     let queues = topology.queues().map(|(name, queue)| (name.clone(), *queue));
     let bindings = topology.bindings().map(|binding| BindingRecord::new("/".into(), binding));
