@@ -233,7 +233,7 @@ impl Queue {
         let queue = Arc::clone(self);
         self.store.read(request, move |result| match result {
             Ok(batch) => {
-                let mut fx = Effects::default();
+                let mut fx = Effects::of_this_moment();
                 let mut state = queue.state();
                 for stored in batch.messages {
                     state.bury(at, stored.message, reason, true, true, &mut fx);
@@ -265,7 +265,7 @@ impl Queue {
     }
 
     fn page_in(self: &Arc<Self>, asked: PageIn, result: Result<ReadBatch, StoreError>) {
-        let mut fx = Effects::default();
+        let mut fx = Effects::of_this_moment();
         let mut state = self.state();
         let batch = match result {
             Ok(batch) => batch,
