@@ -28,8 +28,7 @@ pub struct Message {
     properties_at: u16,
     /// Where the body begins in `bytes`; its end when the body is in `chunks`.
     body_at: u32,
-    is_persistent: bool,
-    priority: u8,
+    traits: Traits,
 }
 
 /// What a message needs besides its bytes, as read from its properties.
@@ -39,6 +38,8 @@ pub struct Traits {
     pub is_persistent: bool,
     /// The `priority` property, 0 when absent.
     pub priority: u8,
+    /// Whether the header `x-death` is the broker's own.
+    pub has_deaths: bool,
 }
 
 impl Message {
@@ -71,6 +72,15 @@ impl Message {
         Self::with(bytes, Some(body.into()), address.len(), body_at, traits)
     }
 
+    /// The same body under another address and with other properties.
+    pub fn readdressed(&self, address: &[u8], properties: &[u8], traits: Traits) -> Self {
+        if let Some(chunks) = &self.chunks {
+            return Self::chunked(address, properties, chunks.to_vec(), traits);
+        }
+        let body = self.inline_body().unwrap_or_default();
+        Self::copied(address, properties, &[body], traits, &mut Vec::new())
+    }
+
     fn with(
         bytes: Arc<[u8]>,
         chunks: Option<Arc<[Bytes]>>,
@@ -78,14 +88,7 @@ impl Message {
         body_at: usize,
         traits: Traits,
     ) -> Self {
-        Self {
-            bytes,
-            chunks,
-            properties_at: properties_at as u16,
-            body_at: body_at as u32,
-            is_persistent: traits.is_persistent,
-            priority: traits.priority,
-        }
+        Self { bytes, chunks, properties_at: properties_at as u16, body_at: body_at as u32, traits }
     }
 
     /// Whether `bytes` are exactly two short strings in wire form.
@@ -146,17 +149,22 @@ impl Message {
 
     /// Whether `delivery_mode` was 2.
     pub fn is_persistent(&self) -> bool {
-        self.is_persistent
+        self.traits.is_persistent
     }
 
     /// The `priority` property, 0 when absent.
     pub fn priority(&self) -> u8 {
-        self.priority
+        self.traits.priority
     }
 
-    /// What the message's properties said of it.
+    /// Whether the header `x-death` is the broker's own, and not something a client made up.
+    pub fn has_deaths(&self) -> bool {
+        self.traits.has_deaths
+    }
+
+    /// What the message's properties said of it, and what the broker knows.
     pub fn traits(&self) -> Traits {
-        Traits { is_persistent: self.is_persistent, priority: self.priority }
+        self.traits
     }
 }
 
@@ -168,7 +176,7 @@ mod tests {
 
     #[test]
     fn copied_message_gives_back_its_parts() {
-        let traits = Traits { is_persistent: true, priority: 7 };
+        let traits = Traits { is_persistent: true, priority: 7, has_deaths: false };
         let message =
             Message::copied(ADDRESS, b"props", &[b"one", b"", b"two"], traits, &mut Vec::new());
         assert_eq!(message.address(), ADDRESS);

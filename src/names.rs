@@ -82,6 +82,10 @@ pub struct DeliveryTag(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct PublishSeq(pub u64);
 
+/// A connection's number, never given twice in the life of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectionId(pub u64);
+
 /// A channel's number on its connection; 0 is the connection itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct ChannelId(pub u16);

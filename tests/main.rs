@@ -1,1 +1,46 @@
 //! The integration tests: one binary, one module for each area.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, says why it skips, and may look at the clock"
+)]
+
+mod ack;
+mod alarm;
+mod bindings;
+mod channel;
+mod confirm;
+mod connection;
+mod consume;
+mod crash;
+mod deduplication;
+mod delayed;
+mod examples;
+mod exchange;
+mod exchange_types;
+mod exclusive;
+mod frames;
+mod get;
+mod handshake;
+mod harness;
+mod heartbeat;
+mod hostile;
+mod permissions;
+mod policies;
+mod program;
+mod publish;
+mod qos;
+mod queue;
+mod races;
+mod recent_history;
+mod recover;
+mod restart;
+mod returns;
+mod routing;
+mod tidy;
+mod tx;
+mod users;
+mod vhosts;

@@ -251,7 +251,7 @@ fn repack_page(
         if is_chunked && !draft.is_empty() {
             drafts.push((queue, mem::take(draft)));
         }
-        repack(draft, position, bytes, page.is_returned(ordinal), |full| {
+        repack(draft, position, bytes, page.returns(ordinal), |full| {
             drafts.push((queue, full));
         });
         if is_chunked {

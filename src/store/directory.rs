@@ -10,9 +10,9 @@ use std::{collections::BTreeMap, mem};
 use hashbrown::HashMap;
 
 use super::{
-    op::{RecordKind, StoreOp},
+    op::{RecordKind, Standing, StoreOp},
     page::Runs,
-    state::State,
+    state::{Returns, State},
 };
 use crate::message::Message;
 
@@ -55,8 +55,8 @@ impl Page {
         self.state.as_ref().is_some_and(|state| state.settled.contains(ordinal))
     }
 
-    pub(super) fn is_returned(&self, ordinal: u32) -> bool {
-        self.state.as_ref().is_some_and(|state| state.returned.contains(ordinal))
+    pub(super) fn returns(&self, ordinal: u32) -> Option<Returns> {
+        self.state.as_ref()?.returned.get(&ordinal).copied()
     }
 
     /// Settles one message; whether it was unsettled.
@@ -73,7 +73,7 @@ pub(super) struct Pending {
     pub(super) position: u64,
     /// `None` once it is settled.
     pub(super) message: Option<Message>,
-    pub(super) is_returned: bool,
+    pub(super) standing: Standing,
 }
 
 /// The two kinds of storage: what survives, and what only makes room in memory.
@@ -155,12 +155,14 @@ impl Directory {
         match op {
             StoreOp::Put { kind, key, value } => changes.records.push((kind, key, Some(value))),
             StoreOp::Remove { kind, key } => changes.records.push((kind, key, None)),
-            StoreOp::Publish { queue, position, message } => {
+            StoreOp::Publish { queue, position, message, standing } => {
                 changes.fresh_bytes += message.footprint();
-                self.add(queue.0, position.0, message, Shelf::Durable, changes);
+                let pending = Pending { position: position.0, message: Some(message), standing };
+                self.add(queue.0, pending, Shelf::Durable, changes);
             }
-            StoreOp::Spill { queue, position, message } => {
-                self.add(queue.0, position.0, message, Shelf::Spilled, changes);
+            StoreOp::Spill { queue, position, message, standing } => {
+                let pending = Pending { position: position.0, message: Some(message), standing };
+                self.add(queue.0, pending, Shelf::Spilled, changes);
             }
             StoreOp::Settle { queue, position } => {
                 if let Some(stacks) = self.queues.get_mut(&queue.0) {
@@ -168,10 +170,12 @@ impl Directory {
                     stacks.spilled.settle(queue.0, position.0, Shelf::Spilled, changes);
                 }
             }
-            StoreOp::Returned { queue, position } => {
+            StoreOp::Returned { queue, position, returns, failures } => {
+                let now = Returns { returns, failures };
                 if let Some(stacks) = self.queues.get_mut(&queue.0) {
-                    stacks.durable.mark_returned(queue.0, position.0, Shelf::Durable, changes);
-                    stacks.spilled.mark_returned(queue.0, position.0, Shelf::Spilled, changes);
+                    let place = (queue.0, position.0);
+                    stacks.durable.mark_returned(place, now, Shelf::Durable, changes);
+                    stacks.spilled.mark_returned(place, now, Shelf::Spilled, changes);
                 }
             }
             StoreOp::SettleRange { queue, first, end } => {
@@ -185,14 +189,8 @@ impl Directory {
         }
     }
 
-    fn add(
-        &mut self,
-        queue: u64,
-        position: u64,
-        message: Message,
-        shelf: Shelf,
-        changes: &mut Changes,
-    ) {
+    fn add(&mut self, queue: u64, pending: Pending, shelf: Shelf, changes: &mut Changes) {
+        let position = pending.position;
         let stack = self.queues.entry(queue).or_default().stack(shelf);
         if stack.fresh.capacity() == 0 {
             stack.fresh = self.spare.pop().unwrap_or_default();
@@ -209,7 +207,7 @@ impl Directory {
             changes.fresh.push((queue, shelf));
             stack.hint = 0;
         }
-        stack.fresh.push(Pending { position, message: Some(message), is_returned: false });
+        stack.fresh.push(pending);
     }
 
     /// Takes back an emptied list of fresh messages.
@@ -303,14 +301,21 @@ impl Stack {
         }
     }
 
-    fn mark_returned(&mut self, queue: u64, position: u64, shelf: Shelf, changes: &mut Changes) {
+    fn mark_returned(
+        &mut self,
+        (queue, position): (u64, u64),
+        now: Returns,
+        shelf: Shelf,
+        changes: &mut Changes,
+    ) {
         if let Some(at) = self.fresh_at(position) {
-            self.fresh[at].is_returned = true;
+            let standing = &mut self.fresh[at].standing;
+            (standing.returns, standing.failures) = (now.returns, now.failures);
             return;
         }
         let Some((first, ordinal, page)) = self.page_at(position) else { return };
-        let is_new = page.state.get_or_insert_default().returned.insert(ordinal);
-        if is_new && !mem::replace(&mut page.is_dirty, true) {
+        let before = page.state.get_or_insert_default().returned.insert(ordinal, now);
+        if before != Some(now) && !mem::replace(&mut page.is_dirty, true) {
             changes.dirty.push((queue, first, shelf));
         }
     }

@@ -72,6 +72,8 @@ struct State {
     /// Somebody waits for an operation in `ops`.
     is_hurried: bool,
     is_closed: bool,
+    /// Groups of operations that are being submitted: nothing is taken in the middle of one.
+    open_groups: u32,
     is_sync_due: bool,
     /// The store thread has been told that nothing comes.
     has_been_idle: bool,
@@ -89,6 +91,8 @@ enum Sleep {
     Light,
     /// Must be woken.
     Deep,
+    /// Is woken when the last open group ends.
+    Group,
 }
 
 impl Inbox {
@@ -120,9 +124,9 @@ impl Inbox {
         let last = state.last;
         self.bytes.fetch_add(state.bytes - before, Ordering::Relaxed);
         let must_wake = match state.sleep {
-            Sleep::Awake => false,
             Sleep::Light => state.bytes >= self.linger_bytes_max,
             Sleep::Deep => !state.ops.is_empty(),
+            Sleep::Awake | Sleep::Group => false,
         };
         if must_wake {
             state.sleep = Sleep::Awake;
@@ -144,8 +148,30 @@ impl Inbox {
             return;
         }
         state.is_hurried = true;
-        let must_wake = state.sleep != Sleep::Awake;
-        state.sleep = Sleep::Awake;
+        let must_wake = !matches!(state.sleep, Sleep::Awake | Sleep::Group);
+        if must_wake {
+            state.sleep = Sleep::Awake;
+        }
+        drop(state);
+        if must_wake {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Begins a group: until [`Self::end_group`] nothing is taken, so that all that is submitted in
+    /// between is written together.
+    pub(super) fn begin_group(&self) {
+        lock(&self.state).open_groups += 1;
+    }
+
+    /// Ends a group.
+    pub(super) fn end_group(&self) {
+        let mut state = lock(&self.state);
+        state.open_groups -= 1;
+        let must_wake = state.open_groups == 0 && state.sleep == Sleep::Group;
+        if must_wake {
+            state.sleep = Sleep::Awake;
+        }
         drop(state);
         if must_wake {
             self.wake.notify_one();
@@ -161,6 +187,12 @@ impl Inbox {
         let mut rounds = 0;
         let mut is_idle = false;
         loop {
+            if state.open_groups > 0 {
+                // The last of them wakes this thread.
+                state.sleep = Sleep::Group;
+                state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
             let is_due = state.is_hurried || state.bytes >= self.linger_bytes_max;
             let is_called = state.is_closed || state.is_sync_due || has_chores;
             if is_called || (is_due && !state.ops.is_empty()) {

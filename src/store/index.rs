@@ -10,6 +10,7 @@
 //! for each message otherwise. All numbers are varints. Deadlines are always 0 so far.
 
 use super::{
+    op::Standing,
     page::{Contents, Draft, Fresh, Malformed, Records, Runs, RunsBuilder},
     record::{put_varint, take_varint},
 };
@@ -101,7 +102,7 @@ impl Summary {
                 chunk_bytes += record.body_len as u64;
             }
             priorities.push(u64::from(record.traits.priority));
-            all_flags.push(flags(record.traits.is_persistent, record.is_returned));
+            all_flags.push(flags(record.traits.is_persistent, record.standing));
         }
         if body_bytes.is_empty() {
             return Err(Malformed);
@@ -127,7 +128,7 @@ impl Summary {
             runs: draft.runs.clone().build(),
             body_bytes: column(&|fresh| fresh.message.body_len() as u64),
             priorities: column(&|fresh| u64::from(fresh.message.priority())),
-            flags: column(&|fresh| flags(fresh.message.is_persistent(), fresh.is_returned)),
+            flags: column(&|fresh| flags(fresh.message.is_persistent(), fresh.standing)),
             chunk_bytes: draft.chunk_bytes(),
         })
     }
@@ -157,8 +158,8 @@ impl Summary {
     }
 }
 
-fn flags(is_persistent: bool, is_returned: bool) -> u64 {
-    u64::from(is_persistent) | u64::from(is_returned) << 1
+fn flags(is_persistent: bool, standing: Standing) -> u64 {
+    u64::from(is_persistent) | u64::from(standing.returns > 0) << 1
 }
 
 impl Index {
@@ -215,11 +216,11 @@ mod tests {
             let mut position = 5;
             let mut sizes = Vec::new();
             for (gap, size, priority) in messages {
-                let traits = Traits { is_persistent: true, priority };
+                let traits = Traits { is_persistent: true, priority, ..Traits::default() };
                 let body = vec![7; size];
                 let message =
                     Message::copied(b"\0\0", b"\0\0", &[&body], traits, &mut Vec::new());
-                pack(&mut draft, position, message, false, |_| unreachable!("one page"));
+                pack(&mut draft, position, message, Standing::default(), |_| unreachable!("one page"));
                 sizes.push(size as u64);
                 position += gap;
             }

@@ -38,9 +38,9 @@ use std::{
 
 pub use config::{StoreConfig, SyncMode};
 pub use error::StoreError;
-pub use op::{RecordKind, StoreOp};
+pub use op::{RecordKind, Standing, StoreOp};
 pub use stats::StoreStats;
-pub use watermark::Registration;
+pub use watermark::{Registration, Waiters};
 
 use crate::{
     message::Message,
@@ -75,6 +75,18 @@ impl Drop for Handle {
 
 /// A record: kind, key, value.
 pub type Record = (RecordKind, Box<[u8]>, Box<[u8]>);
+
+/// A group of operations that is being submitted; ends when dropped.
+#[derive(Debug)]
+pub struct Group<'a> {
+    inbox: &'a Inbox,
+}
+
+impl Drop for Group<'_> {
+    fn drop(&mut self) {
+        self.inbox.end_group();
+    }
+}
 
 /// What was in the store when it was opened.
 #[derive(Debug, Default)]
@@ -136,8 +148,8 @@ pub struct StoredMessage {
     pub position: Position,
     /// The message.
     pub message: Message,
-    /// It had been delivered before and came back.
-    pub redelivered: bool,
+    /// How it stands in the queue.
+    pub standing: Standing,
 }
 
 /// How a read is answered.
@@ -248,6 +260,7 @@ impl Store {
     }
 
     /// Opens the store on a disk of any kind.
+    #[expect(clippy::disallowed_methods, reason = "no more reads wait than there are queues")]
     fn open_on(
         disk: &Arc<dyn Disk>,
         config: &StoreConfig,
@@ -317,6 +330,18 @@ impl Store {
     /// Submits operations and returns the number of the last one; with none, of the last so far.
     pub fn submit_all(&self, ops: impl IntoIterator<Item = StoreOp>) -> CommitSeq {
         CommitSeq(self.handle.shared.inbox.submit(ops))
+    }
+
+    /// The number of the last operation submitted so far.
+    pub fn submitted(&self) -> CommitSeq {
+        self.submit_all([])
+    }
+
+    /// Begins a group: what is submitted while it lives, by whomever, becomes durable all at once
+    /// or not at all. It holds up the store, so it lives for moments only and never across a wait.
+    pub fn group(&self) -> Group<'_> {
+        self.handle.shared.inbox.begin_group();
+        Group { inbox: &self.handle.shared.inbox }
     }
 
     /// Says that somebody waits for `needed`, so that it is written without lingering.

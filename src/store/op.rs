@@ -33,6 +33,24 @@ pub enum RecordKind {
     Parameter = 9,
 }
 
+/// What a queue knows of one of its messages besides its place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// When its time is over: milliseconds since 1970 began; 0 for never.
+    pub expires_at: u64,
+    /// How often it came back after a delivery: it is `redelivered` from the first time on.
+    pub returns: u16,
+    /// How many of those times count towards the queue's delivery limit.
+    pub failures: u16,
+}
+
+impl Standing {
+    /// Whether it was delivered before.
+    pub fn is_redelivered(self) -> bool {
+        self.returns > 0
+    }
+}
+
 /// One operation. Whoever submits it holds the lock of the queue it is about, so that the order
 /// of the operations is the order of the queue (R4, R5).
 #[derive(Clone, Debug)]
@@ -61,6 +79,8 @@ pub enum StoreOp {
         position: Position,
         /// The message.
         message: Message,
+        /// How it stands there.
+        standing: Standing,
     },
     /// Takes a message out of a queue for good: acknowledged, dropped, expired or moved.
     Settle {
@@ -78,12 +98,16 @@ pub enum StoreOp {
         /// The place behind the last.
         end: Position,
     },
-    /// Notes that a message was delivered and came back, so that it is `redelivered` ever after.
+    /// Notes that a message was delivered and came back.
     Returned {
         /// The queue.
         queue: QueueId,
         /// The message's place.
         position: Position,
+        /// How often it has come back.
+        returns: u16,
+        /// How many of those times count towards the delivery limit.
+        failures: u16,
     },
     /// Puts a transient message aside, so that it leaves memory. It is found again by reads like
     /// any other and goes by the same `Settle`, but not across a restart: it needs no sync.
@@ -95,6 +119,8 @@ pub enum StoreOp {
         position: Position,
         /// The message.
         message: Message,
+        /// How it stands there.
+        standing: Standing,
     },
     /// Removes a queue's messages, all of them. Its record is removed by `Remove`.
     DropQueue {

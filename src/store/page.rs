@@ -14,11 +14,12 @@
 use std::mem;
 
 use super::{
-    op::RecordKind,
+    op::{RecordKind, Standing},
     record::{
-        Out, Record, mark_returned, put_record, put_varint, record_len, take_record, take_varint,
+        Out, Record, put_record, put_returned, put_varint, record_len, take_record, take_varint,
         varint_len,
     },
+    state::Returns,
 };
 use crate::message::Message;
 
@@ -222,7 +223,7 @@ pub(super) struct Fresh {
     /// Its distance from the message before.
     delta: u64,
     pub(super) message: Message,
-    pub(super) is_returned: bool,
+    pub(super) standing: Standing,
 }
 
 /// A body that has rows of its own.
@@ -269,7 +270,7 @@ impl Draft {
             Contents::Fresh(messages) => {
                 for fresh in messages {
                     put_varint(out, fresh.delta);
-                    put_record(out, &fresh.message, fresh.is_returned, self.chunked.is_some());
+                    put_record(out, &fresh.message, fresh.standing, self.chunked.is_some());
                 }
             }
         }
@@ -286,18 +287,21 @@ impl Draft {
 /// Bytes of a distance between places, at most.
 const DELTA_LEN_MAX: usize = 3;
 
+/// Bytes that a record grows by, at most, when it is noted that its message came back.
+const RETURNS_LEN: usize = 4;
+
 /// Packs messages into pages: first into `draft`, then into new ones. Full pages go to `done`.
 pub(super) fn pack(
     draft: &mut Draft,
     position: u64,
     message: Message,
-    is_returned: bool,
+    standing: Standing,
     mut done: impl FnMut(Draft),
 ) {
-    let mut len = record_len(&message, false);
+    let mut len = record_len(&message, standing, false);
     let is_chunked = is_chunked(len);
     if is_chunked {
-        len = record_len(&message, true);
+        len = record_len(&message, standing, true);
     }
     if !draft.is_empty() && (is_chunked || !draft.has_room(position, DELTA_LEN_MAX + len)) {
         let count = draft.runs.count as usize;
@@ -313,7 +317,7 @@ pub(super) fn pack(
         draft.chunked = Some(Chunked::Fresh(message.clone()));
     }
     if let Contents::Fresh(messages) = &mut draft.contents {
-        messages.push(Fresh { delta, message, is_returned });
+        messages.push(Fresh { delta, message, standing });
     }
 }
 
@@ -322,10 +326,10 @@ pub(super) fn repack(
     draft: &mut Draft,
     position: u64,
     record: &[u8],
-    is_returned: bool,
+    returns: Option<Returns>,
     mut done: impl FnMut(Draft),
 ) {
-    if !draft.is_empty() && !draft.has_room(position, DELTA_LEN_MAX + record.len()) {
+    if !draft.is_empty() && !draft.has_room(position, DELTA_LEN_MAX + RETURNS_LEN + record.len()) {
         done(mem::take(draft));
     }
     let Some(delta) = draft.runs.push(position) else {
@@ -337,10 +341,9 @@ pub(super) fn repack(
     }
     if let Contents::Packed(bytes) = &mut draft.contents {
         put_varint(bytes, delta);
-        let at = bytes.len();
-        bytes.extend_from_slice(record);
-        if is_returned {
-            mark_returned(&mut bytes[at..]);
+        match returns {
+            None => bytes.extend_from_slice(record),
+            Some(returns) => put_returned(bytes, record, returns),
         }
         draft.len = bytes.len();
     }

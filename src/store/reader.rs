@@ -17,10 +17,11 @@ use super::{
     ReadBatch, ReadJob, ReadRequest, Shared, StoredMessage,
     directory::{HOT, Place},
     error::StoreError,
+    op::Standing,
     page::{Records, chunk_rows},
     record::Record,
     schema::{CHUNKS, ChunkKey, Fault, HEADS, PAGES, PageKey, STATES, StateKey, Volume, guarded},
-    state::State,
+    state::{Returns, State},
     volumes::Volumes,
 };
 use crate::{message::Message, names::Position};
@@ -191,7 +192,7 @@ impl Source<'_> {
             ready.push_back(StoredMessage {
                 position: Position(position),
                 message: self.message((request.queue.0, position), &record, scratch)?,
-                redelivered: record.is_returned || state.returned.contains(ordinal),
+                standing: standing_now(record.standing, state.returned.get(&ordinal)),
             });
         }
         Ok(ready)
@@ -217,5 +218,13 @@ impl Source<'_> {
             }
         }
         Ok(record.message(chunks, scratch))
+    }
+}
+
+/// How a message stands, given what its page's state says of its returns.
+fn standing_now(written: Standing, returned: Option<&Returns>) -> Standing {
+    match returned {
+        None => written,
+        Some(&Returns { returns, failures }) => Standing { returns, failures, ..written },
     }
 }

@@ -1,7 +1,8 @@
 //! One message as bytes in a page.
 //!
 //! ```text
-//! flags u8 | priority u8, if any | exchange shortstr | routing key shortstr
+//! flags u8 | returns u16, failures u16, if any | expiry u64, if any
+//!          | priority u8, if any | exchange shortstr | routing key shortstr
 //!          | properties length varint | body length varint | properties | body
 //! ```
 //!
@@ -10,16 +11,21 @@
 
 use bytes::Bytes;
 
+use super::{op::Standing, state::Returns};
 use crate::message::{INLINE_BODY_MAX, Message, Traits};
 
 /// The message's `delivery_mode` was 2.
 const PERSISTENT: u8 = 1;
 /// A priority byte follows the flags.
 const PRIORITY: u8 = 2;
-/// The message had come back before it was written.
+/// The message had come back before it was written: how often, and how often in vain, follows.
 const RETURNED: u8 = 4;
 /// The body lies in rows of its own, not behind the properties.
 const CHUNKED: u8 = 8;
+/// The header `x-death` is the broker's own.
+const DEATHS: u8 = 16;
+/// When the message expires follows.
+const EXPIRES: u8 = 32;
 
 /// Where bytes are put: a vector, or a row of known length.
 pub(super) trait Out {
@@ -84,7 +90,7 @@ fn take_len(bytes: &mut &[u8]) -> Option<usize> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Record<'a> {
     pub(super) traits: Traits,
-    pub(super) is_returned: bool,
+    pub(super) standing: Standing,
     address: &'a [u8],
     properties: &'a [u8],
     pub(super) body_len: usize,
@@ -96,17 +102,26 @@ pub(super) struct Record<'a> {
 pub(super) fn put_record(
     out: &mut impl Out,
     message: &Message,
-    is_returned: bool,
+    standing: Standing,
     is_chunked: bool,
 ) {
     let priority = message.priority();
     let flags = [
         (message.is_persistent(), PERSISTENT),
         (priority != 0, PRIORITY),
-        (is_returned, RETURNED),
+        (standing.returns != 0, RETURNED),
         (is_chunked, CHUNKED),
+        (message.has_deaths(), DEATHS),
+        (standing.expires_at != 0, EXPIRES),
     ];
     out.put(&[flags.iter().filter(|(is_set, _)| *is_set).map(|(_, bit)| bit).sum()]);
+    if standing.returns != 0 {
+        out.put(&standing.returns.to_le_bytes());
+        out.put(&standing.failures.to_le_bytes());
+    }
+    if standing.expires_at != 0 {
+        out.put(&standing.expires_at.to_le_bytes());
+    }
     if priority != 0 {
         out.put(&[priority]);
     }
@@ -120,9 +135,11 @@ pub(super) fn put_record(
 }
 
 /// Bytes that [`put_record`] needs.
-pub(super) fn record_len(message: &Message, is_chunked: bool) -> usize {
+pub(super) fn record_len(message: &Message, standing: Standing, is_chunked: bool) -> usize {
     let (properties, body) = (message.properties().len(), message.body_len());
     1 + usize::from(message.priority() != 0)
+        + if standing.returns == 0 { 0 } else { 4 }
+        + if standing.expires_at == 0 { 0 } else { 8 }
         + message.address().len()
         + varint_len(properties as u64)
         + varint_len(body as u64)
@@ -133,8 +150,16 @@ pub(super) fn record_len(message: &Message, is_chunked: bool) -> usize {
 /// Takes one message off the front of `bytes`.
 pub(super) fn take_record<'a>(bytes: &mut &'a [u8]) -> Option<Record<'a>> {
     let flags = take(bytes, 1)?[0];
-    if flags & !(PERSISTENT | PRIORITY | RETURNED | CHUNKED) != 0 {
+    if flags & !(PERSISTENT | PRIORITY | RETURNED | CHUNKED | DEATHS | EXPIRES) != 0 {
         return None;
+    }
+    let mut standing = Standing::default();
+    if flags & RETURNED != 0 {
+        standing.returns = u16::from_le_bytes(take(bytes, 2)?.try_into().ok()?);
+        standing.failures = u16::from_le_bytes(take(bytes, 2)?.try_into().ok()?);
+    }
+    if flags & EXPIRES != 0 {
+        standing.expires_at = u64::from_le_bytes(take(bytes, 8)?.try_into().ok()?);
     }
     let priority = if flags & PRIORITY == 0 { 0 } else { take(bytes, 1)?[0] };
     let start = *bytes;
@@ -148,8 +173,12 @@ pub(super) fn take_record<'a>(bytes: &mut &'a [u8]) -> Option<Record<'a>> {
     let properties = take(bytes, properties_len)?;
     let body = if flags & CHUNKED == 0 { Some(take(bytes, body_len)?) } else { None };
     Some(Record {
-        traits: Traits { is_persistent: flags & PERSISTENT != 0, priority },
-        is_returned: flags & RETURNED != 0,
+        traits: Traits {
+            is_persistent: flags & PERSISTENT != 0,
+            priority,
+            has_deaths: flags & DEATHS != 0,
+        },
+        standing,
         address,
         properties,
         body_len,
@@ -178,11 +207,14 @@ impl Record<'_> {
     }
 }
 
-/// Marks the record at the front of `bytes` as having come back.
-pub(super) fn mark_returned(bytes: &mut [u8]) {
-    if let Some(flags) = bytes.first_mut() {
-        *flags |= RETURNED;
-    }
+/// Appends a record as it lies in a page, but having come back as often as `returns` says.
+pub(super) fn put_returned(out: &mut Vec<u8>, record: &[u8], returns: Returns) {
+    let Some((flags, rest)) = record.split_first() else { return };
+    let known = if flags & RETURNED == 0 { 0 } else { 4 };
+    out.push(flags | RETURNED);
+    out.extend_from_slice(&returns.returns.to_le_bytes());
+    out.extend_from_slice(&returns.failures.to_le_bytes());
+    out.extend_from_slice(rest.get(known..).unwrap_or_default());
 }
 
 #[cfg(test)]
@@ -208,22 +240,31 @@ mod tests {
             body in prop::collection::vec(any::<u8>(), 0..300),
             properties in prop::collection::vec(any::<u8>(), 0..300),
             is_persistent: bool,
-            is_returned: bool,
+            (returns, failures) in any::<(u16, u16)>(),
+            expires_at: u64,
             is_chunked: bool,
             priority in 0u8..3,
         ) {
-            let traits = Traits { is_persistent, priority };
+            let traits = Traits { is_persistent, priority, has_deaths: failures % 2 == 1 };
+            let failures = if returns == 0 { 0 } else { failures };
+            let standing = Standing { expires_at, returns, failures };
             let mut scratch = Vec::new();
             let message =
                 Message::copied(b"\x02ex\x03key", &properties, &[&body], traits, &mut scratch);
             let mut bytes = Vec::new();
-            put_record(&mut bytes, &message, is_returned, is_chunked);
-            prop_assert_eq!(bytes.len(), record_len(&message, is_chunked));
+            put_record(&mut bytes, &message, standing, is_chunked);
+            prop_assert_eq!(bytes.len(), record_len(&message, standing, is_chunked));
             for len in 0..bytes.len() {
                 prop_assert!(take_record(&mut &bytes[..len]).is_none());
             }
             let record = take_record(&mut &bytes[..]).unwrap();
-            prop_assert_eq!(record.is_returned, is_returned);
+            prop_assert_eq!(record.standing, standing);
+            let mut again = Vec::new();
+            put_returned(&mut again, &bytes, Returns { returns: 3, failures: 2 });
+            let again = take_record(&mut &again[..]).unwrap();
+            prop_assert_eq!(again.standing, Standing { expires_at, returns: 3, failures: 2 });
+            prop_assert_eq!(again.address, record.address);
+            prop_assert_eq!(again.body, record.body);
             prop_assert_eq!(record.is_chunked(), is_chunked);
             let read = record.message(vec![body.clone().into()], &mut scratch);
             prop_assert_eq!(read.traits(), traits);

@@ -2,9 +2,11 @@
 //!
 //! ```text
 //! dead:  0
-//! alive: 1 | settled: set | returned: set
+//! alive: 1 | settled: set | returned: count, then for each: ordinal, returns, failures
 //! set:   full prefix varint | bytes varint | bits of the ordinals behind the prefix
 //! ```
+
+use std::collections::BTreeMap;
 
 use super::{
     page::Malformed,
@@ -67,7 +69,15 @@ impl Bits {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct State {
     pub(super) settled: Bits,
-    pub(super) returned: Bits,
+    /// By ordinal.
+    pub(super) returned: BTreeMap<u32, Returns>,
+}
+
+/// How often a message came back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Returns {
+    pub(super) returns: u16,
+    pub(super) failures: u16,
 }
 
 /// The row of a page of which nothing is left.
@@ -80,7 +90,12 @@ impl State {
     pub(super) fn row(&self) -> Vec<u8> {
         let mut out = vec![ALIVE];
         self.settled.put(&mut out);
-        self.returned.put(&mut out);
+        put_varint(&mut out, self.returned.len() as u64);
+        for (&ordinal, returns) in &self.returned {
+            put_varint(&mut out, ordinal.into());
+            put_varint(&mut out, returns.returns.into());
+            put_varint(&mut out, returns.failures.into());
+        }
         out
     }
 
@@ -92,7 +107,15 @@ impl State {
         let row = &mut row;
         let alive = (|| {
             (take(row, 1)? == [ALIVE]).then_some(())?;
-            let state = Self { settled: Bits::take(row)?, returned: Bits::take(row)? };
+            let settled = Bits::take(row)?;
+            let mut returned = BTreeMap::new();
+            for _ in 0..take_varint(row)? {
+                let ordinal = u32::try_from(take_varint(row)?).ok()?;
+                let returns = u16::try_from(take_varint(row)?).ok()?;
+                let failures = u16::try_from(take_varint(row)?).ok()?;
+                returned.insert(ordinal, Returns { returns, failures });
+            }
+            let state = Self { settled, returned };
             row.is_empty().then_some(state)
         })();
         alive.map(Some).ok_or(Malformed)
@@ -109,21 +132,21 @@ mod tests {
         #[test]
         fn state_comes_back_from_its_row(
             settled in prop::collection::btree_set(0u32..300, 0..300),
-            returned in prop::collection::btree_set(0u32..300, 0..10),
+            returned in prop::collection::btree_map(0u32..300, any::<(u16, u16)>(), 0..10),
         ) {
             let mut state = State::default();
             for &ordinal in &settled {
                 prop_assert!(state.settled.insert(ordinal));
                 prop_assert!(!state.settled.insert(ordinal));
             }
-            for &ordinal in &returned {
-                state.returned.insert(ordinal);
+            for (&ordinal, &(returns, failures)) in &returned {
+                state.returned.insert(ordinal, Returns { returns, failures });
             }
             let read = State::read(&state.row()).unwrap().unwrap();
             for ordinal in 0..400 {
                 prop_assert_eq!(read.settled.contains(ordinal), settled.contains(&ordinal));
-                prop_assert_eq!(read.returned.contains(ordinal), returned.contains(&ordinal));
             }
+            prop_assert_eq!(read.returned, state.returned);
         }
 
         #[test]

@@ -43,14 +43,14 @@ impl Drop for Registration {
 
 /// Tasks that wait for a number to be reached.
 #[derive(Debug, Default)]
-pub(super) struct Waiters {
+pub struct Waiters {
     cells: Mutex<Vec<Arc<Cell>>>,
 }
 
 impl Waiters {
     /// Parks `cx`'s waker until [`Self::release`] is called with at least `needed`. The caller
     /// checks its condition again afterwards, so that a move in between is not missed.
-    pub(super) fn park(&self, needed: u64, registration: &mut Registration, cx: &Context<'_>) {
+    pub fn park(&self, needed: u64, registration: &mut Registration, cx: &Context<'_>) {
         let cell = registration.cell.get_or_insert_default();
         {
             let mut parked = lock(&cell.0);
@@ -63,11 +63,16 @@ impl Waiters {
                 none => *none = Some(cx.waker().clone()),
             }
         }
-        lock(&self.cells).push(Arc::clone(cell));
+        let mut cells = lock(&self.cells);
+        if cells.len() == cells.capacity() {
+            // Before the list grows, those who wait no more leave it.
+            cells.retain(|cell| lock(&cell.0).waker.is_some());
+        }
+        cells.push(Arc::clone(cell));
     }
 
     /// Wakes everyone whose number is at most `reached`.
-    pub(super) fn release(&self, reached: u64) {
+    pub fn release(&self, reached: u64) {
         let mut woken = Vec::new();
         lock(&self.cells).retain(|cell| {
             let mut parked = lock(&cell.0);

@@ -11,7 +11,7 @@
 //!
 //! Figures go to `src/store/mod.rs` with the command. `LEPUS_BENCH_DIR` says where.
 #![allow(missing_docs, clippy::print_stdout, clippy::unwrap_used, clippy::expect_used)]
-#![allow(clippy::cast_precision_loss, clippy::cast_sign_loss, reason = "figures to look at")]
+#![expect(clippy::disallowed_methods, reason = "a bench measures time")]
 
 use std::{
     fs::{self, OpenOptions},
@@ -82,9 +82,14 @@ fn fresh_dir() -> PathBuf {
 }
 
 fn publish(position: u64, body: &[u8], scratch: &mut Vec<u8>) -> StoreOp {
-    let traits = Traits { is_persistent: true, priority: 0 };
+    let traits = Traits { is_persistent: true, ..Traits::default() };
     let message = Message::copied(b"\0\x0atask_queue", b"\x10\0\x02", &[body], traits, scratch);
-    StoreOp::Publish { queue: QUEUE, position: Position(position), message }
+    StoreOp::Publish {
+        queue: QUEUE,
+        position: Position(position),
+        message,
+        standing: lepus::store::Standing::default(),
+    }
 }
 
 fn settle(position: u64) -> StoreOp {
@@ -356,7 +361,12 @@ fn spill(count: u64, body: usize) {
     for i in 0..count {
         let traits = Traits::default();
         let message = Message::copied(b"\0\x01q", b"\0\0", &[&bytes], traits, &mut scratch);
-        last = store.submit(StoreOp::Spill { queue: QUEUE, position: Position(i), message });
+        last = store.submit(StoreOp::Spill {
+            queue: QUEUE,
+            position: Position(i),
+            message,
+            standing: lepus::store::Standing::default(),
+        });
         if store.is_full() {
             waiter.room(&store);
         }
@@ -381,9 +391,14 @@ fn bodies() {
             // As it comes in: frames of 128 KiB.
             let frames =
                 (0..body).step_by(131_072).map(|at| bytes.slice(at..(at + 131_072).min(body)));
-            let traits = Traits { is_persistent: true, priority: 0 };
+            let traits = Traits { is_persistent: true, ..Traits::default() };
             let message = Message::chunked(b"\0\x01q", b"\x10\0\x02", frames.collect(), traits);
-            last = store.submit(StoreOp::Publish { queue: QUEUE, position: Position(i), message });
+            last = store.submit(StoreOp::Publish {
+                queue: QUEUE,
+                position: Position(i),
+                message,
+                standing: lepus::store::Standing::default(),
+            });
             if store.is_full() {
                 waiter.room(&store);
             }

@@ -3,6 +3,7 @@
 use std::{fs, path::PathBuf};
 
 use super::*;
+use crate::clock;
 
 /// A directory of its own for each test, gone at the end.
 struct TempDir(PathBuf);
@@ -23,7 +24,12 @@ impl Drop for TempDir {
 
 fn publish(store: &Store, queue: QueueId, position: u64, body: &[u8]) -> CommitSeq {
     let message = message_of(body);
-    store.submit(StoreOp::Publish { queue, position: Position(position), message })
+    store.submit(StoreOp::Publish {
+        queue,
+        position: Position(position),
+        message,
+        standing: crate::store::Standing::default(),
+    })
 }
 
 #[test]
@@ -41,12 +47,13 @@ fn messages_and_records_come_back_after_a_close() {
         publish(&store, queue, position, &[position as u8]);
     }
     store.submit(StoreOp::Settle { queue, position: Position(4) });
-    let last = store.submit(StoreOp::Returned { queue, position: Position(5) });
+    let last =
+        store.submit(StoreOp::Returned { queue, position: Position(5), returns: 1, failures: 0 });
     let found = read_all(&store, queue, last, usize::MAX);
     assert_eq!(found.len(), 9);
     for message in &found {
         assert_eq!(message.message.inline_body(), Some(&[message.position.0 as u8][..]));
-        assert_eq!(message.redelivered, message.position == Position(5));
+        assert_eq!(message.standing.returns > 0, message.position == Position(5));
     }
     store.close();
     let (store, recovered) = Store::open(StoreConfig::new(&dir.0)).unwrap();
@@ -101,9 +108,9 @@ fn missing_segment_is_damage_and_names_it() {
     assert_eq!(recovered.queues[&QueueId(1)].count, 100);
     // The chores have had no time yet; wait for a segment to appear.
     let segment = dir.0.join("cold-000001.redb");
-    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    let deadline = clock::now().after(Duration::from_secs(20));
     while !segment.exists() || store.durable() < CommitSeq(1) {
-        assert!(std::time::Instant::now() < deadline);
+        assert!(clock::now() < deadline);
         wait_durable(&store, publish(&store, QueueId(2), store.durable().0, b""));
     }
     store.close();
@@ -134,9 +141,9 @@ fn directory_shrinks_after_a_backlog_has_drained() {
         last = store.submit(StoreOp::Settle { queue, position: Position(position) });
     }
     assert!(wait_durable(&store, last));
-    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    let deadline = clock::now().after(Duration::from_secs(20));
     while store.stats().file_bytes > 8_000_000 {
-        assert!(std::time::Instant::now() < deadline, "{:?}", store.stats());
+        assert!(clock::now() < deadline, "{:?}", store.stats());
         wait_durable(&store, store.submit(StoreOp::Settle { queue, position: Position(0) }));
     }
     let found = read_all(&store, queue, last, usize::MAX);
@@ -152,7 +159,12 @@ fn spill_file_is_given_back_when_empty() {
     let mut last = CommitSeq(0);
     for position in 0..2000 {
         let message = message_of(&[7; 10_000]);
-        last = store.submit(StoreOp::Spill { queue, position: Position(position), message });
+        last = store.submit(StoreOp::Spill {
+            queue,
+            position: Position(position),
+            message,
+            standing: crate::store::Standing::default(),
+        });
     }
     assert_eq!(read_all(&store, queue, last, 1 << 20).len(), 2000);
     assert!(dir.0.join("spill.redb").exists());
@@ -207,7 +219,7 @@ fn closed_store_keeps_nobody_waiting() {
     let seq = publish(&store, QueueId(1), 0, b"too late");
     assert!(!wait_durable(&store, seq));
     assert!(store.failed().is_some());
-    let (sender, receiver) = mpsc::channel();
+    let (sender, receiver) = mpsc::sync_channel(1);
     let request = ReadRequest {
         queue: QueueId(1),
         from: Position(0),

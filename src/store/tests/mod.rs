@@ -12,7 +12,7 @@ use crate::message::Traits;
 
 /// A persistent message with this body.
 fn message_of(body: &[u8]) -> Message {
-    let traits = Traits { is_persistent: true, priority: 0 };
+    let traits = Traits { is_persistent: true, ..Traits::default() };
     Message::copied(b"\x02ex\x03key", b"\0\0", &[body], traits, &mut Vec::new())
 }
 
@@ -21,7 +21,7 @@ fn read_all(store: &Store, queue: QueueId, after: CommitSeq, step: usize) -> Vec
     let mut found = Vec::new();
     let mut from = Position(0);
     loop {
-        let (sender, receiver) = mpsc::channel();
+        let (sender, receiver) = mpsc::sync_channel(1);
         let end = Position(u64::MAX);
         let request = ReadRequest { queue, from, end, max_bytes: step, after };
         store.read(request, move |batch| drop(sender.send(batch)));

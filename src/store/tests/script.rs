@@ -80,7 +80,12 @@ impl Script {
         let (body_seed, body_len) = Self::body(random, sizes);
         self.send(queue, position, body_seed, body_len, false);
         let message = message_of(&body(body_seed, body_len));
-        StoreOp::Publish { queue: QueueId(queue), position: Position(position), message }
+        StoreOp::Publish {
+            queue: QueueId(queue),
+            position: Position(position),
+            message,
+            standing: crate::store::Standing::default(),
+        }
     }
 
     /// Spills into a gap among the published places, or behind them.
@@ -93,7 +98,12 @@ impl Script {
         let (body_seed, body_len) = Self::body(random, sizes);
         self.send(queue, position, body_seed, body_len, true);
         let message = message_of(&body(body_seed, body_len));
-        StoreOp::Spill { queue: QueueId(queue), position: Position(position), message }
+        StoreOp::Spill {
+            queue: QueueId(queue),
+            position: Position(position),
+            message,
+            standing: crate::store::Standing::default(),
+        }
     }
 
     fn send(&mut self, queue: u64, position: u64, seed: u64, body_len: usize, is_spilled: bool) {
@@ -152,7 +162,12 @@ impl Script {
         if let Some(sent) = self.sent.get_mut(&(queue, position)) {
             sent.returned_at.get_or_insert(self.last);
         }
-        StoreOp::Returned { queue: QueueId(queue), position: Position(position) }
+        StoreOp::Returned {
+            queue: QueueId(queue),
+            position: Position(position),
+            returns: 1,
+            failures: 1,
+        }
     }
 
     fn record(&mut self, random: &mut Random) -> StoreOp {
@@ -210,8 +225,13 @@ impl Script {
                 }
                 let must = sent.returned_at.is_some_and(|at| at <= confirmed);
                 let may = sent.returned_at.is_some_and(|at| at <= submitted);
-                if (must && !message.redelivered) || (!may && message.redelivered) {
-                    return Err(format!("{place:?} redelivered: {}", message.redelivered));
+                if (must && message.standing.returns == 0)
+                    || (!may && (message.standing.returns > 0))
+                {
+                    return Err(format!(
+                        "{place:?} redelivered: {}",
+                        (message.standing.returns > 0)
+                    ));
                 }
             }
             found_places.push(u64::MAX);

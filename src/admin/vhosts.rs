@@ -1,0 +1,42 @@
+//! Vhosts.
+
+use std::sync::Arc;
+
+use super::{Admin, Error, checked_name};
+use crate::{
+    broker::{Metadata, Vhost},
+    names::CommitSeq,
+};
+
+impl Admin {
+    /// Adds a vhost, with the exchanges that every vhost has and nobody's permissions; or says
+    /// something else about the one of that name (PO-076).
+    ///
+    /// # Errors
+    /// [`Error::Name`].
+    pub fn put_vhost(&self, name: &str, metadata: Metadata) -> Result<CommitSeq, Error> {
+        let name = checked_name(name)?;
+        let _changing = self.changing();
+        Ok(self.broker.put_vhost(&name, metadata))
+    }
+
+    /// Deletes a vhost with all that is in it and all that is said about it, and closes its
+    /// connections (CN-126).
+    ///
+    /// # Errors
+    /// [`Error::NoSuchVhost`], [`Error::Protected`].
+    pub fn delete_vhost(&self, name: &str) -> Result<CommitSeq, Error> {
+        let _changing = self.changing();
+        let vhost = self.vhost(name)?;
+        if vhost.metadata().is_protected {
+            return Err(Error::Protected(vhost.name().clone()));
+        }
+        let permissions = self.auth.permissions().forget_vhost(name);
+        self.broker.delete_vhost(name, permissions).map_err(|_| Error::NoSuchVhost)
+    }
+
+    /// All vhosts, by name.
+    pub fn vhosts(&self) -> Vec<Arc<Vhost>> {
+        self.broker.vhosts()
+    }
+}

@@ -1,0 +1,244 @@
+//! Who may connect, and what they may do there: users, their passwords, the mechanisms by which
+//! clients name them, and permissions.
+//!
+//! Floor 4. Nothing here sends anything: a refusal is a value, and `connection` knows which of
+//! them get a reply code and which a silent close. No password is kept, logged or shown, only
+//! hashes in RabbitMQ's format.
+
+mod mechanism;
+mod password;
+pub mod permissions;
+mod user;
+
+use std::{collections::HashSet, fmt, net::IpAddr, sync::Arc};
+
+use mechanism::{Credentials, Mechanism};
+
+use crate::{config::Config, names::Name};
+
+pub use password::{HashingAlgorithm, PasswordHash};
+pub use permissions::{Permission, Permissions};
+pub use user::{RecordError, User, UserLimits, Users};
+
+/// The mechanisms that connection.start offers, in RabbitMQ's order (CN-024).
+pub const OFFERED_MECHANISMS: &str = "AMQPLAIN PLAIN";
+
+/// Decides who a client is.
+#[derive(Debug)]
+pub struct Authenticator {
+    users: Arc<Users>,
+    permissions: Arc<Permissions>,
+    /// Users who may only connect from this machine (CN-049).
+    loopback_users: HashSet<String>,
+}
+
+/// Why a client is not let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// 403 if the client has the capability `authentication_failure_close`, else a silent close
+    /// (CN-044, CN-045). The client is never told the reason, the log is.
+    BadCredentials {
+        /// The mechanism, for the reply text.
+        mechanism: &'static str,
+        /// The user as the client named it.
+        user: String,
+        /// What is wrong.
+        reason: Reason,
+    },
+    /// The response is not what the mechanism asks for: a silent close (CN-047).
+    Malformed {
+        /// The mechanism.
+        mechanism: &'static str,
+    },
+    /// Not offered: a silent close (CN-046).
+    UnknownMechanism {
+        /// The mechanism as the client named it.
+        mechanism: String,
+    },
+}
+
+/// What is wrong with credentials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// There is no such user.
+    UnknownUser,
+    /// The password is another, or the user has none.
+    WrongPassword,
+    /// No password was given, which never lets anybody in (CN-051).
+    BlankPassword,
+    /// The user may only connect from this machine (CN-049).
+    NotLocal,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BadCredentials { mechanism, user, reason } => {
+                write!(f, "{mechanism} login refused: user '{}' {reason}", user.escape_debug())
+            }
+            Self::Malformed { mechanism } => write!(f, "malformed {mechanism} response"),
+            Self::UnknownMechanism { mechanism } => {
+                write!(f, "mechanism '{}' is not offered", mechanism.escape_debug())
+            }
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::UnknownUser => "does not exist",
+            Self::WrongPassword => "gave a wrong password",
+            Self::BlankPassword => "gave no password",
+            Self::NotLocal => "can only connect via localhost",
+        })
+    }
+}
+
+impl Authenticator {
+    /// Makes an authenticator of these users, under the configuration's rules.
+    pub fn new(users: Arc<Users>, permissions: Arc<Permissions>, config: &Config) -> Self {
+        let loopback_users = config.loopback_users.iter().cloned().collect();
+        Self { users, permissions, loopback_users }
+    }
+
+    /// The users.
+    pub fn users(&self) -> &Arc<Users> {
+        &self.users
+    }
+
+    /// What they may do.
+    pub fn permissions(&self) -> &Arc<Permissions> {
+        &self.permissions
+    }
+
+    /// Finds out who answered connection.start from `peer` with `mechanism` and `response`.
+    pub fn verify(&self, mechanism: &str, response: &[u8], peer: IpAddr) -> Result<Name, Refusal> {
+        let mechanism = Mechanism::find(mechanism)
+            .ok_or_else(|| Refusal::UnknownMechanism { mechanism: mechanism.into() })?;
+        let credentials = mechanism
+            .credentials(response)
+            .ok_or(Refusal::Malformed { mechanism: mechanism.name() })?;
+        self.check(&credentials, peer).map_err(|reason| Refusal::BadCredentials {
+            mechanism: mechanism.name(),
+            user: String::from_utf8_lossy(credentials.login).into_owned(),
+            reason,
+        })
+    }
+
+    fn check(&self, credentials: &Credentials<'_>, peer: IpAddr) -> Result<Name, Reason> {
+        if credentials.password.is_empty() {
+            return Err(Reason::BlankPassword);
+        }
+        let login = str::from_utf8(credentials.login).ok();
+        let Some(user) = login.and_then(|login| self.users.get(login)) else {
+            // As dear as a wrong password, so that the time does not tell who exists.
+            PasswordHash::of(credentials.password, Default::default());
+            return Err(Reason::UnknownUser);
+        };
+        if !user.password.as_ref().is_some_and(|hash| hash.verifies(credentials.password)) {
+            return Err(Reason::WrongPassword);
+        }
+        if self.loopback_users.contains(user.name.as_str()) && !is_loopback(peer) {
+            return Err(Reason::NotLocal);
+        }
+        Ok(user.name.clone())
+    }
+}
+
+/// Whether the address is this machine's own: 127.0.0.0/8, `::1`, and the first written as IPv6
+/// (CN-050).
+fn is_loopback(peer: IpAddr) -> bool {
+    peer.to_canonical().is_loopback()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOCAL: &str = "127.0.0.1";
+    const REMOTE: &str = "192.0.2.7";
+
+    fn authenticator() -> Authenticator {
+        let users = Users::default();
+        for (name, password) in [("guest", "guest"), ("alice", "s\u{f6}me secret")] {
+            let password = Some(PasswordHash::of(password.as_bytes(), [1, 2, 3, 4]));
+            users.put(User { password, ..User::new(name) });
+        }
+        users.put(User::new("nobody"));
+        Authenticator::new(Arc::new(users), Arc::default(), &Config::default())
+    }
+
+    fn plain(response: &str, peer: &str) -> Result<Name, Refusal> {
+        authenticator().verify("PLAIN", response.as_bytes(), peer.parse().unwrap())
+    }
+
+    fn reason(result: Result<Name, Refusal>) -> Reason {
+        match result {
+            Err(Refusal::BadCredentials { reason, .. }) => reason,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_right_password_lets_in() {
+        assert_eq!(plain("\0guest\0guest", LOCAL), Ok("guest".into()));
+        assert_eq!(plain("\0alice\0s\u{f6}me secret", REMOTE), Ok("alice".into()));
+    }
+
+    #[test]
+    fn wrong_credentials_are_refused_with_a_reason_for_the_log() {
+        // CN-044
+        assert_eq!(reason(plain("\0guest\0Guest", LOCAL)), Reason::WrongPassword);
+        assert_eq!(reason(plain("\0mallory\0guest", LOCAL)), Reason::UnknownUser);
+        assert_eq!(reason(plain("\0nobody\0guess", LOCAL)), Reason::WrongPassword);
+    }
+
+    #[test]
+    fn a_blank_password_never_lets_in() {
+        // CN-051
+        let authenticator = authenticator();
+        let blank = Some(PasswordHash::of(b"", [1, 2, 3, 4]));
+        authenticator.users().put(User { password: blank, ..User::new("lax") });
+        let result = authenticator.verify("PLAIN", b"\0lax\0", LOCAL.parse().unwrap());
+        assert_eq!(reason(result), Reason::BlankPassword);
+        assert_eq!(reason(plain("\0nobody\0", LOCAL)), Reason::BlankPassword);
+    }
+
+    #[test]
+    fn guest_connects_from_this_machine_alone() {
+        // CN-049, CN-050
+        for peer in [LOCAL, "127.8.9.10", "::1", "::ffff:127.0.0.1"] {
+            assert_eq!(plain("\0guest\0guest", peer), Ok("guest".into()), "{peer}");
+        }
+        for peer in [REMOTE, "::ffff:192.0.2.7", "2001:db8::1", "0.0.0.0"] {
+            let refusal = plain("\0guest\0guest", peer).unwrap_err();
+            let said = refusal.to_string();
+            assert!(said.ends_with("user 'guest' can only connect via localhost"), "{said}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_offered_or_malformed_is_told_from_bad_credentials() {
+        // CN-046, CN-047
+        let authenticator = authenticator();
+        for mechanism in ["FOO", "EXTERNAL", "plain", ""] {
+            let refusal =
+                authenticator.verify(mechanism, b"\0guest\0guest", LOCAL.parse().unwrap());
+            assert_eq!(refusal, Err(Refusal::UnknownMechanism { mechanism: mechanism.into() }));
+        }
+        assert_eq!(plain("guest", LOCAL), Err(Refusal::Malformed { mechanism: "PLAIN" }));
+    }
+
+    #[test]
+    fn a_refusal_does_not_repeat_the_password() {
+        let refusal = plain("\0mallory\0hunter2", LOCAL).unwrap_err();
+        assert!(!format!("{refusal} {refusal:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_hostile_name_cannot_forge_a_line_of_the_log() {
+        let refusal = plain("\0m\nERROR all is lost\0pass", LOCAL).unwrap_err();
+        assert!(!refusal.to_string().contains('\n'));
+    }
+}

@@ -1,0 +1,68 @@
+//! What a queue's transition leaves to be done by its caller.
+
+use std::{collections::VecDeque, fmt};
+
+use super::{DeadLetterTo, ready::Wanted};
+use crate::{
+    broker::{dead_letter::Reason, outbox::Wakes},
+    clock::{Now, UnixTime},
+    message::Message,
+    names::{Name, Position},
+    store::StoreOp,
+};
+
+/// What transitions leave to be done, and what they are given: the time, and memory used again.
+#[derive(Default)]
+pub struct Effects {
+    /// The time, on both clocks; whoever calls a queue sets them. Zero: nothing is over yet.
+    pub now: Now,
+    /// The time that stored deadlines are compared with.
+    pub time: UnixTime,
+    /// Tasks to wake before the caller waits.
+    pub wakes: Wakes,
+    /// Operations to submit before the queue's lock is dropped.
+    pub(super) ops: Vec<StoreOp>,
+    /// Messages to read from the store, once the lock is dropped.
+    pub(super) read: Option<PageIn>,
+    /// Messages that queues gave up, to be sent on once the lock is dropped.
+    pub(super) dead: VecDeque<DeadLetter>,
+    /// Messages that are given up, but in the store alone.
+    pub(super) dead_away: Vec<(Position, Reason)>,
+    /// When the queue wants to be called (milliseconds since 1970).
+    pub(super) arm: Option<u64>,
+    /// Whether dead letters are being sent already: those that come of it are left to that.
+    pub(super) is_burying: bool,
+}
+
+impl fmt::Debug for Effects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Effects").field("ops", &self.ops.len()).finish_non_exhaustive()
+    }
+}
+
+/// A message that a queue gave up and that has somewhere to go.
+#[derive(Debug)]
+pub struct DeadLetter {
+    /// The message as it stood in its queue.
+    pub message: Message,
+    /// Why.
+    pub reason: Reason,
+    /// The queue.
+    pub queue: Name,
+    /// Where to.
+    pub to: DeadLetterTo,
+    /// What settles it in its queue, if the store holds it there: to be made durable together with
+    /// its arrival.
+    pub(in crate::broker) settle: Option<StoreOp>,
+    /// Whether it had been delivered before (BA-244).
+    pub was_delivered: bool,
+}
+
+/// A request for messages that are in the store alone.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PageIn {
+    pub(super) id: u64,
+    pub(super) wanted: Wanted,
+    /// Bytes of messages after which to stop.
+    pub(super) bytes_max: usize,
+}

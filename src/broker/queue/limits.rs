@@ -1,0 +1,256 @@
+//! What a queue gives up: messages whose time is over, those it has no room for, those that came
+//! back too often. They go to the queue's dead letters, if it has somewhere to send them.
+
+use std::cmp::Reverse;
+
+use super::{
+    Cause, DeadLetter, Effects, Held, Overflow, Returned, Settings,
+    lanes::Place,
+    ready::{Entry, Next},
+    state::State,
+};
+use crate::{
+    broker::dead_letter::Reason,
+    message::Message,
+    names::Position,
+    store::{Standing, StoreOp},
+};
+
+impl State {
+    /// When a message that comes in now expires: the lower of what the queue and the message say
+    /// (QU-103); 0 for never.
+    pub(super) fn expires_at(&self, expiration: Option<u64>, fx: &Effects) -> u64 {
+        let ttl = self.settings.message_ttl.into_iter().chain(expiration).min();
+        ttl.map_or(0, |ttl| fx.time.0.saturating_add(ttl).max(1))
+    }
+
+    /// Whether an entry's time is over.
+    pub(super) fn is_over(standing: Standing, fx: &Effects) -> bool {
+        (1..=fx.time.0).contains(&standing.expires_at)
+    }
+
+    /// Sees to it that a message which waits now is given up in time, wherever it stands.
+    pub(super) fn watch_expiry(&mut self, position: Position, expires_at: u64, fx: &mut Effects) {
+        if expires_at == 0 {
+            return;
+        }
+        // Messages that only the queue gives a time expire in order; the first is looked at.
+        let is_own = self.settings.message_ttl.is_none_or(|ttl| expires_at < fx.time.0 + ttl);
+        if is_own {
+            if self.expiries.len() as u64 > 2 * self.ready.count() + 1024 {
+                let ready = &mut self.ready;
+                self.expiries.retain(|Reverse((_, position))| ready.of(*position).has(*position));
+            }
+            self.expiries.push(Reverse((expires_at, position)));
+        }
+        self.arm(expires_at, fx);
+    }
+
+    /// Wants to be called at `at`, unless it will be called before.
+    pub(super) fn arm(&mut self, at: u64, fx: &mut Effects) {
+        if at < self.armed_for {
+            self.armed_for = at;
+            fx.arm = Some(at);
+        }
+    }
+
+    /// The time has come that was armed for, or one before it. Returns whether the queue itself is
+    /// to go: it was unused for too long (QU-100).
+    pub(super) fn on_deadline(&mut self, fx: &mut Effects) -> bool {
+        self.armed_for = u64::MAX;
+        if self.is_deleted {
+            return false;
+        }
+        if self.last_used == u64::MAX {
+            self.last_used = fx.time.0;
+        }
+        while let Some(entry) = self.ready.pop_expired(fx.time.0) {
+            self.give_up(entry, Reason::Expired, fx);
+        }
+        while let Some(&Reverse((at, position))) = self.expiries.peek()
+            && at <= fx.time.0
+        {
+            self.expiries.pop();
+            if let Some(entry) = self.ready.remove(position) {
+                self.give_up(entry, Reason::Expired, fx);
+            }
+        }
+        while let Some(entry) = self.delayed.first_entry()
+            && entry.key().0 <= fx.time.0
+        {
+            let entry = entry.remove();
+            self.ready.put_back(entry);
+        }
+        self.trim(fx);
+        self.dispatch(fx);
+        let next = [
+            self.ready.next_expiry(),
+            self.expiries.peek().map(|Reverse((at, _))| *at),
+            self.delayed.first_key_value().map(|((at, _), _)| *at),
+            self.unused_until(),
+        ];
+        if let Some(at) = next.into_iter().flatten().min() {
+            self.arm(at, fx);
+        }
+        self.unused_until().is_some_and(|until| until <= fx.time.0)
+    }
+
+    /// Takes other settings on, but for what only a declare can say.
+    pub(super) fn apply(&mut self, settings: Settings) {
+        let Settings { max_priority, is_single_active, .. } = self.settings;
+        self.settings = Settings { max_priority, is_single_active, ..settings };
+        self.last_used = u64::MAX;
+    }
+
+    /// When the queue will have been unused for too long.
+    fn unused_until(&self) -> Option<u64> {
+        let expires = self.settings.expires?;
+        (self.consumers.len() == 0).then(|| self.last_used.saturating_add(expires))
+    }
+
+    /// The queue is used now (QU-100): declared, asked for a message, left by a consumer.
+    pub(super) fn touch(&mut self, fx: &mut Effects) {
+        if self.settings.expires.is_some() {
+            self.last_used = fx.time.0;
+            if let Some(until) = self.unused_until() {
+                self.arm(until, fx);
+            }
+        }
+    }
+
+    /// Whether one more message of this size would be too much, and is to be refused (QU-114).
+    pub(super) fn refuses(&self, body_bytes: usize) -> bool {
+        self.settings.overflow != Overflow::DropHead
+            && (self.settings.max_length.is_some_and(|max| self.ready.count() >= max)
+                || self
+                    .settings
+                    .max_length_bytes
+                    .is_some_and(|max| self.ready.body_bytes() + body_bytes as u64 > max))
+    }
+
+    /// Whether the first messages are to go, though nobody asks for them: there are too many, or
+    /// their time will be over.
+    pub(super) fn gives_up_at_front(&self) -> bool {
+        self.settings.message_ttl.is_some()
+            || (self.settings.overflow == Overflow::DropHead && self.is_over_limit())
+    }
+
+    fn is_over_limit(&self) -> bool {
+        self.settings.max_length.is_some_and(|max| self.ready.count() > max)
+            || self.settings.max_length_bytes.is_some_and(|max| self.ready.body_bytes() > max)
+    }
+
+    /// Drops messages from the head until the limits hold (QU-111, QU-112).
+    pub(super) fn trim(&mut self, fx: &mut Effects) {
+        if self.settings.overflow != Overflow::DropHead {
+            return;
+        }
+        while self.is_over_limit() {
+            let Next::Entry(entry, _) = self.ready.pop_front() else {
+                // One that is in the store alone goes when it has come.
+                return self.read_ahead(fx);
+            };
+            self.give_up(entry, Reason::MaxLen, fx);
+        }
+    }
+
+    /// Ends a message that stood in the queue.
+    pub(super) fn give_up(&mut self, entry: Entry, reason: Reason, fx: &mut Effects) {
+        let Entry { position, message, standing, is_stored } = entry;
+        self.bury(position, message, reason, is_stored, standing.returns > 0, fx);
+    }
+
+    fn settle_op(&self, position: Position) -> StoreOp {
+        let place = Place::of(self.id, position);
+        StoreOp::Settle { queue: place.queue, position: place.position }
+    }
+
+    /// Ends a message: sends it to the dead letters, or settles it.
+    pub(super) fn bury(
+        &mut self,
+        position: Position,
+        message: Message,
+        reason: Reason,
+        is_stored: bool,
+        was_delivered: bool,
+        fx: &mut Effects,
+    ) {
+        let settle = is_stored.then(|| self.settle_op(position));
+        match &self.settings.dead_letter {
+            None => fx.ops.extend(settle),
+            Some(to) => fx.dead.push_back(DeadLetter {
+                message,
+                reason,
+                queue: self.name.clone(),
+                to: to.clone(),
+                settle,
+                was_delivered,
+            }),
+        }
+    }
+
+    /// A delivery came back: counts it, and decides whether it is to come again.
+    pub(super) fn come_back(&mut self, returned: Returned, fx: &mut Effects) {
+        let Returned { position, message, mut standing, is_stored, cause, .. } = returned;
+        if cause == Cause::Refused {
+            return self.end_returned(position, message, Reason::Rejected, is_stored, fx);
+        }
+        if cause != Cause::Unseen {
+            standing.returns = standing.returns.saturating_add(1);
+            // BA-262: a quorum queue does not count what is merely put back.
+            if cause == Cause::Failed || !self.settings.counts_deliveries {
+                standing.failures = standing.failures.saturating_add(1);
+            }
+            let limit = self.settings.delivery_limit;
+            if limit.is_some_and(|limit| u32::from(standing.failures) > limit) {
+                return self.end_returned(position, message, Reason::DeliveryLimit, is_stored, fx);
+            }
+            if is_stored {
+                let place = Place::of(self.id, position);
+                fx.ops.push(StoreOp::Returned {
+                    queue: place.queue,
+                    position: place.position,
+                    returns: standing.returns,
+                    failures: standing.failures,
+                });
+            }
+        }
+        let delay = self
+            .settings
+            .retry
+            .filter(|_| cause != Cause::Unseen)
+            .map(|retry| retry.delay(standing.returns.into()));
+        match (delay, message) {
+            (Some(delay), Held::Message(message)) => {
+                let due = fx.time.0.saturating_add(delay);
+                let entry = Entry { position, message, standing, is_stored };
+                self.delayed.insert((due, position), entry);
+                self.arm(due, fx);
+            }
+            (_, message) => {
+                self.put_back(position, message, standing, is_stored);
+                self.watch_expiry(position, standing.expires_at, fx);
+            }
+        }
+    }
+
+    /// Ends a message that was delivered.
+    fn end_returned(
+        &mut self,
+        position: Position,
+        message: Held,
+        reason: Reason,
+        is_stored: bool,
+        fx: &mut Effects,
+    ) {
+        match message {
+            Held::Message(message) => {
+                self.bury(position, message, reason, is_stored, true, fx);
+            }
+            Held::Stored { .. } if self.settings.dead_letter.is_some() => {
+                fx.dead_away.push((position, reason));
+            }
+            Held::Stored { .. } => fx.ops.push(self.settle_op(position)),
+        }
+    }
+}

@@ -1,0 +1,441 @@
+//! A queue: its identity, which never changes, and its state behind one lock.
+//!
+//! Every method takes the lock once, changes the state, submits what is to be made durable, and
+//! drops the lock; reads from the store start after that. No method waits (R3), no method takes a
+//! second queue's lock (R4).
+
+mod consumers;
+mod delivery;
+mod effects;
+mod lanes;
+mod limits;
+mod ready;
+mod residency;
+mod settings;
+mod state;
+
+use std::{
+    ops::Deref,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    task::Waker,
+    time::Duration,
+};
+
+pub use consumers::{Consumer, ConsumerHandle};
+pub use delivery::{Arrival, Cause, GetOutcome, Got, Held, Returned, Settled};
+pub use effects::{DeadLetter, Effects};
+pub use residency::Budget;
+pub use settings::{DeadLetterTo, Overflow, Retry, Settings};
+pub use state::Counts;
+use {
+    effects::PageIn,
+    lanes::{Lanes, Place, in_lane, lane_of},
+    ready::{Entry, Run},
+    residency::Residency,
+    state::State,
+};
+
+use crate::{
+    broker::{
+        Vhost,
+        arguments::{QueueSpec, QueueType},
+        dead_letter::Reason,
+        timers::{OnDeadline, Timers},
+    },
+    clock::{Now, UnixTime},
+    message::Message,
+    names::{CommitSeq, ConnectionId, Name, Position, QueueId},
+    store::{ReadBatch, ReadRequest, RecoveredQueue, Store, StoreError},
+};
+
+/// What a queue is, from its declare to its end.
+#[derive(Debug)]
+pub struct Identity {
+    /// Its number.
+    pub id: QueueId,
+    /// Its name in its vhost.
+    pub name: Name,
+    /// How it was declared.
+    pub spec: QueueSpec,
+    /// Its type.
+    pub queue_type: QueueType,
+    /// The connection it belongs to, when exclusive.
+    pub owner: Option<ConnectionId>,
+}
+
+/// A queue of one vhost.
+#[derive(Debug)]
+pub struct Queue {
+    identity: Identity,
+    /// Where its dead letters are routed.
+    vhost: Weak<Vhost>,
+    me: Weak<Self>,
+    timers: Arc<Timers>,
+    store: Store,
+    state: Mutex<State>,
+}
+
+impl Deref for Queue {
+    type Target = Identity;
+
+    fn deref(&self) -> &Identity {
+        &self.identity
+    }
+}
+
+/// What a queue did with a publish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Published {
+    /// It took the message, or ended it as its arguments say. The publish may be confirmed once the
+    /// store has reached this; 0 where nothing must be durable.
+    Taken(CommitSeq),
+    /// It has no room and is told to say so (QU-114).
+    Refused,
+    /// It was deleted while the caller held on to it.
+    Gone,
+}
+
+/// What a queue works with.
+#[derive(Debug)]
+pub struct Surroundings {
+    /// Where its dead letters are routed.
+    pub vhost: Weak<Vhost>,
+    /// Who calls it when something is due.
+    pub timers: Arc<Timers>,
+    /// What keeps its messages.
+    pub store: Store,
+    /// What memory they may take.
+    pub budget: Arc<Budget>,
+}
+
+/// Why a consumer was not added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConsumeRefused {
+    /// Another consumer is exclusive, or this one wants to be and is not the first.
+    InExclusiveUse,
+    /// The queue was deleted.
+    Gone,
+}
+
+/// Why a queue was not deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeleteRefused {
+    /// `if-unused`, and it has consumers.
+    InUse,
+    /// `if-empty`, and it has ready messages.
+    NotEmpty,
+    /// Somebody else was first.
+    Gone,
+}
+
+impl Queue {
+    /// An empty queue, or what the store recovered of one: of each of its lanes.
+    pub fn new(
+        identity: Identity,
+        settings: Settings,
+        surroundings: Surroundings,
+        recovered: impl Fn(QueueId) -> Option<RecoveredQueue>,
+    ) -> Arc<Self> {
+        let Surroundings { vhost, timers, store, budget } = surroundings;
+        let residency = Residency::new(budget);
+        let lanes = 0..=u64::from(settings.max_priority);
+        let runs = lanes.map(|lane| {
+            recovered(QueueId(identity.id.0 + lane)).map(|found| Run {
+                from: found.first,
+                end: found.end,
+                count: found.count,
+                bytes: found.bytes,
+                after: CommitSeq(0),
+            })
+        });
+        let ready = Lanes::recovered(runs);
+        let about = (identity.id, identity.name.clone(), identity.spec.durable);
+        let has_times = settings.expires.is_some() || settings.message_ttl.is_some();
+        let queue = Arc::new_cyclic(|me: &Weak<Self>| Self {
+            identity,
+            vhost,
+            me: me.clone(),
+            timers,
+            store,
+            state: Mutex::new(State::new(about, settings, me.clone(), residency, ready)),
+        });
+        if has_times {
+            queue.arm_now();
+        }
+        queue
+    }
+
+    /// Has the queue called as soon as possible, with the time.
+    fn arm_now(&self) {
+        self.timers.arm(Now::default(), self.me.clone());
+    }
+
+    /// Puts other settings in effect (PO-053): a policy changed. What the queue was declared as
+    /// stays.
+    pub fn apply_settings(&self, settings: Settings) {
+        self.state().apply(settings);
+        // What the new settings end is ended when the time is known.
+        self.arm_now();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A panic under the lock ends the connection that caused it; what it left is consistent
+        // between two statements of `State`, which do not panic.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Submits what the section left, drops the lock and does what is to be done without it: reads,
+    /// timers, dead letters. Returns what must be durable before the section's outcome may be told.
+    fn finish(self: &Arc<Self>, mut state: MutexGuard<'_, State>, fx: &mut Effects) -> CommitSeq {
+        let mut seq = CommitSeq(0);
+        if !fx.ops.is_empty() || state.has_paged_out() {
+            seq = self.store.submit_all(fx.ops.drain(..));
+            state.submitted(seq, fx);
+        }
+        drop(state);
+        if let Some(page_in) = fx.read.take() {
+            self.read(page_in);
+        }
+        if fx.time == UnixTime::default() && fx.arm.take().is_some() {
+            self.arm_now();
+        }
+        if let Some(at) = fx.arm.take() {
+            let wait = Duration::from_millis(at.saturating_sub(fx.time.0));
+            self.timers.arm(fx.now.after(wait), self.me.clone());
+        }
+        for (position, reason) in fx.dead_away.drain(..) {
+            self.fetch_dead(position, reason);
+        }
+        if !fx.dead.is_empty() && !fx.is_burying {
+            seq = seq.max(self.bury(fx));
+        }
+        seq
+    }
+
+    /// Sends dead letters on, and those that come of it.
+    fn bury(&self, fx: &mut Effects) -> CommitSeq {
+        let mut seq = CommitSeq(0);
+        let Some(vhost) = self.vhost.upgrade() else { return seq };
+        fx.is_burying = true;
+        while let Some(letter) = fx.dead.pop_front() {
+            seq = seq.max(vhost.send_dead_letter(letter, fx));
+        }
+        fx.is_burying = false;
+        seq
+    }
+
+    /// Reads a message that was given up after it had left memory, and gives it up then.
+    fn fetch_dead(self: &Arc<Self>, at: Position, reason: Reason) {
+        let Place { queue, position } = Place::of(self.id, at);
+        let after = self.store.submitted();
+        let end = position.next();
+        let request = ReadRequest { queue, from: position, end, max_bytes: 1, after };
+        let queue = Arc::clone(self);
+        self.store.read(request, move |result| match result {
+            Ok(batch) => {
+                let mut fx = Effects::default();
+                let mut state = queue.state();
+                for stored in batch.messages {
+                    state.bury(at, stored.message, reason, true, true, &mut fx);
+                }
+                queue.finish(state, &mut fx);
+            }
+            Err(error) => {
+                tracing::error!(queue = %queue.name, %error, "a dead letter cannot be read back");
+            }
+        });
+    }
+
+    fn read(self: &Arc<Self>, page_in: PageIn) {
+        let (from, end) =
+            (Place::of(self.id, page_in.wanted.from), Place::of(self.id, page_in.wanted.end));
+        let request = ReadRequest {
+            queue: from.queue,
+            from: from.position,
+            end: end.position,
+            max_bytes: page_in.bytes_max,
+            after: page_in.wanted.after,
+        };
+        let queue = Arc::downgrade(self);
+        self.store.read(request, move |result| {
+            if let Some(queue) = queue.upgrade() {
+                queue.page_in(page_in, result);
+            }
+        });
+    }
+
+    fn page_in(self: &Arc<Self>, asked: PageIn, result: Result<ReadBatch, StoreError>) {
+        let mut fx = Effects::default();
+        let mut state = self.state();
+        let batch = match result {
+            Ok(batch) => batch,
+            Err(error) => {
+                tracing::error!(queue = %self.name, %error, "messages cannot be read back");
+                state.read_failed(asked.id, &mut fx);
+                self.finish(state, &mut fx);
+                return;
+            }
+        };
+        let lane = lane_of(asked.wanted.from);
+        let entries = batch.messages.into_iter().map(|stored| Entry {
+            position: in_lane(lane, stored.position),
+            message: stored.message,
+            standing: stored.standing,
+            is_stored: true,
+        });
+        let next = if batch.is_end { asked.wanted.end } else { in_lane(lane, batch.next) };
+        state.page_in(asked.id, entries, next, &mut fx);
+        self.finish(state, &mut fx);
+    }
+
+    /// Adds a message, or hands it straight to a consumer.
+    pub fn publish(
+        self: &Arc<Self>,
+        message: Message,
+        arrival: Arrival,
+        fx: &mut Effects,
+    ) -> Published {
+        let mut state = self.state();
+        if state.is_deleted {
+            return Published::Gone;
+        }
+        let is_taken = state.publish(message, arrival, fx);
+        let needed = self.finish(state, fx);
+        if is_taken { Published::Taken(needed) } else { Published::Refused }
+    }
+
+    /// The queue is used: it was declared again (QU-100).
+    pub fn touch(self: &Arc<Self>, fx: &mut Effects) {
+        let mut state = self.state();
+        state.touch(fx);
+        self.finish(state, fx);
+    }
+
+    /// Whether deliveries say how often the message came back (BA-261, BA-262).
+    pub fn counts_deliveries(&self) -> bool {
+        self.queue_type == QueueType::Quorum
+    }
+
+    /// Whether a publisher runs ahead of consumers that are busy, and should wait a turn; its task
+    /// is woken when it need not any more.
+    pub fn is_ahead(&self, waker: &Waker) -> bool {
+        self.state().is_ahead(waker)
+    }
+
+    /// Takes the next message for `basic.get`.
+    pub fn get(self: &Arc<Self>, no_ack: bool, waker: &Waker, fx: &mut Effects) -> GetOutcome {
+        let mut state = self.state();
+        let outcome = state.get(no_ack, waker, fx);
+        self.finish(state, fx);
+        outcome
+    }
+
+    /// Adds a consumer. It is served from the first [`Self::resume`] on, which the caller owes
+    /// once its `consume-ok` is on its way.
+    pub fn consume(
+        &self,
+        consumer: Consumer,
+        exclusive: bool,
+    ) -> Result<ConsumerHandle, ConsumeRefused> {
+        let mut state = self.state();
+        if state.is_deleted {
+            return Err(ConsumeRefused::Gone);
+        }
+        if !state.admits(exclusive) {
+            return Err(ConsumeRefused::InExclusiveUse);
+        }
+        Ok(state.add_consumer(consumer, exclusive))
+    }
+
+    /// A consumer's window has places again.
+    pub fn window_opened(self: &Arc<Self>, consumer: ConsumerHandle, fx: &mut Effects) {
+        let mut state = self.state();
+        state.window_opened(consumer, fx);
+        self.finish(state, fx);
+    }
+
+    /// A consumer's outbox has room again, or its service begins.
+    pub fn resume(self: &Arc<Self>, consumer: ConsumerHandle, fx: &mut Effects) {
+        let mut state = self.state();
+        state.resume(consumer, fx);
+        self.finish(state, fx);
+    }
+
+    /// Removes a consumer. Returns whether the queue is to be deleted for it: it is auto-delete and
+    /// that was its last (QU-012).
+    pub fn cancel(self: &Arc<Self>, consumer: ConsumerHandle, fx: &mut Effects) -> bool {
+        let mut state = self.state();
+        let found = state.cancel(consumer, fx);
+        let is_abandoned =
+            found && self.spec.auto_delete && state.counts().consumers == 0 && !state.is_deleted;
+        self.finish(state, fx);
+        is_abandoned
+    }
+
+    /// Settles deliveries for good.
+    pub fn settle(self: &Arc<Self>, settled: &[Settled], fx: &mut Effects) -> CommitSeq {
+        let mut state = self.state();
+        state.settle(settled, fx);
+        self.finish(state, fx)
+    }
+
+    /// Takes deliveries back, each for its own cause.
+    pub fn take_back(self: &Arc<Self>, returned: Vec<Returned>, fx: &mut Effects) {
+        let mut state = self.state();
+        state.take_back(returned, fx);
+        self.finish(state, fx);
+    }
+
+    /// Removes all ready messages; returns how many there were.
+    pub fn purge(self: &Arc<Self>, fx: &mut Effects) -> u64 {
+        let mut state = self.state();
+        let count = state.purge(fx);
+        self.finish(state, fx);
+        count
+    }
+
+    /// Ends the queue, if the conditions hold; `if_empty` is looked at first (QU-086). The caller
+    /// has removed it, or removes it, from its vhost. Returns how many messages were ready.
+    pub fn delete(
+        self: &Arc<Self>,
+        if_unused: bool,
+        if_empty: bool,
+        fx: &mut Effects,
+    ) -> Result<u64, DeleteRefused> {
+        let mut state = self.state();
+        let counts = state.counts();
+        if state.is_deleted {
+            return Err(DeleteRefused::Gone);
+        }
+        if if_empty && counts.ready > 0 {
+            return Err(DeleteRefused::NotEmpty);
+        }
+        if if_unused && counts.consumers > 0 {
+            return Err(DeleteRefused::InUse);
+        }
+        let count = state.delete(fx);
+        self.finish(state, fx);
+        Ok(count)
+    }
+
+    /// Its counts, all of one moment.
+    pub fn counts(&self) -> Counts {
+        self.state().counts()
+    }
+}
+
+impl OnDeadline for Queue {
+    fn on_deadline(self: Arc<Self>, now: Now, time: UnixTime, fx: &mut Effects) {
+        (fx.now, fx.time) = (now, time);
+        let mut state = self.state();
+        let is_unused = state.on_deadline(fx);
+        self.finish(state, fx);
+        if is_unused && let Some(vhost) = self.vhost.upgrade() {
+            // If somebody consumes again, the queue stays.
+            let _ = vhost.delete_queue(&self, true, false, fx);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,416 @@
+//! The ready messages of one queue, in order, however many there are.
+//!
+//! ```text
+//! returned   messages that came back, in memory, each at its own place; before all of the head
+//! away       messages that came back and are in the store alone, as stretches without gaps
+//! head       the next messages, in memory
+//! run        places whose messages are in the store alone: from, end, count, bytes
+//! tail       the latest messages, in memory, on their way into the run
+//! ```
+//!
+//! The run is one pair of places, so a queue of ten million messages takes no more memory than
+//! one of ten thousand. Nothing leaves the middle of the run: it is read into the head before it
+//! is needed, and the tail joins the head when the run is empty. Of what came back, so much stays
+//! in memory as the queue may keep there; the rest, if the store has it, is away until it is next.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::{
+    message::Message,
+    names::{CommitSeq, Position},
+    store::Standing,
+};
+
+/// A message and its standing in the queue.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) position: Position,
+    pub(super) message: Message,
+    /// When it expires, and how often it came back.
+    pub(super) standing: Standing,
+    /// Whether the store holds it.
+    pub(super) is_stored: bool,
+}
+
+/// The run of messages that are in the store alone.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Run {
+    /// The first place that may hold a message.
+    pub(super) from: Position,
+    /// The place behind the last.
+    pub(super) end: Position,
+    /// Messages in it.
+    pub(super) count: u64,
+    /// Bytes of their bodies.
+    pub(super) bytes: u64,
+    /// What must be written before the whole run can be read.
+    pub(super) after: CommitSeq,
+}
+
+/// Messages in the store alone, one at every place.
+#[derive(Clone, Copy, Debug)]
+struct Stretch {
+    /// The place behind the last.
+    end: Position,
+    /// Bytes of their bodies.
+    bytes: u64,
+}
+
+/// A part of the store to be read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted {
+    pub(super) from: Position,
+    pub(super) end: Position,
+    /// What must be written before it can be read.
+    pub(super) after: CommitSeq,
+}
+
+/// What is next.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// A message, and whether it is one that came back.
+    Entry(Entry, bool),
+    /// A message that is in the store alone, to be read first.
+    Paged,
+    /// Nothing.
+    Empty,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Ready {
+    returned: BTreeMap<Position, Entry>,
+    /// By their first places.
+    away: BTreeMap<Position, Stretch>,
+    head: VecDeque<Entry>,
+    run: Option<Run>,
+    tail: VecDeque<Entry>,
+    /// Bytes of memory of what is there.
+    returned_bytes: usize,
+    head_bytes: usize,
+    tail_bytes: usize,
+    /// Bytes of the bodies that are in memory.
+    body_bytes: u64,
+    /// Messages that are away, and bytes of their bodies.
+    away_count: u64,
+    away_bytes: u64,
+    /// What must be written before everything that is away can be read.
+    away_after: CommitSeq,
+    /// The place behind the last that was spilled: the store takes none before it.
+    spilled_to: Position,
+}
+
+impl Ready {
+    /// Messages that the store holds alone after a restart.
+    pub(super) fn recovered(run: Option<Run>) -> Self {
+        Self { run, ..Self::default() }
+    }
+
+    /// Messages.
+    pub(super) fn count(&self) -> u64 {
+        let in_memory = self.returned.len() + self.head.len() + self.tail.len();
+        in_memory as u64 + self.away_count + self.run.map_or(0, |run| run.count)
+    }
+
+    /// Bytes of all bodies.
+    pub(super) fn body_bytes(&self) -> u64 {
+        self.body_bytes + self.away_bytes + self.run.map_or(0, |run| run.bytes)
+    }
+
+    /// Bytes of memory in use.
+    pub(super) fn resident_bytes(&self) -> usize {
+        self.returned_bytes + self.head_bytes + self.tail_bytes
+    }
+
+    /// Bytes of memory in use by the messages that are next in order.
+    pub(super) fn head_bytes(&self) -> usize {
+        self.head_bytes
+    }
+
+    /// Bytes of memory in use by the latest messages.
+    pub(super) fn tail_bytes(&self) -> usize {
+        self.tail_bytes
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        // The tail is empty without a run.
+        self.head.is_empty()
+            && self.run.is_none()
+            && self.returned.is_empty()
+            && self.away.is_empty()
+    }
+
+    pub(super) fn is_paging(&self) -> bool {
+        self.run.is_some()
+    }
+
+    /// What is to be read from the store when no more than `low` bytes are left before it.
+    pub(super) fn wanted(&self, low: usize) -> Option<Wanted> {
+        if let Some((&from, stretch)) = self.away.first_key_value() {
+            return (self.is_away() || self.returned_bytes <= low).then_some(Wanted {
+                from,
+                end: stretch.end,
+                after: self.away_after,
+            });
+        }
+        let Run { from, end, after, .. } = self.run?;
+        (self.head_bytes <= low).then_some(Wanted { from, end, after })
+    }
+
+    pub(super) fn push_back(&mut self, entry: Entry) {
+        self.body_bytes += entry.message.body_len() as u64;
+        let footprint = entry.message.footprint();
+        if self.run.is_some() {
+            self.tail_bytes += footprint;
+            self.tail.push_back(entry);
+        } else {
+            self.head_bytes += footprint;
+            self.head.push_back(entry);
+        }
+    }
+
+    /// Puts a message back in its place.
+    pub(super) fn put_back(&mut self, entry: Entry) {
+        self.body_bytes += entry.message.body_len() as u64;
+        self.returned_bytes += entry.message.footprint();
+        self.returned.insert(entry.position, entry);
+    }
+
+    /// Puts a message back that only the store has.
+    pub(super) fn put_away(&mut self, position: Position, body_bytes: usize) {
+        let bytes = body_bytes as u64;
+        self.away_count += 1;
+        self.away_bytes += bytes;
+        // A stretch grows at its end alone: it may be being read.
+        match self.away.range_mut(..position).next_back() {
+            Some((_, before)) if before.end == position => {
+                before.end = position.next();
+                before.bytes += bytes;
+            }
+            _ => {
+                self.away.insert(position, Stretch { end: position.next(), bytes });
+            }
+        }
+    }
+
+    /// Bytes of memory in use by messages that came back.
+    pub(super) fn returned_bytes(&self) -> usize {
+        self.returned_bytes
+    }
+
+    /// Whether the next message is away.
+    fn is_away(&self) -> bool {
+        self.away.first_key_value().is_some_and(|(away, _)| {
+            self.returned.first_key_value().is_none_or(|(there, _)| away < there)
+        })
+    }
+
+    /// Whether the next message is in the store alone.
+    #[cfg(test)]
+    pub(super) fn is_paged(&self) -> bool {
+        let is_in_run = || self.returned.is_empty() && self.head.is_empty() && self.run.is_some();
+        self.is_away() || is_in_run()
+    }
+
+    pub(super) fn pop_front(&mut self) -> Next {
+        if self.is_away() {
+            return Next::Paged;
+        }
+        let (entry, came_back) = if let Some((_, entry)) = self.returned.pop_first() {
+            self.returned_bytes -= entry.message.footprint();
+            (entry, true)
+        } else if let Some(entry) = self.pop_head() {
+            (entry, false)
+        } else if self.run.is_some() {
+            return Next::Paged;
+        } else {
+            return Next::Empty;
+        };
+        self.body_bytes -= entry.message.body_len() as u64;
+        Next::Entry(entry, came_back)
+    }
+
+    fn pop_head(&mut self) -> Option<Entry> {
+        let entry = self.head.pop_front()?;
+        self.head_bytes -= entry.message.footprint();
+        if self.head.is_empty() && self.head.capacity() > 4096 {
+            self.head = VecDeque::new();
+        }
+        Some(entry)
+    }
+
+    /// Undoes the last [`Self::pop_front`]: nobody wanted the message after all. One that came back
+    /// must not get into the head: between it and the next there may be messages that are not ready,
+    /// and a run that begins with it would take them in.
+    pub(super) fn undo_pop(&mut self, entry: Entry, came_back: bool) {
+        if came_back {
+            return self.put_back(entry);
+        }
+        self.body_bytes += entry.message.body_len() as u64;
+        self.head_bytes += entry.message.footprint();
+        self.head.push_front(entry);
+    }
+
+    /// Moves out of memory what is behind the first `keep` bytes of the head; `forget` is told of
+    /// each message that goes.
+    pub(super) fn page_out(&mut self, keep: usize, mut forget: impl FnMut(Entry)) {
+        let mut run = self.run.take();
+        if run.is_none() {
+            let mut kept = 0;
+            let split = self.head.iter().position(|entry| {
+                kept += entry.message.footprint();
+                kept > keep && entry.position >= self.spilled_to
+            });
+            self.tail = self.head.split_off(split.unwrap_or(self.head.len()));
+            self.tail_bytes = self.tail.iter().map(|entry| entry.message.footprint()).sum();
+            self.head_bytes -= self.tail_bytes;
+        }
+        for entry in self.tail.drain(..) {
+            let (position, bytes) = (entry.position, entry.message.body_len() as u64);
+            if !entry.is_stored {
+                self.spilled_to = position.next();
+            }
+            self.body_bytes -= bytes;
+            forget(entry);
+            let run = run.get_or_insert(Run {
+                from: position,
+                end: position,
+                count: 0,
+                bytes: 0,
+                after: CommitSeq(0),
+            });
+            run.end = position.next();
+            run.count += 1;
+            run.bytes += bytes;
+        }
+        self.tail_bytes = 0;
+        if self.tail.capacity() > 4096 {
+            self.tail = VecDeque::new();
+        }
+        self.run = run;
+    }
+
+    /// Everything that is in the store alone can be read when it has written `seq`.
+    pub(super) fn written_by(&mut self, seq: CommitSeq) {
+        self.away_after = self.away_after.max(seq);
+        if let Some(run) = &mut self.run {
+            run.after = run.after.max(seq);
+        }
+    }
+
+    /// All messages from `from`, where what was wanted began, to `next` have come. What was wanted
+    /// may have grown at its end meanwhile.
+    pub(super) fn page_in(
+        &mut self,
+        from: Position,
+        entries: impl Iterator<Item = Entry>,
+        next: Position,
+    ) {
+        match self.away.remove(&from) {
+            Some(stretch) => self.page_in_returned(from, stretch, entries, next),
+            None => self.page_in_run(entries, next),
+        }
+    }
+
+    fn page_in_returned(
+        &mut self,
+        from: Position,
+        mut stretch: Stretch,
+        entries: impl Iterator<Item = Entry>,
+        next: Position,
+    ) {
+        self.away_bytes -= stretch.bytes;
+        for entry in entries {
+            stretch.bytes = stretch.bytes.saturating_sub(entry.message.body_len() as u64);
+            self.put_back(entry);
+        }
+        // What it claimed to hold before `next` and was not there is gone with it.
+        self.away_count -= next.min(stretch.end).0 - from.0;
+        if next < stretch.end {
+            self.away_bytes += stretch.bytes;
+            self.away.insert(next, stretch);
+        }
+    }
+
+    fn page_in_run(&mut self, entries: impl Iterator<Item = Entry>, next: Position) {
+        let Some(mut run) = self.run.take() else { return };
+        for entry in entries {
+            run.count = run.count.saturating_sub(1);
+            run.bytes = run.bytes.saturating_sub(entry.message.body_len() as u64);
+            self.body_bytes += entry.message.body_len() as u64;
+            self.head_bytes += entry.message.footprint();
+            self.head.push_back(entry);
+        }
+        run.from = next;
+        if run.from < run.end {
+            self.run = Some(run);
+            return;
+        }
+        // What the run still claimed to hold was not there, and goes with it.
+        self.head.append(&mut self.tail);
+        self.head_bytes += self.tail_bytes;
+        self.tail_bytes = 0;
+    }
+
+    /// Takes out the message at this place, if it is in memory.
+    pub(super) fn remove(&mut self, position: Position) -> Option<Entry> {
+        let in_order = |entries: &VecDeque<Entry>| {
+            entries.binary_search_by_key(&position, |entry| entry.position).ok()
+        };
+        let entry = if let Some(entry) = self.returned.remove(&position) {
+            self.returned_bytes -= entry.message.footprint();
+            entry
+        } else if let Some(at) = in_order(&self.head) {
+            let entry = self.head.remove(at)?;
+            self.head_bytes -= entry.message.footprint();
+            entry
+        } else {
+            let entry = self.tail.remove(in_order(&self.tail)?)?;
+            self.tail_bytes -= entry.message.footprint();
+            entry
+        };
+        self.body_bytes -= entry.message.body_len() as u64;
+        Some(entry)
+    }
+
+    /// Whether the message at this place is there, in memory.
+    pub(super) fn has(&self, position: Position) -> bool {
+        let in_order = |entries: &VecDeque<Entry>| {
+            entries.binary_search_by_key(&position, |entry| entry.position).is_ok()
+        };
+        self.returned.contains_key(&position) || in_order(&self.head) || in_order(&self.tail)
+    }
+
+    /// The first of those that came back, and the first of the others, as far as they are in
+    /// memory.
+    fn fronts(&self) -> impl Iterator<Item = &Entry> {
+        let came_back = self.returned.first_key_value().map(|(_, entry)| entry);
+        came_back.into_iter().chain(self.head.front())
+    }
+
+    /// Takes out a message whose time is over and that nothing stands before.
+    pub(super) fn pop_expired(&mut self, time: u64) -> Option<Entry> {
+        let is_over = |entry: &&Entry| (1..=time).contains(&entry.standing.expires_at);
+        let position = self.fronts().find(is_over)?.position;
+        self.remove(position)
+    }
+
+    /// When the messages that nothing stands before expire.
+    pub(super) fn next_expiry(&self) -> Option<u64> {
+        self.fronts().map(|entry| entry.standing.expires_at).filter(|at| *at != 0).min()
+    }
+
+    /// Takes everything out: the messages in memory, and the places of those in the store alone.
+    pub(super) fn clear(
+        &mut self,
+    ) -> (impl Iterator<Item = Entry> + use<>, impl Iterator<Item = (Position, Position)> + use<>)
+    {
+        let spilled_to = self.spilled_to;
+        let all = std::mem::replace(self, Self { spilled_to, ..Self::default() });
+        let entries = all.returned.into_values().chain(all.head).chain(all.tail);
+        let away = all.away.into_iter().map(|(from, stretch)| (from, stretch.end));
+        (entries, away.chain(all.run.map(|run| (run.from, run.end))))
+    }
+}
+
+#[cfg(test)]
+mod tests;

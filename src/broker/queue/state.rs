@@ -1,0 +1,569 @@
+//! The state of one queue and its transitions: pure, under the queue's lock.
+//!
+//! Nothing here waits, reads a clock or touches the store. What is to be made durable is left in
+//! [`Effects`] and submitted before the lock is dropped, so that the store's order is the queue's.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap},
+    sync::Weak,
+    task::Waker,
+};
+
+use super::{
+    Arrival, ConsumerHandle, Effects, GetOutcome, Got, Held, Overflow, Queue, Returned, Settings,
+    Settled,
+    consumers::{Consumer, Consumers},
+    effects::PageIn,
+    lanes::{Lanes, Place},
+    ready::{Entry, Next},
+    residency::Residency,
+};
+use crate::{
+    broker::{
+        dead_letter::Reason,
+        outbox::{Delivery, Event, Refusal, Stalled},
+    },
+    message::Message,
+    names::{CommitSeq, Name, Position, QueueId},
+    store::{Standing, StoreOp},
+};
+
+/// How a consumer took a message.
+enum Taken {
+    /// It will acknowledge.
+    ToBeSettled,
+    /// It does not acknowledge: the message is settled with that.
+    Settled,
+}
+
+/// A publisher waits when more bytes than this pile up in memory before busy consumers.
+const RUNS_AHEAD: usize = 2 * 1024 * 1024;
+/// It goes on when fewer bytes than this are left.
+const CAUGHT_UP: usize = 1024 * 1024;
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) id: QueueId,
+    pub(super) name: Name,
+    is_durable: bool,
+    pub(super) settings: Settings,
+    me: Weak<Queue>,
+    residency: Residency,
+    pub(super) ready: Lanes,
+    pub(super) consumers: Consumers,
+    unacked: u64,
+    /// When messages expire that have a time of their own, as far as they may be waiting.
+    pub(super) expiries: BinaryHeap<Reverse<(u64, Position)>>,
+    /// Messages that came back and wait before they are ready again, by when that is.
+    pub(super) delayed: BTreeMap<(u64, Position), Entry>,
+    /// When the queue will be called (milliseconds since 1970).
+    pub(super) armed_for: u64,
+    /// When it was last used, if it goes for not being used; `u64::MAX` before that is known.
+    pub(super) last_used: u64,
+    /// Whether there ever was a consumer (auto-delete waits for the first).
+    pub(super) had_consumer: bool,
+    has_exclusive_consumer: bool,
+    pub(super) is_deleted: bool,
+    /// Whether the store may hold anything of this queue.
+    uses_store: bool,
+    /// Whether messages were left to the store in this section.
+    has_paged_out: bool,
+    /// The read that is under way.
+    reading: Option<PageIn>,
+    reads: u64,
+    waiting_gets: Vec<Waker>,
+    /// Whether the store failed to read what gets waited for.
+    has_failed_gets: bool,
+    /// Publishers that wait for the consumers to catch up.
+    waiting_publishers: Vec<Waker>,
+}
+
+/// What may be found out about a queue at a glance.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Messages ready for delivery.
+    pub ready: u64,
+    /// Bytes of their bodies.
+    pub ready_bytes: u64,
+    /// Messages delivered and not settled.
+    pub unacked: u64,
+    /// Messages that came back and wait before they are ready again.
+    pub delayed: u64,
+    /// Consumers.
+    pub consumers: usize,
+}
+
+impl State {
+    pub(super) fn new(
+        (id, name, is_durable): (QueueId, Name, bool),
+        settings: Settings,
+        me: Weak<Queue>,
+        residency: Residency,
+        ready: Lanes,
+    ) -> Self {
+        let is_single_active = settings.is_single_active;
+        Self {
+            id,
+            name,
+            is_durable,
+            settings,
+            me,
+            residency,
+            uses_store: !ready.is_empty(),
+            ready,
+            consumers: Consumers::new(is_single_active),
+            unacked: 0,
+            expiries: BinaryHeap::new(),
+            delayed: BTreeMap::new(),
+            armed_for: u64::MAX,
+            last_used: u64::MAX,
+            had_consumer: false,
+            has_exclusive_consumer: false,
+            is_deleted: false,
+            has_paged_out: false,
+            reading: None,
+            reads: 0,
+            waiting_gets: Vec::new(),
+            has_failed_gets: false,
+            waiting_publishers: Vec::new(),
+        }
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        Counts {
+            ready: self.ready.count(),
+            ready_bytes: self.ready.body_bytes(),
+            unacked: self.unacked,
+            delayed: self.delayed.len() as u64,
+            consumers: self.consumers.len(),
+        }
+    }
+
+    /// Adds a message behind all others, or hands it straight to a waiting consumer. Returns
+    /// whether the queue took it.
+    pub(super) fn publish(&mut self, message: Message, arrival: Arrival, fx: &mut Effects) -> bool {
+        let position = self.ready.next_place(message.priority());
+        let expires_at = self.expires_at(arrival.expiration, fx);
+        let standing = Standing { expires_at, returns: arrival.returns, failures: 0 };
+        let is_stored = self.is_durable && message.is_persistent();
+        let entry = Entry { position, message, standing, is_stored };
+        if !self.ready.is_empty() {
+            return self.keep(entry, fx);
+        }
+        // The store's copy costs a reference count.
+        let copy = is_stored.then(|| entry.message.clone());
+        match self.hand_over(entry, fx) {
+            Ok(Taken::ToBeSettled) => {
+                if let Some(message) = copy {
+                    self.store(position, message, standing, fx);
+                }
+                true
+            }
+            // Without an acknowledgement to come it is settled already, and never stored.
+            Ok(Taken::Settled) => true,
+            Err(entry) => self.keep(entry, fx),
+        }
+    }
+
+    fn store(&mut self, at: Position, message: Message, standing: Standing, fx: &mut Effects) {
+        let Place { queue, position } = Place::of(self.id, at);
+        self.uses_store = true;
+        fx.ops.push(StoreOp::Publish { queue, position, message, standing });
+    }
+
+    /// Keeps a message that nobody took, if there is room for it.
+    fn keep(&mut self, entry: Entry, fx: &mut Effects) -> bool {
+        if self.refuses(entry.message.body_len()) {
+            if self.settings.overflow == Overflow::RejectToDeadLetters {
+                self.give_up(Entry { is_stored: false, ..entry }, Reason::MaxLen, fx);
+            }
+            return false;
+        }
+        if Self::is_over(entry.standing, fx) {
+            // QU-106: without a moment to live it only ever reaches a consumer that waits.
+            self.give_up(Entry { is_stored: false, ..entry }, Reason::Expired, fx);
+            return true;
+        }
+        let (position, expires_at) = (entry.position, entry.standing.expires_at);
+        if entry.is_stored {
+            self.store(position, entry.message.clone(), entry.standing, fx);
+        }
+        self.ready.push_back(entry);
+        self.trim(fx);
+        self.watch_expiry(position, expires_at, fx);
+        self.residency.report(self.ready.resident_bytes());
+        let ready = self.ready.of(position);
+        let (is_paging, head, tail) = (ready.is_paging(), ready.head_bytes(), ready.tail_bytes());
+        if self.residency.wants_out(is_paging, head, tail) {
+            self.page_out(position, fx);
+        }
+        true
+    }
+
+    /// Moves the messages of a lane out of memory, that of `position`.
+    fn page_out(&mut self, position: Position, fx: &mut Effects) {
+        let id = self.id;
+        let ops = &mut fx.ops;
+        self.ready.of(position).page_out(self.residency.near_bytes(), |entry| {
+            if !entry.is_stored {
+                let Place { queue, position } = Place::of(id, entry.position);
+                let Entry { message, standing, .. } = entry;
+                ops.push(StoreOp::Spill { queue, position, message, standing });
+            }
+        });
+        self.uses_store = true;
+        self.has_paged_out = true;
+        self.note_memory(fx);
+    }
+
+    /// Whether the number of what was submitted last is needed, even without operations.
+    pub(super) fn has_paged_out(&self) -> bool {
+        self.has_paged_out
+    }
+
+    /// The operations of this section were submitted; `seq` is the last number so far. What the
+    /// section left to the store, it may want to read at once.
+    pub(super) fn submitted(&mut self, seq: CommitSeq, fx: &mut Effects) {
+        if std::mem::take(&mut self.has_paged_out) {
+            self.ready.written_by(seq);
+            if let Some(page_in) = &mut fx.read {
+                page_in.wanted.after = seq;
+            }
+        }
+    }
+
+    /// Offers the message to the consumers in line. Gives it back when nobody takes it.
+    fn hand_over(&mut self, entry: Entry, fx: &mut Effects) -> Result<Taken, Entry> {
+        let Entry { position, mut message, standing, is_stored } = entry;
+        while let Some((handle, consumer)) = self.consumers.next() {
+            let no_ack = consumer.no_ack;
+            let is_stored_after = is_stored && !no_ack;
+            let delivery = Delivery {
+                slot: consumer.slot,
+                position,
+                message,
+                standing,
+                is_stored: is_stored_after,
+            };
+            let me = &self.me;
+            let stalled = || Stalled { queue: me.clone(), consumer: handle };
+            let window = (!no_ack).then_some(&*consumer.window);
+            match consumer.outbox.offer(delivery, window, stalled, &mut fx.wakes) {
+                Ok(()) => {
+                    self.unacked += u64::from(!no_ack);
+                    self.consumers.served();
+                    return Ok(if no_ack { Taken::Settled } else { Taken::ToBeSettled });
+                }
+                Err((refusal, delivery)) => {
+                    message = delivery.message;
+                    self.consumers.step_aside(refusal == Refusal::Full);
+                }
+            }
+        }
+        Err(Entry { position, message, standing, is_stored })
+    }
+
+    /// Hands out ready messages while there is a consumer for the next one.
+    pub(super) fn dispatch(&mut self, fx: &mut Effects) {
+        while self.consumers.next().is_some() {
+            let Next::Entry(entry, came_back) = self.ready.pop_front() else { break };
+            if Self::is_over(entry.standing, fx) {
+                self.give_up(entry, Reason::Expired, fx);
+                continue;
+            }
+            let (position, is_stored) = (entry.position, entry.is_stored);
+            match self.hand_over(entry, fx) {
+                Ok(Taken::Settled) if is_stored => {
+                    let Place { queue, position } = Place::of(self.id, position);
+                    fx.ops.push(StoreOp::Settle { queue, position });
+                }
+                Ok(_) => {}
+                Err(entry) => {
+                    self.ready.undo_pop(entry, came_back);
+                    break;
+                }
+            }
+        }
+        self.note_memory(fx);
+        if self.consumers.len() > 0 || self.gives_up_at_front() {
+            self.read_ahead(fx);
+        }
+    }
+
+    /// The memory in use, or who waits for room, has changed.
+    fn note_memory(&mut self, fx: &mut Effects) {
+        self.residency.report(self.ready.resident_bytes());
+        if !self.waiting_publishers.is_empty() && !self.is_outrun(CAUGHT_UP) {
+            self.wake_publishers(fx);
+        }
+    }
+
+    /// Whether messages pile up although there are consumers for them, which are busy reading: the
+    /// publishers run ahead.
+    fn is_outrun(&self, bytes: usize) -> bool {
+        self.consumers.has_stalled() && self.ready.waiting_bytes() > bytes
+    }
+
+    /// Whether a publisher should wait a turn; the task is woken when it need not any more.
+    pub(super) fn is_ahead(&mut self, waker: &Waker) -> bool {
+        let is_ahead = self.is_outrun(RUNS_AHEAD);
+        if is_ahead && !self.waiting_publishers.iter().any(|other| other.will_wake(waker)) {
+            self.waiting_publishers.push(waker.clone());
+        }
+        is_ahead
+    }
+
+    /// Asks for the next paged-out messages when those before them run low.
+    pub(super) fn read_ahead(&mut self, fx: &mut Effects) {
+        if self.reading.is_some() {
+            return;
+        }
+        let near = self.residency.near_bytes();
+        let Some(wanted) = self.ready.wanted(near) else { return };
+        self.reads += 1;
+        self.reading = Some(PageIn { id: self.reads, wanted, bytes_max: near });
+        fx.read = self.reading;
+    }
+
+    /// All messages that were asked for before `next` came from the store.
+    pub(super) fn page_in(
+        &mut self,
+        id: u64,
+        entries: impl Iterator<Item = Entry>,
+        next: Position,
+        fx: &mut Effects,
+    ) {
+        let Some(asked) = self.reading.take_if(|asked| asked.id == id) else { return };
+        self.has_failed_gets = false;
+        let mut expiries = Vec::new();
+        let entries = entries.inspect(|entry| {
+            if entry.standing.expires_at != 0 {
+                expiries.push((entry.position, entry.standing.expires_at));
+            }
+        });
+        self.ready.of(asked.wanted.from).page_in(asked.wanted.from, entries, next);
+        for (position, expires_at) in expiries {
+            self.watch_expiry(position, expires_at, fx);
+        }
+        self.trim(fx);
+        self.dispatch(fx);
+        self.wake_gets(fx);
+    }
+
+    /// What was asked for cannot be read. Nobody is left waiting for it: consumers end, as they do
+    /// when a queue's node fails (BA-091), and gets are refused. The messages stay, and whoever
+    /// consumes or gets next has the store try again, at the clients' pace.
+    pub(super) fn read_failed(&mut self, id: u64, fx: &mut Effects) {
+        if self.reading.take_if(|asked| asked.id == id).is_none() {
+            return;
+        }
+        self.has_failed_gets = !self.waiting_gets.is_empty();
+        self.end_consumers(fx);
+        self.wake_all(fx);
+    }
+
+    fn end_consumers(&mut self, fx: &mut Effects) {
+        self.has_exclusive_consumer = false;
+        for consumer in self.consumers.clear() {
+            let event = Event::Cancelled { slot: consumer.slot };
+            consumer.outbox.push(event, &mut fx.wakes);
+        }
+    }
+
+    pub(super) fn get(&mut self, no_ack: bool, waker: &Waker, fx: &mut Effects) -> GetOutcome {
+        if self.is_deleted {
+            return GetOutcome::Gone;
+        }
+        self.touch(fx);
+        while let Some(entry) = self.ready.pop_expired(fx.time.0) {
+            self.give_up(entry, Reason::Expired, fx);
+        }
+        let entry = match self.ready.pop_front() {
+            Next::Entry(entry, _) => entry,
+            Next::Empty => return GetOutcome::Empty,
+            Next::Paged if std::mem::take(&mut self.has_failed_gets) => {
+                return GetOutcome::Unreadable;
+            }
+            Next::Paged => {
+                if !self.waiting_gets.iter().any(|other| other.will_wake(waker)) {
+                    self.waiting_gets.push(waker.clone());
+                }
+                self.read_ahead(fx);
+                return GetOutcome::Wait;
+            }
+        };
+        self.note_memory(fx);
+        if no_ack {
+            if entry.is_stored {
+                let Place { queue, position } = Place::of(self.id, entry.position);
+                fx.ops.push(StoreOp::Settle { queue, position });
+            }
+        } else {
+            self.unacked += 1;
+        }
+        self.read_ahead(fx);
+        GetOutcome::Got(Got {
+            position: entry.position,
+            message: entry.message,
+            standing: entry.standing,
+            is_stored: entry.is_stored && !no_ack,
+            left: self.ready.count(),
+        })
+    }
+
+    /// Whether a consumer may be added now. COMPATIBILITY BA-083.
+    pub(super) fn admits(&self, exclusive: bool) -> bool {
+        // QU-142: among consumers of which one is active, none can be alone.
+        let is_alone = self.consumers.len() == 0 && !self.settings.is_single_active;
+        !self.has_exclusive_consumer && (!exclusive || is_alone)
+    }
+
+    /// Adds a consumer without serving it yet: its `consume-ok` goes first (BA-081).
+    pub(super) fn add_consumer(&mut self, consumer: Consumer, exclusive: bool) -> ConsumerHandle {
+        self.had_consumer = true;
+        self.has_exclusive_consumer = exclusive;
+        self.consumers.add(consumer)
+    }
+
+    pub(super) fn resume(&mut self, handle: ConsumerHandle, fx: &mut Effects) {
+        self.consumers.resume(handle);
+        self.dispatch(fx);
+    }
+
+    /// The consumer's window has places. If it is stalled, its outbox will resume it.
+    pub(super) fn window_opened(&mut self, handle: ConsumerHandle, fx: &mut Effects) {
+        self.consumers.settled(handle, 0);
+        self.dispatch(fx);
+    }
+
+    /// Removes a consumer. Its unacknowledged messages stay with its channel (BA-090).
+    pub(super) fn cancel(&mut self, handle: ConsumerHandle, fx: &mut Effects) -> bool {
+        let found = self.consumers.remove(handle).is_some();
+        if self.consumers.len() == 0 {
+            self.has_exclusive_consumer = false;
+            self.touch(fx);
+        }
+        self.dispatch(fx);
+        found
+    }
+
+    pub(super) fn settle(&mut self, settled: &[Settled], fx: &mut Effects) {
+        if self.is_deleted {
+            return;
+        }
+        for delivery in settled {
+            self.unacked = self.unacked.saturating_sub(1);
+            if let Some(consumer) = delivery.consumer {
+                self.consumers.settled(consumer, 1);
+            }
+            if delivery.is_stored {
+                let Place { queue, position } = Place::of(self.id, delivery.position);
+                fx.ops.push(StoreOp::Settle { queue, position });
+            }
+        }
+        self.dispatch(fx);
+    }
+
+    /// Takes deliveries back, each to its own place or wherever else it goes. All of them are back
+    /// before the first is handed out again, so that they go out in order.
+    pub(super) fn take_back(&mut self, returned: Vec<Returned>, fx: &mut Effects) {
+        if self.is_deleted {
+            return;
+        }
+        for delivery in returned {
+            self.unacked = self.unacked.saturating_sub(1);
+            if let Some(consumer) = delivery.consumer {
+                self.consumers.settled(consumer, 1);
+            }
+            self.come_back(delivery, fx);
+        }
+        self.trim(fx);
+        self.dispatch(fx);
+        self.wake_gets(fx);
+    }
+
+    pub(super) fn put_back(
+        &mut self,
+        position: Position,
+        message: Held,
+        standing: Standing,
+        is_stored: bool,
+    ) {
+        let body_bytes = match message {
+            Held::Message(message)
+                if !is_stored
+                    || self.ready.of(position).returned_bytes() < self.residency.near_bytes() =>
+            {
+                self.ready.put_back(Entry { position, message, standing, is_stored });
+                return;
+            }
+            Held::Message(message) => message.body_len(),
+            Held::Stored { body_bytes } => body_bytes,
+        };
+        self.ready.of(position).put_away(position, body_bytes);
+        self.has_paged_out = true;
+    }
+
+    /// Removes every ready message; those delivered and not settled stay (QU-083).
+    pub(super) fn purge(&mut self, fx: &mut Effects) -> u64 {
+        let count = self.ready.count();
+        let (entries, ranges) = self.ready.clear();
+        let delayed = std::mem::take(&mut self.delayed).into_values();
+        for entry in entries.into_iter().chain(delayed).filter(|entry| entry.is_stored) {
+            let Place { queue, position } = Place::of(self.id, entry.position);
+            fx.ops.push(StoreOp::Settle { queue, position });
+        }
+        for (first, end) in ranges {
+            let (first, end) = (Place::of(self.id, first), Place::of(self.id, end));
+            let queue = first.queue;
+            fx.ops.push(StoreOp::SettleRange { queue, first: first.position, end: end.position });
+        }
+        self.expiries.clear();
+        self.reading = None;
+        self.wake_all(fx);
+        self.residency.report(0);
+        count
+    }
+
+    /// Ends the queue: everything in it goes, its consumers are told. Returns how many messages
+    /// were ready.
+    pub(super) fn delete(&mut self, fx: &mut Effects) -> u64 {
+        self.is_deleted = true;
+        let count = self.ready.count();
+        drop(self.ready.clear());
+        self.residency.report(0);
+        if self.uses_store {
+            for lane in 0..self.ready.len() as u64 {
+                fx.ops.push(StoreOp::DropQueue { queue: QueueId(self.id.0 + lane) });
+            }
+        }
+        self.delayed.clear();
+        self.expiries.clear();
+        self.end_consumers(fx);
+        self.wake_all(fx);
+        count
+    }
+
+    fn wake_gets(&mut self, fx: &mut Effects) {
+        for waker in self.waiting_gets.drain(..) {
+            fx.wakes.owe(waker);
+        }
+    }
+
+    fn wake_publishers(&mut self, fx: &mut Effects) {
+        for waker in self.waiting_publishers.drain(..) {
+            fx.wakes.owe(waker);
+        }
+    }
+
+    fn wake_all(&mut self, fx: &mut Effects) {
+        self.wake_gets(fx);
+        self.wake_publishers(fx);
+    }
+}
+
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,130 @@
+//! The arguments as typed, and what they make of the configuration.
+
+use std::{env, net::IpAddr, path::PathBuf};
+
+use clap::Parser;
+
+use crate::config::{Config, Error, LogFilter, LogFormat, SyncMode};
+
+const AFTER_HELP: &str = "\
+Without arguments it listens on the loopback addresses, port 5672.
+Every setting, these and more, can stand in the configuration file or in an environment variable
+LEPUS_* (LEPUS_AMQP_PORT=5673). config/lepus.toml lists them all.";
+
+/// An AMQP 0-9-1 broker that RabbitMQ clients use unchanged.
+#[derive(Debug, Parser)]
+#[command(name = "lepus", version, after_help = AFTER_HELP)]
+pub(super) struct Args {
+    /// Address to listen on; may be given more than once. 0.0.0.0 lets everybody in
+    #[arg(long, value_name = "ADDR")]
+    bind: Vec<IpAddr>,
+    /// Port for AMQP, 0 for a free one [default: 5672]
+    #[arg(long, value_name = "N")]
+    amqp_port: Option<u16>,
+    /// Port for the management API; not served yet [default: 15672]
+    #[arg(long, value_name = "N")]
+    http_port: Option<u16>,
+    /// Port for Prometheus; not served yet [default: 15692]
+    #[arg(long, value_name = "N")]
+    metrics_port: Option<u16>,
+    /// Directory for everything durable [default: ~/.local/share/lepus]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Configuration file (TOML)
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// When what is durable reaches the disk [default: always]
+    #[arg(long, value_name = "WHEN")]
+    sync: Option<SyncMode>,
+    /// What is logged: off, error, warn, info, debug or trace, or targets with levels
+    /// [default: info]
+    #[arg(long, value_name = "LEVEL", value_parser = log_filter)]
+    log_level: Option<LogFilter>,
+    /// How the log is written [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
+}
+
+impl Args {
+    /// Makes the configuration of file, environment and these arguments, which win.
+    pub(super) fn into_config(self) -> Result<Config, Error> {
+        let base = Config::load(self.config.as_deref(), env::vars_os())?;
+        Ok(self.over(base))
+    }
+
+    fn over(self, base: Config) -> Config {
+        Config {
+            bind: if self.bind.is_empty() { base.bind } else { self.bind },
+            amqp_port: self.amqp_port.unwrap_or(base.amqp_port),
+            http_port: self.http_port.unwrap_or(base.http_port),
+            metrics_port: self.metrics_port.unwrap_or(base.metrics_port),
+            data_dir: self.data_dir.or(base.data_dir),
+            sync: self.sync.unwrap_or(base.sync),
+            log: self.log_level.unwrap_or(base.log),
+            log_format: self.log_format.unwrap_or(base.log_format),
+            ..base
+        }
+    }
+}
+
+fn log_filter(text: &str) -> Result<LogFilter, &'static str> {
+    LogFilter::parse(text).ok_or("no level, and no list of targets with levels")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn config(args: &[&str]) -> Config {
+        Args::try_parse_from([&["lepus"], args].concat()).unwrap().over(Config::default())
+    }
+
+    #[test]
+    fn the_definition_of_the_arguments_is_sound() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn no_arguments_change_nothing() {
+        assert_eq!(config(&[]), Config::default());
+    }
+
+    #[test]
+    fn each_argument_sets_what_it_is_called() {
+        let given = config(&[
+            "--bind=0.0.0.0",
+            "--bind=::",
+            "--amqp-port=1",
+            "--http-port=2",
+            "--metrics-port=3",
+            "--data-dir=/data",
+            "--sync=interval",
+            "--log-level=lepus=debug",
+            "--log-format=json",
+        ]);
+        let expected = Config {
+            bind: vec!["0.0.0.0".parse().unwrap(), "::".parse().unwrap()],
+            amqp_port: 1,
+            http_port: 2,
+            metrics_port: 3,
+            data_dir: Some("/data".into()),
+            sync: SyncMode::Interval,
+            log: LogFilter::parse("lepus=debug").unwrap(),
+            log_format: LogFormat::Json,
+            ..Config::default()
+        };
+        assert_eq!(given, expected);
+    }
+
+    #[test]
+    fn bad_arguments_are_refused() {
+        for args in
+            [["--amqp-port=70000"], ["--bind=home"], ["--sync=never"], ["--log-level=loud"], ["up"]]
+        {
+            let args = [&["lepus"][..], &args].concat();
+            assert!(Args::try_parse_from(&args).is_err(), "{args:?}");
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! What ends the program early: one line that says what to do, and an exit code.
+
+use std::{fmt, io};
+
+use crate::{config, server::StartError};
+
+/// The exit codes, as `sysexits.h` numbers them.
+pub(super) const USAGE: u8 = 64;
+const DATA: u8 = 65;
+const UNAVAILABLE: u8 = 69;
+const SYSTEM: u8 = 71;
+const CANNOT_CREATE: u8 = 73;
+const NOT_PERMITTED: u8 = 77;
+const CONFIGURATION: u8 = 78;
+
+/// The exit code after a second signal: 128 and the number of SIGINT, as shells have it.
+pub(super) const INTERRUPTED: i32 = 130;
+
+/// Why the program ends early.
+#[derive(Debug)]
+pub(super) enum Failure {
+    Configuration(config::Error),
+    Start(StartError),
+    /// The operating system refused something that every program gets.
+    System(io::Error),
+}
+
+impl From<config::Error> for Failure {
+    fn from(error: config::Error) -> Self {
+        Self::Configuration(error)
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        Self::Start(error)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::System(error)
+    }
+}
+
+impl Failure {
+    pub(super) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Configuration(_) => CONFIGURATION,
+            Self::System(_) => SYSTEM,
+            Self::Start(error) => match error {
+                StartError::PortTaken(_) | StartError::Listen { .. } => UNAVAILABLE,
+                StartError::PortForbidden(_) => NOT_PERMITTED,
+                StartError::NoSuchAddress(_) => CONFIGURATION,
+                StartError::DataDirectory { .. } => CANNOT_CREATE,
+                StartError::Store(_) | StartError::Restore(_) | StartError::User(_) => DATA,
+                StartError::Random(_) => SYSTEM,
+            },
+        }
+    }
+
+    /// What whoever started the program can do about it, where the error does not say it itself.
+    fn advice(&self) -> Option<&'static str> {
+        match self {
+            Self::Configuration(_) | Self::System(_) => None,
+            Self::Start(error) => Some(match error {
+                StartError::PortTaken(_) => {
+                    "stop the program that listens there (perhaps another lepus, or RabbitMQ), \
+                     or choose another port with --amqp-port"
+                }
+                StartError::PortForbidden(_) => {
+                    "choose a port from 1024 up with --amqp-port, or give the program the right \
+                     to listen on lower ones"
+                }
+                StartError::NoSuchAddress(_) => "choose one of its addresses with --bind",
+                StartError::Listen { .. } => "choose another address or port",
+                StartError::DataDirectory { .. } => "choose another with --data-dir",
+                // These say it themselves.
+                StartError::Store(_)
+                | StartError::Restore(_)
+                | StartError::User(_)
+                | StartError::Random(_) => return None,
+            }),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Configuration(error) => write!(f, "{error}")?,
+            Self::Start(error) => write!(f, "{error}")?,
+            Self::System(error) => write!(f, "the operating system refused: {error}")?,
+        }
+        match self.advice() {
+            Some(advice) => write!(f, "; {advice}"),
+            None => Ok(()),
+        }
+    }
+}

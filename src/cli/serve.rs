@@ -1,0 +1,85 @@
+//! Runs the broker until a signal comes.
+
+use std::{
+    io::{self, Write},
+    process,
+};
+
+use tokio::{
+    runtime,
+    signal::unix::{Signal, SignalKind, signal},
+};
+
+use super::{
+    failure::{Failure, INTERRUPTED},
+    log,
+};
+use crate::{
+    clock::{self, Now},
+    config::Config,
+    server::{Handle, Server},
+};
+
+/// Starts the broker, says so, and stops it at the first SIGINT or SIGTERM. A second signal, or
+/// one before the start is done, ends the program at once; the store is made for that.
+pub(super) fn run(config: Config, started: Now) -> Result<(), Failure> {
+    log::start(&config);
+    runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
+        let mut signals = Signals::listen()?;
+        let handle = tokio::select! {
+            handle = Server::start(config) => handle?,
+            () = signals.received() => process::exit(INTERRUPTED),
+        };
+        warn_of_open_listeners(&handle);
+        announce(&handle, started);
+        signals.received().await;
+        tracing::info!("stopping");
+        tokio::select! {
+            () = handle.stop() => {}
+            () = signals.received() => process::exit(INTERRUPTED),
+        }
+        tracing::info!("stopped");
+        Ok(())
+    })
+}
+
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        let interrupt = signal(SignalKind::interrupt())?;
+        let terminate = signal(SignalKind::terminate())?;
+        Ok(Self { interrupt, terminate })
+    }
+
+    async fn received(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// Writes the line for people and the line that tools wait for (EN-009).
+fn announce(handle: &Handle, started: Now) {
+    let address = handle.amqp_addr();
+    let millis = clock::now().since(started).as_millis();
+    tracing::info!(addresses = ?handle.addrs(), data = %handle.data_path().display(), "started");
+    let version = env!("CARGO_PKG_VERSION");
+    let data = handle.data_path().display();
+    // Whoever closed standard output does not want to know.
+    let _ = write!(
+        io::stdout(),
+        "lepus {version} ready on amqp://{address} (data {data}, {millis} ms)\n\
+         Server startup complete\n",
+    );
+}
+
+fn warn_of_open_listeners(handle: &Handle) {
+    if handle.addrs().iter().any(|address| !address.ip().is_loopback()) {
+        tracing::warn!("passwords and messages cross the network as plain text");
+    }
+}

@@ -1,0 +1,90 @@
+//! What can be wrong with the configuration, and where.
+
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+};
+
+/// Where a setting was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// In the configuration file.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+    },
+    /// In an environment variable.
+    Environment {
+        /// The variable.
+        variable: String,
+    },
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { path, line } => write!(f, "{}:{line}", path.display()),
+            Self::Environment { variable } => write!(f, "environment variable {variable}"),
+        }
+    }
+}
+
+/// What stops a configuration from being used. Each names its place and its key.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The file cannot be read.
+    #[error("cannot read the configuration file {}: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file is not TOML.
+    #[error("{origin}: {message}")]
+    Syntax {
+        /// Where.
+        origin: Origin,
+        /// What the parser says.
+        message: String,
+    },
+    /// There is no such setting.
+    #[error("{origin}: unknown setting `{key}`{}", hint(*.nearest))]
+    UnknownKey {
+        /// Where.
+        origin: Origin,
+        /// The key as written.
+        key: String,
+        /// The setting with the most similar name, if any is similar.
+        nearest: Option<&'static str>,
+    },
+    /// The setting cannot have this value.
+    #[error("{origin}: `{key}` cannot be {value}: it is {expected}")]
+    BadValue {
+        /// Where.
+        origin: Origin,
+        /// The setting.
+        key: &'static str,
+        /// The value as written; empty for a secret.
+        value: String,
+        /// What it may be.
+        expected: String,
+    },
+}
+
+impl Error {
+    pub(super) fn syntax(path: &Path, line: usize, message: &str) -> Self {
+        let origin = Origin::File { path: path.into(), line };
+        Self::Syntax { origin, message: message.replace('\n', ", ") }
+    }
+}
+
+fn hint(nearest: Option<&str>) -> String {
+    match nearest {
+        Some(key) => format!("; did you mean `{key}`?"),
+        None => "; config/lepus.toml lists all".into(),
+    }
+}

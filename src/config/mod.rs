@@ -1,0 +1,188 @@
+//! Every setting of the broker: what it is for, its unit, its default and its limit.
+//!
+//! Floor 1. Responsible for
+//!
+//! * the one table of settings, below, from which all else follows: the fields of [`Config`], the
+//!   keys of the file, the environment variables, and `config/lepus.toml`, which a test compares;
+//! * reading them. Later wins: defaults, the file, `RABBITMQ_*` variables (the four that the
+//!   official image takes), `LEPUS_*` variables, flags (which `cli` writes into the fields);
+//! * refusing what it does not know or cannot use, with file, line and key or with the variable.
+//!
+//! The names are flat, and the same everywhere: `frame_max`, `LEPUS_FRAME_MAX`.
+
+mod error;
+mod source;
+mod table;
+#[cfg(test)]
+mod template;
+mod value;
+
+use std::{
+    env,
+    ffi::OsString,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use table::settings;
+use value::{Limit, NotEmpty, Value};
+
+pub use error::{Error, Origin};
+pub use table::Setting;
+pub use value::{
+    GlobalPrefetch, LogFilter, LogFormat, MemoryLimit, Seconds, Secret, ServerVersion, Size,
+    SyncMode,
+};
+
+settings! {
+    /// Addresses to listen on. The default lets only programs on this machine in;
+    /// `0.0.0.0` and `::` let everybody in. `::1` is left out where there is no IPv6.
+    bind: Vec<IpAddr> = vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()], NotEmpty;
+    /// Port for AMQP. 0 takes a free one, here and for the other ports.
+    amqp_port: u16 = 5672, 0..=65535;
+    /// Port for the management API. Nothing listens on it yet.
+    http_port: u16 = 15672, 0..=65535;
+    /// Port for Prometheus. Nothing listens on it yet.
+    metrics_port: u16 = 15692, 0..=65535;
+    /// Connections that the operating system keeps waiting until they are accepted.
+    listen_backlog: u16 = 1024, 1..=65535;
+    /// Connections open at a time; a client beyond them is refused.
+    connections_max: u32 = 65_536, 1..=10_000_000;
+
+    /// Where everything durable is kept. Empty stands for `$XDG_DATA_HOME/lepus`, else
+    /// `$HOME/.local/share/lepus`, else `/var/lib/lepus`.
+    data_dir: Option<PathBuf> = None;
+    /// When a promise of durability (a confirm, a declare-ok, a commit-ok) is given:
+    /// "always" after the disk was synced; "interval" at once, with a sync every
+    /// `sync_interval`; "off" at once, and syncing is left to the operating system.
+    sync: SyncMode = SyncMode::Always;
+    /// Time between two syncs when sync is "interval".
+    sync_interval: Duration = Duration::from_millis(100),
+        Duration::from_millis(1)..=Duration::from_secs(3600);
+    /// Bytes waiting for the disk beyond which publishing connections wait too.
+    store_inbox_max: Size = Size::mib(32), Size::mib(1)..=Size::mib(16 << 10);
+    /// Bytes of its files that the store keeps in memory.
+    store_cache_max: Size = Size::mib(32), Size::mib(1)..=Size::mib(16 << 10);
+
+    /// Bytes of message bodies kept in memory while they wait in queues; what is beyond
+    /// goes to the disk until it is needed.
+    resident_max: Size = Size::mib(256), Size::mib(1)..=Size::mib(16 << 20);
+    /// Memory in use beyond which publishing connections are blocked: a share of what the
+    /// machine or container has, or a size. 0 blocks them always.
+    memory_watermark: MemoryLimit = MemoryLimit::Percent(60);
+    /// Free space on the disk of the data directory below which publishing connections are
+    /// blocked.
+    disk_free_limit: Size = Size(50_000_000);
+
+    /// Time that a client has from connecting to `connection.open`.
+    handshake_timeout: Duration = Duration::from_secs(10),
+        Duration::from_millis(100)..=Duration::from_secs(3600);
+    /// Heartbeat proposed to clients; 0 proposes none. The client's answer is what counts.
+    heartbeat: Seconds = Seconds(60);
+    /// Largest frame, proposed to clients.
+    frame_max: Size = Size::kib(128), Size::kib(4)..=Size::mib(16);
+    /// Channels open at a time on a connection, proposed to clients.
+    channel_max: u16 = 2047, 1..=65535;
+    /// Consumers on a channel at a time.
+    channel_consumers_max: u32 = 65_536, 1..=10_000_000;
+    /// Largest body of a message.
+    max_message_size: Size = Size::mib(16), Size(1)..=Size::mib(512);
+    /// What `basic.qos` with `global` set limits: "channel", the deliveries of all consumers
+    /// of the channel together, as it was meant; "consumer", those of each one for itself,
+    /// as RabbitMQ 4.3 takes it.
+    global_prefetch: GlobalPrefetch = GlobalPrefetch::Channel;
+    /// Bytes that wait to be written to one connection; beyond them its consumers get
+    /// nothing more until the client has read.
+    outbox_bytes_max: Size = Size::mib(1), Size::kib(4)..=Size::mib(1 << 10);
+    /// Deliveries and other events that wait to be written to one connection.
+    outbox_events_max: u32 = 4096, 16..=1_000_000;
+    /// Bytes read from a connection at a time.
+    read_buffer: Size = Size::kib(64), Size::kib(4)..=Size::mib(16);
+    /// Bytes written to a connection at a time.
+    write_buffer: Size = Size::kib(64), Size::kib(4)..=Size::mib(16);
+
+    /// Name of this node, as clients and tools see it. Empty stands for `rabbit@` and the
+    /// name of the machine.
+    node_name: Option<String> = None;
+    /// Name of the cluster, as clients and tools see it. Empty stands for `node_name`.
+    cluster_name: Option<String> = None;
+    /// RabbitMQ version that clients are told; some choose their features by it.
+    server_version: ServerVersion = ServerVersion::default();
+
+    /// User that is created when there is none, an administrator.
+    default_user: String = "guest".into(), NotEmpty;
+    /// The created user's password.
+    default_pass: Secret = "guest".into();
+    /// Vhost that is created when there is none.
+    default_vhost: String = "/".into(), NotEmpty;
+    /// Users who may only connect from this machine.
+    loopback_users: Vec<String> = vec!["guest".into()];
+
+    /// What is logged. Where `LEPUS_LOG` is not set, the variable `RUST_LOG` is taken.
+    log: LogFilter = LogFilter::default();
+    /// How it is written: "text" for people, "json" for programs, one object to a line.
+    log_format: LogFormat = LogFormat::Text;
+    /// Time that connections have to say goodbye when the broker stops.
+    drain_timeout: Duration = Duration::from_secs(5), Duration::ZERO..=Duration::from_secs(600);
+}
+
+impl Config {
+    /// Reads the configuration: defaults, then `file` or the file that `LEPUS_CONFIG` names, then
+    /// the variables.
+    pub fn load(
+        file: Option<&Path>,
+        variables: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Self, Error> {
+        let variables: Vec<_> = variables.into_iter().collect();
+        let named = variables.iter().find(|(name, _)| name == source::CONFIG_VARIABLE);
+        let named = named.map(|(_, value)| Path::new(value)).filter(|p| !p.as_os_str().is_empty());
+        let mut config = Self::default();
+        if let Some(path) = file.or(named) {
+            source::apply_file(&mut config, path)?;
+        }
+        source::apply_environment(&mut config, variables)?;
+        Ok(config)
+    }
+
+    /// Reads the defaults and the text of a file, and nothing of the environment; `path` is for
+    /// the messages.
+    pub fn from_toml(path: &Path, text: &str) -> Result<Self, Error> {
+        let mut config = Self::default();
+        source::apply_toml(&mut config, path, text)?;
+        Ok(config)
+    }
+
+    /// The data directory: the one that was chosen, else the platform's place for it.
+    pub fn data_path(&self) -> PathBuf {
+        let variable = |name| env::var_os(name).filter(|value| !value.is_empty());
+        if let Some(chosen) = &self.data_dir {
+            return chosen.clone();
+        }
+        // The XDG rules say that a relative path is to be ignored.
+        let xdg = variable("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+        let home = || variable("HOME").map(|home| PathBuf::from(home).join(".local/share"));
+        match xdg.or_else(home) {
+            Some(place) => place.join("lepus"),
+            None => "/var/lib/lepus".into(),
+        }
+    }
+
+    /// The node's name: the one that was chosen, else `rabbit@` and the machine's.
+    pub fn node(&self) -> String {
+        self.node_name.clone().unwrap_or_else(|| {
+            let host = gethostname::gethostname();
+            // RabbitMQ's short names end at the first dot.
+            let host = host.to_string_lossy();
+            format!("rabbit@{}", host.split('.').next().unwrap_or("localhost"))
+        })
+    }
+
+    /// The cluster's name: the one that was chosen, else the node's.
+    pub fn cluster(&self) -> String {
+        self.cluster_name.clone().unwrap_or_else(|| self.node())
+    }
+}
+
+#[cfg(test)]
+mod tests;

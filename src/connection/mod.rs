@@ -1,0 +1,285 @@
+//! A connection: one task that reads, dispatches, delivers and writes.
+//!
+//! - It owns the socket, its buffers, its channels and all they hold; nobody else touches them
+//!   (R2). Others leave events in its [`Outbox`].
+//! - One turn is bounded work without a pause: dispatch what was read, encode what is to be
+//!   delivered, confirm what became durable, pay the wakes owed (R7), write once. Then it waits for
+//!   whichever comes first: the socket, the outbox, the store's watermark, the gate, a deadline.
+//! - When it ends, for whatever reason, everything it holds goes back to its queues in order.
+
+mod access;
+mod channel;
+mod confirm;
+mod consume;
+mod deliver;
+mod dispatch;
+mod error;
+mod handshake;
+mod heartbeat;
+mod input;
+mod output;
+mod publish;
+mod reply_to;
+mod routes;
+mod settle;
+mod sources;
+mod topology;
+mod turn;
+mod tx;
+mod unacked;
+
+use std::{
+    collections::VecDeque,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::Waker,
+};
+
+use self::{
+    access::Access,
+    channel::{Channel, Channels, Mode},
+    error::Close,
+    heartbeat::Heartbeat,
+    output::Output,
+    routes::Routes,
+    settle::Gathered,
+    sources::Sources,
+};
+use crate::{
+    auth::Authenticator,
+    broker::{
+        Broker, Vhost,
+        outbox::{Event, Outbox, OutboxLimits, Stalled},
+        queue::{Effects, Queue},
+    },
+    clock::Now,
+    config::Config,
+    names::{ChannelId, ConnectionId, Name},
+    wire::{encode, method::AMQPClass},
+};
+
+pub use turn::serve;
+
+/// What all connections share.
+#[derive(Debug)]
+pub struct Context {
+    /// The broker.
+    pub broker: Arc<Broker>,
+    /// Who may log in.
+    pub auth: Arc<Authenticator>,
+    /// The settings.
+    pub config: Arc<Config>,
+    /// Makes generated names unlike those of any other process: random, set at start.
+    pub name_seed: u64,
+    /// Names generated so far.
+    pub names_generated: AtomicU64,
+}
+
+/// How far a connection has come.
+#[derive(Clone, Debug)]
+enum Stage {
+    /// Waiting for the eight octets of the protocol header.
+    ProtocolHeader,
+    /// `connection.start` was sent.
+    AwaitStartOk,
+    /// `connection.tune` was sent.
+    AwaitTuneOk,
+    /// Waiting for `connection.open`.
+    AwaitOpen,
+    /// Open.
+    Running,
+    /// `connection.close` was sent; everything but its answer is discarded (FR-023).
+    Closing { until: Now },
+    /// The goodbyes are said; the socket closes when the output is written, the peer closes it, or
+    /// time is up (CN-121).
+    Closed { until: Now },
+    /// Nothing is said any more: the socket closes when time is up (CN-045).
+    Mute { until: Now },
+    /// The socket is to be closed when the output is written.
+    Finished,
+}
+
+/// What was negotiated.
+#[derive(Clone, Copy, Debug)]
+struct Tuning {
+    frame_max: u32,
+    channel_max: u16,
+}
+
+/// What the client said it can take (CN-026).
+#[derive(Clone, Copy, Debug, Default)]
+struct Capabilities {
+    authentication_failure_close: bool,
+    connection_blocked: bool,
+    consumer_cancel_notify: bool,
+}
+
+/// A connection but for its socket and what was read from it.
+#[derive(Debug)]
+struct Session {
+    context: Arc<Context>,
+    id: ConnectionId,
+    peer: SocketAddr,
+    stage: Stage,
+    tuning: Tuning,
+    capabilities: Capabilities,
+    user: Name,
+    vhost: Arc<Vhost>,
+    access: Access,
+    heartbeat: Heartbeat,
+    out: Output,
+    /// Bytes of output beyond which nothing more is delivered or dispatched.
+    output_max: usize,
+    channels: Channels,
+    sources: Sources,
+    routes: Routes,
+    outbox: Arc<Outbox>,
+    /// Events taken out of the outbox.
+    events: VecDeque<Event>,
+    drained: Vec<Event>,
+    stalled: Vec<Stalled>,
+    fx: Effects,
+    gathered: Gathered,
+    /// The queues that belong to this connection.
+    exclusive: Vec<Arc<Queue>>,
+    /// Channels with publishes that are not confirmed yet.
+    confirming: Vec<ChannelId>,
+    /// Whether the peer was told that it is blocked.
+    is_blocked: bool,
+    /// Bytes published since it was last looked how far the connection runs ahead.
+    unchecked_bytes: usize,
+    /// The queue whose consumers it waits for, and until when.
+    ahead: Option<(Arc<Queue>, Now)>,
+    /// Memory for assembling messages.
+    scratch: Vec<u8>,
+    /// The task's waker.
+    waker: Waker,
+    has_ended: bool,
+}
+
+impl Session {
+    fn new(context: Arc<Context>, peer: SocketAddr, waker: Waker) -> Self {
+        let config = &context.config;
+        let outbox = Arc::new(Outbox::new(OutboxLimits {
+            events_max: config.outbox_events_max as usize,
+            bytes_max: config.outbox_bytes_max.bytes(),
+        }));
+        let id = context.broker.registry.connect(Arc::clone(&outbox));
+        Self {
+            id,
+            peer,
+            stage: Stage::ProtocolHeader,
+            // What a client may send before tune (CN-028).
+            tuning: Tuning { frame_max: handshake::INITIAL_FRAME_MAX, channel_max: 0 },
+            capabilities: Capabilities::default(),
+            user: Name::from(""),
+            // Until `connection.open` names one.
+            vhost: context.broker.limbo(),
+            access: Access::new(Arc::clone(context.auth.permissions())),
+            heartbeat: Heartbeat::default(),
+            out: Output::default(),
+            output_max: config.write_buffer.bytes() * 4,
+            channels: Channels::default(),
+            sources: Sources::default(),
+            routes: Routes::default(),
+            outbox,
+            events: VecDeque::new(),
+            drained: Vec::new(),
+            stalled: Vec::new(),
+            fx: Effects::default(),
+            gathered: Gathered::default(),
+            exclusive: Vec::new(),
+            confirming: Vec::new(),
+            is_blocked: false,
+            unchecked_bytes: 0,
+            ahead: None,
+            scratch: Vec::new(),
+            waker,
+            has_ended: false,
+            context,
+        }
+    }
+
+    fn broker(&self) -> &Arc<Broker> {
+        &self.context.broker
+    }
+
+    fn channel_mut(&mut self, id: ChannelId) -> Option<&mut Channel> {
+        self.channels.open(id)
+    }
+
+    /// Sends a method of a channel.
+    fn reply(&mut self, id: ChannelId, method: &AMQPClass) {
+        encode::method(self.out.buffer(), id.0, method);
+    }
+
+    /// A channel has publishes to confirm.
+    fn note_confirms(&mut self, id: ChannelId) {
+        if !self.confirming.contains(&id) {
+            self.confirming.push(id);
+        }
+    }
+
+    /// What the store must reach before the next confirm.
+    fn needed_for_confirm(&mut self) -> Option<crate::names::CommitSeq> {
+        let channels = &mut self.channels;
+        let needed = self.confirming.iter().filter_map(|&id| match &channels.open(id)?.mode {
+            Mode::Confirm(confirms) => confirms.needed(),
+            _ => None,
+        });
+        needed.min()
+    }
+
+    /// A name that nobody has: `prefix` and 22 characters (QU-001, BA-080).
+    fn generated(&self, prefix: &str) -> String {
+        const ALPHABET: &[u8; 64] =
+            b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        let count = self.context.names_generated.fetch_add(1, Ordering::Relaxed);
+        // A bijection of the pair, so that names differ as long as the counts do.
+        let (mut high, mut low) = (self.context.name_seed, count);
+        for round in 0..4_u64 {
+            high ^= (low.wrapping_add(round)).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29);
+            low ^= high.wrapping_mul(0xBF58_476D_1CE4_E5B9).rotate_left(31);
+        }
+        let mut bits = u128::from(high) << 64 | u128::from(low);
+        let mut name = String::from(prefix);
+        for _ in 0..22 {
+            name.push(char::from(ALPHABET[(bits & 63) as usize]));
+            bits >>= 6;
+        }
+        name
+    }
+
+    /// Gives back everything that the connection holds; once, however often it is called.
+    fn end(&mut self) {
+        if self.has_ended {
+            return;
+        }
+        self.has_ended = true;
+        for id in self.channels.ids() {
+            self.abandon_deliveries(id);
+            self.channels.remove(id);
+        }
+        self.outbox.close();
+        self.delete_exclusive_queues();
+        self.context.broker.registry.disconnect(self.id);
+        self.fx.wakes.pay();
+    }
+
+    /// Ends the connection with a `connection.close`.
+    fn close_connection(&mut self, close: &Close) {
+        self.end();
+        tracing::debug!(connection = self.id.0, code = close.code, text = close.text, "closing");
+        self.send_connection_close(close);
+        self.stage = Stage::Closing { until: self.farewell() };
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.end();
+    }
+}

@@ -1,0 +1,313 @@
+//! The server: listeners, accepted connections, and an orderly stop.
+//!
+//! Floor 7. [`Server::start`] needs a tokio runtime and nothing else, so that a program or a test
+//! can hold a broker, or many of them, each with its own data directory and port 0. Responsible for
+//!
+//! * the data directory's existence, and opening the broker on it;
+//! * the listeners (`listen`): which addresses, which socket options;
+//! * accepting (`accept`): one task for each connection, a limit on how many, a panic in one of
+//!   them that ends that one alone;
+//! * memory and disk (`monitor`): the alarms that hold publishers up;
+//! * the timer task (`timers`): whoever waits for a moment is called when it has come;
+//! * stopping: no new connections, a goodbye to the old ones, then the store is closed.
+
+mod accept;
+mod listen;
+mod monitor;
+mod node;
+mod resources;
+mod timers;
+
+use std::{
+    fs::DirBuilder,
+    io,
+    net::SocketAddr,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{
+    sync::{Semaphore, watch},
+    task::{JoinHandle, JoinSet},
+};
+
+pub use monitor::AlarmLimits;
+use monitor::Monitor;
+
+use crate::{
+    admin::Admin,
+    auth,
+    broker::RestoreError,
+    config::Config,
+    connection::{self, Context},
+    store::StoreError,
+};
+
+/// Connections that may be open beyond `connections_max`, so that the broker can refuse a client
+/// with a reply code (CN-085) instead of a bare close.
+const ROOM_FOR_REFUSALS: usize = 64;
+
+/// What connections are told when the server stops (CN-127).
+const SHUTDOWN: &str = "broker forced connection closure with reason 'shutdown'";
+
+/// What keeps a server from starting.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// Another program listens there.
+    #[error("port {} on {} is taken", .0.port(), .0.ip())]
+    PortTaken(SocketAddr),
+    /// The operating system reserves the port.
+    #[error("listening on port {} of {} is not permitted", .0.port(), .0.ip())]
+    PortForbidden(SocketAddr),
+    /// The machine has no such address.
+    #[error("this machine has no address {}", .0.ip())]
+    NoSuchAddress(SocketAddr),
+    /// Listening failed in another way.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The data directory cannot be made or is none.
+    #[error("cannot use the data directory {}: {source}", path.display())]
+    DataDirectory {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What the store holds cannot be understood.
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
+    /// A user in the store cannot be understood.
+    #[error(transparent)]
+    User(#[from] auth::RecordError),
+    /// The operating system has no random numbers to give.
+    #[error("no random numbers: {0}")]
+    Random(#[from] getrandom::Error),
+}
+
+/// The server, before it runs.
+#[derive(Debug)]
+pub struct Server;
+
+impl Server {
+    /// Opens the data directory and the listeners, and serves from then on.
+    pub async fn start(config: Config) -> Result<Handle, StartError> {
+        let data_path = config.data_path();
+        // The listeners come first: a second start must not touch the data of the first.
+        let listeners = listen::open(&config.bind, config.amqp_port, config.listen_backlog)?;
+        make_data_directory(&data_path)?;
+        let config = Arc::new(config);
+        let alarm_limits = AlarmLimits::new(&config);
+        let opening = (Arc::clone(&config), data_path.clone(), alarm_limits.clone());
+        let opened = tokio::task::spawn_blocking(move || {
+            let (config, path, limits) = opening;
+            let context = node::open_blocking(&config, &path)?;
+            // Nobody publishes before the first look.
+            let mut monitor = Monitor::new(Arc::clone(&context.broker), path, &limits);
+            monitor.look_blocking();
+            Ok::<_, StartError>((context, monitor))
+        });
+        let (context, monitor) = opened.await.map_err(|panic| StartError::DataDirectory {
+            path: data_path.clone(),
+            source: io::Error::other(panic),
+        })??;
+
+        let room = config.connections_max as usize + ROOM_FOR_REFUSALS;
+        let room = Arc::new(Semaphore::new(room.min(Semaphore::MAX_PERMITS)));
+        let (running, stopped) = watch::channel(());
+        tokio::spawn(monitor.run(stopped.clone()));
+        let addresses = listeners.iter().map(|(_, address)| *address).collect();
+        let acceptors = listeners
+            .into_iter()
+            .map(|(listener, _)| {
+                let context = Arc::clone(&context);
+                let serve =
+                    move |stream, peer| connection::serve(stream, peer, Arc::clone(&context));
+                let room = Arc::clone(&room);
+                tokio::spawn(accept::run(listener, room, stopped.clone(), serve))
+            })
+            .collect();
+        let timers = tokio::spawn(run_timers(Arc::clone(&context), stopped));
+        let drain_timeout = config.drain_timeout;
+        let admin = Admin::new(Arc::clone(&context.broker), Arc::clone(&context.auth));
+        Ok(Handle {
+            addresses,
+            data_path,
+            drain_timeout,
+            alarm_limits,
+            running,
+            acceptors,
+            timers,
+            context,
+            admin,
+        })
+    }
+}
+
+/// A running server. Dropping it ends it at once: connections are cut without a goodbye.
+#[derive(Debug)]
+pub struct Handle {
+    addresses: Vec<SocketAddr>,
+    data_path: PathBuf,
+    drain_timeout: Duration,
+    alarm_limits: AlarmLimits,
+    /// Acceptors and the monitor run until it is dropped.
+    running: watch::Sender<()>,
+    acceptors: Vec<JoinHandle<JoinSet<()>>>,
+    timers: JoinHandle<()>,
+    context: Arc<Context>,
+    admin: Admin,
+}
+
+impl Handle {
+    /// The first AMQP address listened on, with its real port.
+    pub fn amqp_addr(&self) -> SocketAddr {
+        self.addresses[0]
+    }
+
+    /// All AMQP addresses listened on, with their real ports.
+    pub fn addrs(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// The data directory in use.
+    pub fn data_path(&self) -> &Path {
+        &self.data_path
+    }
+
+    /// The limits of memory and disk beyond which publishers wait.
+    pub fn alarm_limits(&self) -> &AlarmLimits {
+        &self.alarm_limits
+    }
+
+    /// What operators do: vhosts, users, permissions, limits, policies.
+    pub fn admin(&self) -> &Admin {
+        &self.admin
+    }
+
+    /// Stops the server: accepts nothing more, tells every connection, waits for them up to
+    /// `drain_timeout`, cuts those that are left, and closes the store. When this returns, port
+    /// and data directory are free.
+    pub async fn stop(self) {
+        drop(self.running);
+        self.context.broker.registry.close_all(SHUTDOWN);
+        let mut connections = Vec::new();
+        for acceptor in self.acceptors {
+            // An acceptor that panicked has dropped its connections and so ended them.
+            connections.extend(acceptor.await.ok());
+        }
+        let drained = async {
+            for set in &mut connections {
+                while set.join_next().await.is_some() {}
+            }
+        };
+        if tokio::time::timeout(self.drain_timeout, drained).await.is_err() {
+            let left: usize = connections.iter().map(JoinSet::len).sum();
+            tracing::warn!(connections = left, "cut connections that did not close in time");
+            for set in &mut connections {
+                set.shutdown().await;
+            }
+        }
+        // A panic of it has been logged.
+        let _ = self.timers.await;
+        let store = self.context.broker.store.clone();
+        // If closing panics, the store has said so; there is nothing left to do.
+        let _ = tokio::task::spawn_blocking(move || store.close()).await;
+    }
+}
+
+/// Calls deadlines until the server stops.
+async fn run_timers(context: Arc<Context>, mut stopped: watch::Receiver<()>) {
+    tokio::select! {
+        _ = stopped.changed() => {}
+        () = timers::run(&context.broker.timers) => {}
+    }
+}
+
+/// Makes the directory if need be, for this user alone: it will hold password hashes.
+fn make_data_directory(path: &Path) -> Result<(), StartError> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|source| StartError::DataDirectory { path: path.into(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    fn config(directory: &Path) -> Config {
+        Config { amqp_port: 0, data_dir: Some(directory.join("data")), ..Config::default() }
+    }
+
+    #[tokio::test]
+    async fn starts_on_a_free_port_and_gives_it_back_when_it_stops() {
+        let directory = tempfile::tempdir().unwrap();
+        let handle = Server::start(config(directory.path())).await.unwrap();
+        let address = handle.amqp_addr();
+        assert_ne!(address.port(), 0);
+        assert!(handle.addrs().iter().all(|other| other.port() == address.port()));
+        assert!(handle.data_path().is_dir());
+        TcpStream::connect(address).await.unwrap();
+        handle.stop().await;
+        assert!(TcpStream::connect(address).await.is_err());
+        let again = Config { amqp_port: address.port(), ..config(directory.path()) };
+        Server::start(again).await.unwrap().stop().await;
+    }
+
+    #[tokio::test]
+    async fn a_taken_port_is_named_and_the_data_directory_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = Server::start(config(directory.path())).await.unwrap();
+        let elsewhere = directory.path().join("elsewhere");
+        let second = Config { amqp_port: first.amqp_addr().port(), ..config(&elsewhere) };
+        let error = Server::start(second).await.unwrap_err();
+        assert!(matches!(error, StartError::PortTaken(at) if at == first.amqp_addr()), "{error}");
+        assert!(!elsewhere.exists());
+    }
+
+    #[tokio::test]
+    async fn a_data_directory_that_is_a_file_is_named() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let config = Config { data_dir: Some(file.path().into()), ..config(file.path()) };
+        let error = Server::start(config).await.unwrap_err();
+        assert!(error.to_string().contains(&*file.path().to_string_lossy()), "{error}");
+    }
+
+    #[tokio::test]
+    async fn many_servers_run_in_one_process() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut handles = Vec::new();
+        for name in ["a", "b", "c"] {
+            handles.push(Server::start(config(&directory.path().join(name))).await.unwrap());
+        }
+        for handle in handles {
+            TcpStream::connect(handle.amqp_addr()).await.unwrap();
+            handle.stop().await;
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn the_data_directory_is_for_its_user_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::tempdir().unwrap();
+        let handle = Server::start(config(directory.path())).await.unwrap();
+        let mode = handle.data_path().metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+        handle.stop().await;
+    }
+}

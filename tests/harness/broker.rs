@@ -1,0 +1,181 @@
+//! The broker under test.
+
+use std::{
+    env, fs,
+    net::{SocketAddr, ToSocketAddrs},
+    path::{Path, PathBuf},
+    process,
+    sync::{OnceLock, mpsc},
+    thread::{self, JoinHandle},
+};
+
+use lepus::{
+    admin::Admin,
+    config::Config,
+    server::{AlarmLimits, Server},
+};
+use tempfile::TempDir;
+use tokio::{runtime, sync::oneshot};
+
+use super::{Connection, Operator, Options};
+
+/// Where the tests connect.
+#[derive(Debug)]
+pub(crate) struct Broker {
+    pub(crate) address: SocketAddr,
+    /// Started by somebody else, and taken for a RabbitMQ 4.3.
+    pub(crate) is_external: bool,
+    /// Of ours.
+    pub(crate) admin: Option<Admin>,
+}
+
+/// The broker that all tests of the process share.
+pub(crate) fn broker() -> &'static Broker {
+    static BROKER: OnceLock<Broker> = OnceLock::new();
+    BROKER.get_or_init(|| {
+        if let Ok(uri) = env::var("LEPUS_TEST_URI") {
+            return Broker { address: address_of(&uri), is_external: true, admin: None };
+        }
+        sweep_directories();
+        let running = start_lepus(&fresh_directory().keep(), "");
+        let (address, admin) = (running.address, Some(running.admin.clone()));
+        // It serves all tests, and ends with the process.
+        std::mem::forget(running);
+        Broker { address, is_external: false, admin }
+    })
+}
+
+fn address_of(uri: &str) -> SocketAddr {
+    let rest = uri.strip_prefix("amqp://").expect("LEPUS_TEST_URI is amqp://HOST:PORT");
+    let host = rest.rsplit('@').next().unwrap_or(rest).trim_end_matches('/');
+    let found = host.to_socket_addrs().ok().and_then(|mut addresses| addresses.next());
+    found.unwrap_or_else(|| panic!("LEPUS_TEST_URI names no address: {uri}"))
+}
+
+/// True where the broker is ours; else the test says why it does not apply and leaves.
+pub(crate) fn only_on_lepus(reason: &str) -> bool {
+    if broker().is_external {
+        eprintln!("skipped on an external broker: {reason}");
+    }
+    !broker().is_external
+}
+
+/// A Lepus inside this process. It is stopped in order when dropped.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
+    admin: Admin,
+    alarm_limits: AlarmLimits,
+    /// Ends the server's thread when dropped.
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Starts a Lepus with these lines of `lepus.toml` on free ports.
+fn start_lepus(directory: &Path, settings: &str) -> Running {
+    let mut config = Config::from_toml(Path::new("settings of the test"), settings)
+        .unwrap_or_else(|error| panic!("{error}"));
+    (config.amqp_port, config.http_port, config.metrics_port) = (0, 0, 0);
+    config.data_dir = Some(directory.to_owned());
+    let (stop, stopped) = oneshot::channel();
+    let (started, start) = mpsc::channel();
+    let thread = thread::spawn(move || {
+        let runtime = runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let server = Server::start(config).await.unwrap_or_else(|error| panic!("{error}"));
+            let running =
+                (server.amqp_addr(), server.admin().clone(), server.alarm_limits().clone());
+            started.send(running).expect("the test waits for the start");
+            let _ = stopped.await;
+            server.stop().await;
+        });
+    });
+    let (address, admin, alarm_limits) = start.recv().expect("the server starts");
+    Running { address, admin, alarm_limits, stop: Some(stop), thread: Some(thread) }
+}
+
+impl Running {
+    fn stop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            thread.join().expect("the server stops in order");
+        }
+    }
+}
+
+/// A broker with settings of its own, which may be stopped and started again.
+#[derive(Debug)]
+pub(crate) struct PrivateBroker {
+    running: Running,
+    directory: TempDir,
+    settings: String,
+}
+
+/// None, with a word why, where the broker under test is external.
+pub(crate) fn private_broker(settings: &str) -> Option<PrivateBroker> {
+    only_on_lepus("needs a broker of its own").then(|| {
+        let directory = fresh_directory();
+        let running = start_lepus(directory.path(), settings);
+        PrivateBroker { running, directory, settings: settings.to_owned() }
+    })
+}
+
+impl PrivateBroker {
+    pub(crate) fn options(&self) -> Options {
+        Options::at(self.running.address)
+    }
+
+    pub(crate) fn operator(&self) -> Operator {
+        Operator::Lepus(self.running.admin.clone())
+    }
+
+    #[track_caller]
+    pub(crate) fn open(&self) -> Connection {
+        self.options().open()
+    }
+
+    pub(crate) fn alarm_limits(&self) -> &AlarmLimits {
+        &self.running.alarm_limits
+    }
+
+    /// Stops in order.
+    pub(crate) fn stop(&mut self) {
+        self.running.stop();
+    }
+
+    /// Stops in order, and starts again on the same directory.
+    pub(crate) fn restart(&mut self) {
+        self.stop();
+        self.running = start_lepus(self.directory.path(), &self.settings);
+    }
+}
+
+impl Drop for PrivateBroker {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Where the brokers of the tests keep their data.
+fn directories() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("brokers")
+}
+
+fn fresh_directory() -> TempDir {
+    fs::create_dir_all(directories()).expect("the target directory can be written");
+    let prefix = format!("{}-", process::id());
+    tempfile::Builder::new().prefix(&prefix).tempdir_in(directories()).expect("a fresh directory")
+}
+
+/// The shared broker is never dropped: a later run removes what it left.
+fn sweep_directories() {
+    let is_left = |path: &Path| {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let process = name.split('-').next().unwrap_or_default();
+        !Path::new("/proc").join(process).exists()
+    };
+    let entries = fs::read_dir(directories()).into_iter().flatten().flatten();
+    for path in entries.map(|entry| entry.path()).filter(|path| is_left(path)) {
+        let _ = fs::remove_dir_all(path);
+    }
+}

@@ -1,0 +1,151 @@
+//! The program itself: what it prints, how it ends, what it says when it cannot start.
+
+use std::{
+    fs,
+    net::{TcpListener, TcpStream},
+    process::Output,
+};
+
+use crate::harness::{Program, address, lepus};
+
+/// What a failed start must leave: this exit code, nothing on standard output, one line on
+/// standard error with these words in it.
+#[track_caller]
+fn assert_refused(output: &Output, code: i32, words: &[&str]) {
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    assert!(output.stdout.is_empty());
+    assert_eq!(said.trim_end().lines().count(), 1, "{said}");
+    for word in words {
+        assert!(said.contains(word), "{word:?} is not in {said:?}");
+    }
+}
+
+#[test]
+fn says_when_it_is_ready_and_stops_in_order_at_a_signal() {
+    for signal in ["-TERM", "-INT"] {
+        let home = tempfile::tempdir().unwrap();
+        let program = Program::start(&mut lepus(home.path(), &["--amqp-port", "0"]));
+        let ready = program.line();
+        let data = home.path().join(".local/share/lepus");
+        let version = concat!("lepus ", env!("CARGO_PKG_VERSION"), " ready on amqp://127.0.0.1:");
+        assert!(ready.starts_with(version), "{ready}");
+        assert!(ready.contains(&format!(" (data {}, ", data.display())), "{ready}");
+        assert!(ready.ends_with(" ms)"), "{ready}");
+        assert_eq!(program.line(), "Server startup complete");
+        assert!(data.is_dir());
+        TcpStream::connect(address(&ready)).unwrap();
+        let (status, _) = program.stop(signal);
+        assert_eq!(status.code(), Some(0));
+        assert!(TcpStream::connect(address(&ready)).is_err());
+    }
+}
+
+#[test]
+fn log_as_json_is_one_object_to_a_line() {
+    let home = tempfile::tempdir().unwrap();
+    let args = ["--amqp-port=0", "--log-format=json", "--log-level=trace"];
+    let program = Program::start(&mut lepus(home.path(), &args));
+    program.line();
+    let (_, log) = program.stop("-TERM");
+    let events: Vec<serde_json::Value> =
+        log.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+    let messages: Vec<_> = events.iter().filter_map(|event| event["message"].as_str()).collect();
+    for message in ["started", "stopping", "stopped"] {
+        assert!(messages.contains(&message), "{message:?} is not in {messages:?}");
+    }
+    assert!(events.iter().all(|event| event["level"].is_string()));
+}
+
+#[test]
+fn log_says_nothing_when_it_is_off() {
+    let home = tempfile::tempdir().unwrap();
+    let program = Program::start(&mut lepus(home.path(), &["--amqp-port=0", "--log-level=off"]));
+    program.line();
+    assert_eq!(program.stop("-TERM").1, "");
+}
+
+#[test]
+fn listening_to_the_world_is_warned_of_once() {
+    let home = tempfile::tempdir().unwrap();
+    let args = ["--amqp-port=0", "--bind=0.0.0.0", "--log-level=warn"];
+    let program = Program::start(&mut lepus(home.path(), &args));
+    program.line();
+    let (_, log) = program.stop("-TERM");
+    assert_eq!(log.lines().count(), 1, "{log}");
+    assert!(log.contains("WARN"), "{log}");
+}
+
+#[test]
+fn a_taken_port_is_named_with_a_way_out() {
+    let home = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let output = lepus(home.path(), &["--amqp-port", &port]).output().unwrap();
+    assert_refused(&output, 69, &[&port, "127.0.0.1", "is taken", "--amqp-port"]);
+}
+
+#[test]
+fn a_strange_address_is_named_with_a_way_out() {
+    let home = tempfile::tempdir().unwrap();
+    let output = lepus(home.path(), &["--amqp-port=0", "--bind=192.0.2.1"]).output().unwrap();
+    assert_refused(&output, 78, &["192.0.2.1", "--bind"]);
+}
+
+#[test]
+fn an_unusable_data_directory_is_named_with_a_way_out() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("file");
+    fs::write(&file, "").unwrap();
+    let data = file.join("data");
+    let mut command = lepus(home.path(), &["--amqp-port=0", "--data-dir"]);
+    let output = command.arg(&data).output().unwrap();
+    assert_refused(&output, 73, &[&data.to_string_lossy(), "--data-dir"]);
+}
+
+#[test]
+fn a_mistake_in_the_file_is_named_with_file_line_and_key() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("lepus.toml");
+    fs::write(&file, "amqp_port = 0\nframe_max = \"plenty\"\n").unwrap();
+    let place = format!("{}:2", file.display());
+    let mut command = lepus(home.path(), &["--config"]);
+    assert_refused(&command.arg(&file).output().unwrap(), 78, &[&place, "frame_max", "plenty"]);
+    let mut command = lepus(home.path(), &[]);
+    command.env("LEPUS_CONFIG", &file);
+    assert_refused(&command.output().unwrap(), 78, &[&place]);
+}
+
+#[test]
+fn a_mistake_in_the_environment_is_named_with_the_variable() {
+    let home = tempfile::tempdir().unwrap();
+    let mut command = lepus(home.path(), &[]);
+    let output = command.env("LEPUS_HEARTBEAT", "often").output().unwrap();
+    assert_refused(&output, 78, &["LEPUS_HEARTBEAT", "often"]);
+}
+
+#[test]
+fn flags_win_over_the_environment_and_that_over_the_file() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("lepus.toml");
+    fs::write(&file, "amqp_port = 1\nlog = \"error\"\nlog_format = \"json\"\n").unwrap();
+    let mut command = lepus(home.path(), &["--amqp-port=0", "--config"]);
+    command.arg(&file).env("LEPUS_LOG", "info").env("RABBITMQ_NODE_PORT", "2");
+    let program = Program::start(&mut command);
+    assert!(address(&program.line()).port() > 2);
+    let (_, log) = program.stop("-TERM");
+    assert!(log.starts_with('{') && log.contains("started"), "{log}");
+}
+
+#[test]
+fn wrong_arguments_and_questions_are_answered() {
+    let home = tempfile::tempdir().unwrap();
+    let output = lepus(home.path(), &["--amqp-prot", "1"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(64));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--amqp-prot"));
+    for (question, answer) in [("--version", "lepus 0."), ("--help", "--amqp-port")] {
+        let output = lepus(home.path(), &[question]).output().unwrap();
+        assert_eq!(output.status.code(), Some(0));
+        assert!(String::from_utf8_lossy(&output.stdout).contains(answer), "{question}");
+    }
+}
