@@ -6,7 +6,7 @@
 //! A publish has no answer of its own. On a channel in confirm mode the broker confirms each one
 //! when it is safe: a persistent message in a durable queue when it is on the disk, and synced.
 
-#![allow(clippy::print_stdout, reason = "what an example has to say")]
+#![allow(clippy::print_stdout, clippy::disallowed_methods, reason = "an example talks and times")]
 
 use std::{env, error::Error, time::Instant};
 

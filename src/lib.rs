@@ -67,7 +67,8 @@
 //! * **R2** Nothing outside the connection's task touches a channel.
 //! * **R3** No await and no I/O while a lock is held.
 //! * **R4** Lock order: queue, then outbox; queue, then the store's inbox; topology, then the
-//!   store's inbox. The topology's lock is dropped before a queue is locked. Never two queues,
+//!   vhost's policies; topology, then the store's inbox; the registry of connections, then outbox.
+//!   The topology's lock is dropped before a queue is locked. Never two queues,
 //!   never two outboxes.
 //! * **R5** Durable changes exist only as store operations; only the store's thread writes redb.
 //! * **R6** A promise of durability leaves only after the watermark has passed it.

@@ -182,7 +182,7 @@ fn clean_stop_of_the_program_keeps_what_is_unacked_as_redelivered() {
     consumer.subscribe("q", "t");
     consumer.deliveries(100);
     // Every settled message makes room for another.
-    let is_settled = |n: &u64| n % 2 == 0 && *n <= 100;
+    let is_settled = |n: &u64| n.is_multiple_of(2) && *n <= 100;
     for n in (1..=100).filter(is_settled) {
         consumer.send(&if n % 4 == 0 { ack(n) } else { reject(n, false) });
     }

@@ -305,7 +305,7 @@ fn what_was_confirmed_survives_a_kill_and_comes_once() {
     let mut random = Random(7);
     // Some are due while others are still being published, some when the broker is not there.
     for n in 0..2000 {
-        channel.publish(&kept(&n.to_string(), 1 + random.below(1500) as i32));
+        channel.publish(&kept(&n.to_string(), 1 + i32::try_from(random.below(1500)).unwrap()));
     }
     channel.expect_acked(2000);
     lepus.kill();

@@ -347,17 +347,24 @@ impl Permissions {
         is_user: impl Fn(&UserPermissions) -> bool,
         is_topic: impl Fn(&TopicPermissions) -> bool,
     ) -> Vec<StoreOp> {
+        let mut ops = Vec::new();
         self.change(|records| {
-            let users = records.users.extract_if(.., |_, record| is_user(record));
-            let mut ops: Vec<_> = users
-                .map(|((vhost, user), _)| remove(RecordKind::Permission, &[&vhost, &user]))
-                .collect();
-            let topics = records.topics.extract_if(.., |_, topic| is_topic(topic));
-            ops.extend(topics.map(|((vhost, user, exchange), _)| {
-                remove(RecordKind::TopicPermission, &[&vhost, &user, &exchange])
-            }));
-            ops
-        })
+            records.users.retain(|(vhost, user), record| {
+                let is_meant = is_user(record);
+                if is_meant {
+                    ops.push(remove(RecordKind::Permission, &[vhost, user]));
+                }
+                !is_meant
+            });
+            records.topics.retain(|(vhost, user, exchange), topic| {
+                let is_meant = is_topic(topic);
+                if is_meant {
+                    ops.push(remove(RecordKind::TopicPermission, &[vhost, user, exchange]));
+                }
+                !is_meant
+            });
+        });
+        ops
     }
 
     /// All permissions, by vhost, then by user.
@@ -414,7 +421,9 @@ mod tests {
         assert!(allowed("mine", "not-mine-alone") && !allowed("^mine$", "not-mine-alone"));
     }
 
-    fn records_of(ops: Vec<StoreOp>) -> Vec<(RecordKind, Box<[u8]>, Box<[u8]>)> {
+    type Stored = (RecordKind, Box<[u8]>, Box<[u8]>);
+
+    fn records_of(ops: Vec<StoreOp>) -> Vec<Stored> {
         let put = |op| match op {
             StoreOp::Put { kind, key, value } => (kind, key, value),
             other => panic!("{other:?}"),
@@ -422,7 +431,7 @@ mod tests {
         ops.into_iter().map(put).collect()
     }
 
-    fn load(records: &[(RecordKind, Box<[u8]>, Box<[u8]>)]) -> Result<Permissions, RecordError> {
+    fn load(records: &[Stored]) -> Result<Permissions, RecordError> {
         Permissions::load(records.iter().map(|(kind, key, value)| (*kind, &key[..], &value[..])))
     }
 

@@ -129,14 +129,15 @@ impl User {
                 Some(PasswordHash::from_bytes(algorithm, hash)?)
             }
         };
-        let limits = match version {
-            VERSION => UserLimits {
-                max_connections: take_limit(&mut rest)?,
-                max_channels: take_limit(&mut rest)?,
-            },
-            VERSION_WITHOUT_LIMITS => UserLimits::default(),
+        let mut limits = UserLimits::default();
+        match version {
+            VERSION => {
+                rest = take_limit(rest, &mut limits.max_connections)?;
+                rest = take_limit(rest, &mut limits.max_channels)?;
+            }
+            VERSION_WITHOUT_LIMITS => {}
             _ => return None,
-        };
+        }
         let mut tags = Vec::new();
         while let Some((&len, behind)) = rest.split_first() {
             let (tag, behind) = behind.split_at_checked(len.into())?;
@@ -147,15 +148,14 @@ impl User {
     }
 }
 
-fn take_limit(bytes: &mut &[u8]) -> Option<Option<i64>> {
-    let (&is_there, rest) = bytes.split_first()?;
-    *bytes = rest;
-    match is_there {
-        0 => Some(None),
-        1 => {
-            let (limit, rest) = rest.split_first_chunk()?;
-            *bytes = rest;
-            Some(Some(i64::from_be_bytes(*limit)))
+/// Reads a limit; returns the bytes behind it.
+fn take_limit<'a>(bytes: &'a [u8], limit: &mut Option<i64>) -> Option<&'a [u8]> {
+    match bytes.split_first()? {
+        (0, rest) => Some(rest),
+        (1, rest) => {
+            let (number, rest) = rest.split_first_chunk()?;
+            *limit = Some(i64::from_be_bytes(*number));
+            Some(rest)
         }
         _ => None,
     }

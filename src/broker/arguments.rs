@@ -333,7 +333,8 @@ pub fn integer(arguments: &Table, argument: &str) -> Option<i64> {
 
 /// The highest priority of a queue with these arguments; 0 for one without priorities (QU-130).
 pub fn max_priority(arguments: &Table) -> u8 {
-    integer(arguments, "x-max-priority").map_or(0, |value| value.clamp(0, 255) as u8)
+    integer(arguments, "x-max-priority")
+        .map_or(0, |value| u8::try_from(value.clamp(0, 255)).unwrap_or(0))
 }
 
 /// A boolean argument's value; nothing if it is missing or no boolean.

@@ -97,7 +97,9 @@ impl Datum {
             Self::List(values) => {
                 out.push(LIST);
                 out.extend((values.len() as u64).to_be_bytes());
-                values.iter().for_each(|value| value.put(out));
+                for value in values {
+                    value.put(out);
+                }
             }
             Self::Map(map) => {
                 out.push(MAP);

@@ -244,7 +244,8 @@ pub enum Error {
 
     /// Declare of a new queue in a vhost that has as many as it may have (QU-019).
     ///
-    /// 406 `PRECONDITION_FAILED - cannot declare queue 'q': queue limit in vhost 'v' (1) is reached`
+    /// 406 `PRECONDITION_FAILED - cannot declare queue 'q': queue limit in vhost 'v' (1) is
+    /// reached`
     #[error("cannot declare queue '{name}': queue limit ({limit}) is reached")]
     QueueLimit {
         /// The queue.

@@ -6,8 +6,8 @@
 //! - Whoever makes an outbox non-empty takes the task's waker along as a debt and pays it before
 //!   its own task waits (R7): one wake for a whole batch.
 //!
-//! Lock order: a queue's lock may be held when an outbox's is taken, and an outbox's when a window's
-//! is, never the other way round (R4).
+//! Lock order: a queue's lock may be held when an outbox's is taken, and an outbox's when a
+//! window's is, never the other way round (R4).
 
 use std::{
     mem,

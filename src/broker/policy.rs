@@ -161,6 +161,7 @@ impl Policy {
         }
     }
 
+    #[expect(clippy::cast_precision_loss, reason = "nobody sets priorities beyond 2^52")]
     fn rank(&self) -> f64 {
         match self.priority {
             Datum::Integer(priority) => priority as f64,
@@ -403,7 +404,7 @@ impl Applied {
         let mut merged = said(&self.policy);
         for (key, operator) in said(&self.operator_policy) {
             let value = match merged.remove(&key) {
-                Some(user) => keys::merged(&key, user, operator),
+                Some(user) => keys::merged(&key, &user, operator),
                 None => operator,
             };
             merged.insert(key, value);

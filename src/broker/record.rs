@@ -132,7 +132,9 @@ impl Record for VhostRecord {
         put_bytes(&mut out, default_queue_type.map_or("", QueueType::as_str).as_bytes());
         put_bytes(&mut out, description.as_bytes());
         out.extend((tags.len() as u64).to_be_bytes());
-        tags.iter().for_each(|tag| put_bytes(&mut out, tag.as_bytes()));
+        for tag in tags {
+            put_bytes(&mut out, tag.as_bytes());
+        }
         out.into()
     }
 

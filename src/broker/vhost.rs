@@ -432,7 +432,9 @@ impl Vhost {
     ) -> Arc<Queue> {
         let Shared { store, budget, timers, .. } = self.shared.clone();
         let surroundings = Surroundings { vhost: self.me.clone(), timers, store, budget };
-        Queue::new(Identity { id, name, spec, queue_type, owner }, surroundings, recovered)
+        let settings = self.settings_of(&name, queue_type, &spec.arguments);
+        let identity = Identity { id, name, spec, queue_type, owner };
+        Queue::new(identity, settings, surroundings, recovered)
     }
 
     /// Brings a durable queue back.
@@ -551,6 +553,20 @@ impl Vhost {
         found
     }
 
+    /// Whether a client may delete a queue of this type under these conditions (QT-008, QT-009).
+    ///
+    /// # Errors
+    /// [`Error::ConditionalDelete`].
+    pub fn check_conditions(queue: &Queue, if_unused: bool, if_empty: bool) -> Result<(), Error> {
+        let flags = [(if_unused, "if-unused"), (if_empty, "if-empty")];
+        match flags.iter().find(|(is_set, _)| *is_set) {
+            Some((_, flag)) if queue.queue_type == QueueType::Quorum => {
+                Err(Error::ConditionalDelete { name: queue.name.clone(), flag })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Deletes a queue if the conditions hold. Returns how many messages were ready in it, and what
     /// must be durable before that may be said.
     ///
@@ -563,12 +579,6 @@ impl Vhost {
         if_empty: bool,
         fx: &mut Effects,
     ) -> Result<(u64, CommitSeq), Error> {
-        if queue.queue_type == QueueType::Quorum
-            && let Some(flag) =
-                [(if_unused, "if-unused"), (if_empty, "if-empty")].iter().find(|(set, _)| *set)
-        {
-            return Err(Error::ConditionalDelete { name: queue.name.clone(), flag: flag.1 });
-        }
         // The queue ends first: from then on it takes no message and no consumer, so the
         // conditions still hold when its name is free again.
         let count = match queue.delete(if_unused, if_empty, fx) {

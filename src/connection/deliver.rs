@@ -1,5 +1,7 @@
 //! From the outbox to the socket: tags, `basic.deliver`, and news of other kinds.
 
+use std::sync::Arc;
+
 use super::{Session, Stage, channel::Mode, error::Code, unacked::Unacked};
 use crate::{
     broker::{
@@ -97,7 +99,9 @@ impl Session {
     fn cancelled(&mut self, slot: u32) {
         let Some(source) = self.sources.get_mut(slot) else { return };
         source.handle = None;
-        let (id, tag) = (source.channel, std::sync::Arc::clone(&source.tag));
+        let (id, tag) = (source.channel, Arc::clone(&source.tag));
+        let queue = Arc::clone(&source.queue);
+        self.close_reply_queue(id, &queue);
         self.sources.release(slot);
         if self.capabilities.consumer_cancel_notify && self.channels.open(id).is_some() {
             let cancel = basic::Cancel { consumer_tag: short_string(&tag), nowait: true };

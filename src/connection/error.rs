@@ -140,93 +140,77 @@ pub(super) fn of_content(error: ContentError, payload: &[u8]) -> Failure {
 /// What a refusal of the broker is answered with.
 pub(super) fn of_broker(error: &broker::Error, vhost: &str, ids: Ids) -> Failure {
     use broker::Error as E;
-    let named = |kind: Kind, name: &str| resource(kind, name, vhost);
-    match error {
-        E::DefaultExchange | E::ReservedName { .. } => Code::AccessRefused.failure(ids, error),
-        E::NotFound { kind, name } => {
-            Code::NotFound.failure(ids, format_args!("no {}", named(*kind, name)))
-        }
-        E::Inequivalent { kind, name, property, received, current } => Code::PreconditionFailed
-            .failure(
-                ids,
-                format_args!(
-                    "inequivalent arg '{property}' for {}: received {received} but current is \
-                     {current}",
-                    named(*kind, name)
-                ),
-            ),
-        E::InvalidArgument { name, argument, reason } => Code::PreconditionFailed.failure(
-            ids,
-            format_args!("invalid arg '{argument}' for {}: {reason}", named(Kind::Queue, name)),
-        ),
-        E::ArgumentOfOtherType { name, argument, queue_type } => Code::PreconditionFailed.failure(
-            ids,
-            format_args!(
-                "invalid arg '{argument}' for {} of queue type rabbit_{queue_type}_queue",
-                named(Kind::Queue, name)
-            ),
-        ),
-        E::InvalidArgumentType { kind, name, argument, type_name } => Code::PreconditionFailed
-            .failure(
-                ids,
-                format_args!(
-                    "invalid type '{type_name}' for arg '{argument}' in {}",
-                    named(*kind, name)
-                ),
-            ),
-        E::InvalidProperty { name, property } => Code::PreconditionFailed.failure(
-            ids,
-            format_args!("invalid property '{property}' for {}", named(Kind::Queue, name)),
-        ),
-        E::ConditionalDelete { name, flag } => Code::NotImplemented.failure(
-            ids,
-            format_args!(
-                "cannot delete {}. queue.delete operations with {flag} flag set are \
-                     not supported by quorum queues",
-                named(Kind::Queue, name)
-            ),
-        ),
-        E::GetFromSingleActive { name } => Code::ResourceLocked.failure(
-            ids,
-            format_args!(
-                "cannot obtain access to locked {}. basic.get operations are not supported by \
-                 quorum queues with single active consumer",
-                named(Kind::Queue, name)
-            ),
-        ),
-        E::SystemExchange { name } => Code::AccessRefused.failure(
-            ids,
-            format_args!("deletion of system {} not allowed", named(Kind::Exchange, name)),
-        ),
-        E::InUse { kind, name } => {
-            Code::PreconditionFailed.failure(ids, format_args!("{} in use", named(*kind, name)))
-        }
-        E::NotEmpty { name } => Code::PreconditionFailed
-            .failure(ids, format_args!("{} not empty", named(Kind::Queue, name))),
-        E::InternalExchange { name } => Code::AccessRefused.failure(
-            ids,
-            format_args!("cannot publish to internal {}", named(Kind::Exchange, name)),
-        ),
-        E::Locked { name } => Code::ResourceLocked.failure(
-            ids,
-            format_args!(
-                "cannot obtain exclusive access to locked {}. It could be originally declared on \
-                 another connection or the exclusive property value does not match that of the \
-                 original declaration.",
-                named(Kind::Queue, name)
-            ),
-        ),
-        E::QueueLimit { name, limit } => Code::PreconditionFailed.failure(
-            ids,
-            format_args!(
-                "cannot declare queue '{name}': queue limit in vhost '{vhost}' ({limit}) is reached"
-            ),
-        ),
+    let code = match error {
+        E::DefaultExchange
+        | E::ReservedName { .. }
+        | E::SystemExchange { .. }
+        | E::InternalExchange { .. }
+        | E::InExclusiveUse { .. } => Code::AccessRefused,
+        E::NotFound { .. } => Code::NotFound,
+        E::Locked { .. } | E::GetFromSingleActive { .. } => Code::ResourceLocked,
+        E::ConditionalDelete { .. } => Code::NotImplemented,
         E::VhostGone => {
-            Code::ConnectionForced.failure((0, 0), format_args!("vhost '{vhost}' is deleted"))
+            let text = format_args!("vhost '{vhost}' is deleted");
+            return Code::ConnectionForced.failure((0, 0), text);
         }
-        E::InExclusiveUse { name } => Code::AccessRefused
-            .failure(ids, format_args!("{} in exclusive use", named(Kind::Queue, name))),
-        _ => Code::PreconditionFailed.failure(ids, error),
+        _ => Code::PreconditionFailed,
+    };
+    code.failure(ids, explanation(error, vhost))
+}
+
+/// RabbitMQ's words for a refusal, behind the name of its code (ER-19, ER-23).
+fn explanation(error: &broker::Error, vhost: &str) -> String {
+    use broker::Error as E;
+    let queue = |name: &str| resource(Kind::Queue, name, vhost);
+    let exchange = |name: &str| resource(Kind::Exchange, name, vhost);
+    let named = |kind: &Kind, name: &str| resource(*kind, name, vhost);
+    match error {
+        E::NotFound { kind, name } => format!("no {}", named(kind, name)),
+        E::Inequivalent { kind, name, property, received, current } => format!(
+            "inequivalent arg '{property}' for {}: received {received} but current is {current}",
+            named(kind, name)
+        ),
+        E::InvalidArgument { name, argument, reason } => {
+            format!("invalid arg '{argument}' for {}: {reason}", queue(name))
+        }
+        E::ArgumentOfOtherType { name, argument, queue_type } => format!(
+            "invalid arg '{argument}' for {} of queue type rabbit_{queue_type}_queue",
+            queue(name)
+        ),
+        E::InvalidArgumentType { kind, name, argument, type_name } => {
+            format!("invalid type '{type_name}' for arg '{argument}' in {}", named(kind, name))
+        }
+        E::InvalidProperty { name, property } => {
+            format!("invalid property '{property}' for {}", queue(name))
+        }
+        E::ConditionalDelete { name, flag } => format!(
+            "cannot delete {}. queue.delete operations with {flag} flag set are not supported by \
+             quorum queues",
+            queue(name)
+        ),
+        E::GetFromSingleActive { name } => format!(
+            "cannot obtain access to locked {}. basic.get operations are not supported by quorum \
+             queues with single active consumer",
+            queue(name)
+        ),
+        E::SystemExchange { name } => {
+            format!("deletion of system {} not allowed", exchange(name))
+        }
+        E::InUse { kind, name } => format!("{} in use", named(kind, name)),
+        E::NotEmpty { name } => format!("{} not empty", queue(name)),
+        E::InternalExchange { name } => {
+            format!("cannot publish to internal {}", exchange(name))
+        }
+        E::Locked { name } => format!(
+            "cannot obtain exclusive access to locked {}. It could be originally declared on \
+             another connection or the exclusive property value does not match that of the \
+             original declaration.",
+            queue(name)
+        ),
+        E::QueueLimit { name, limit } => format!(
+            "cannot declare queue '{name}': queue limit in vhost '{vhost}' ({limit}) is reached"
+        ),
+        E::InExclusiveUse { name } => format!("{} in exclusive use", queue(name)),
+        other => other.to_string(),
     }
 }

@@ -47,13 +47,16 @@ impl Session {
         Ok(self.vhost.open_reply_queue(name, owner))
     }
 
-    /// The channel's replies, if this is their queue, go nowhere from now on.
-    pub(super) fn close_reply_queue(&mut self, id: ChannelId, queue: &Queue) {
+    /// The channel's replies, if this is their queue, go nowhere from now on. What is in it goes, in
+    /// the store too.
+    pub(super) fn close_reply_queue(&mut self, id: ChannelId, queue: &Arc<Queue>) {
         if let Some(channel) = self.channels.open(id)
             && channel.reply_to.as_ref() == Some(&queue.name)
         {
             channel.reply_to = None;
             self.vhost.close_reply_queue(&queue.name);
+            // No condition was set, so that it is refused only when it is done already.
+            let _ = queue.delete(false, false, &mut self.fx);
         }
     }
 

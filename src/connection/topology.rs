@@ -11,7 +11,7 @@ use super::{
 use crate::{
     auth::Permission,
     broker::{
-        self, Kind,
+        self, Kind, Vhost,
         arguments::{self, ALTERNATE_EXCHANGE, DEAD_LETTER_EXCHANGE, QueueSpec, with_queue_type},
         queue::Queue,
         topology::{Destination, ExchangeSpec, check_deletable, check_new_name, strip_cr_lf},
@@ -282,6 +282,7 @@ impl Session {
         if let Some(channel) = self.channel_mut(id) {
             channel.last_queue = Some(queue.name.clone());
         }
+        queue.touch(&mut self.fx);
         let counts = queue.counts();
         let ok = queue::DeclareOk {
             queue: short_string(&queue.name),
@@ -372,6 +373,7 @@ impl Session {
         ids: Ids,
     ) -> Result<(u64, CommitSeq), Failure> {
         let (if_unused, if_empty) = (delete.if_unused, delete.if_empty);
+        self.checked(Vhost::check_conditions(queue, if_unused, if_empty), ids)?;
         let deleted = self.vhost.delete_queue(queue, if_unused, if_empty, &mut self.fx);
         let deleted = self.checked(deleted, ids)?;
         self.exclusive.retain(|known| !Arc::ptr_eq(known, queue));

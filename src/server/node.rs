@@ -87,3 +87,74 @@ fn introduce_default_user(
     store.submit_all(ops);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{auth::Permission, store::StoreOp};
+
+    fn put(kind: RecordKind, key: &[u8], value: &[u8]) -> StoreOp {
+        StoreOp::Put { kind, key: key.into(), value: value.into() }
+    }
+
+    // PO-074
+    #[test]
+    fn a_default_user_from_before_permissions_gets_them_once() {
+        let (directory, config) = (tempfile::tempdir().unwrap(), Arc::new(Config::default()));
+        let (store, _) = Store::open(StoreConfig::new(directory.path())).unwrap();
+        let user = [&[1, 1], &[7; 36][..], b"\x0dadministrator"].concat();
+        store.submit_all([
+            put(RecordKind::Vhost, b"/", b""),
+            put(RecordKind::User, b"guest", &user),
+            put(RecordKind::User, b"other", &user),
+        ]);
+        store.close();
+        let grant = |context: &Context, user: &str| {
+            context.auth.permissions().grant(&user.into(), &"/".into())
+        };
+        let context = open_blocking(&config, directory.path()).unwrap();
+        assert!(grant(&context, "guest").unwrap().allows(Permission::Configure, "anything"));
+        assert!(grant(&context, "other").is_none());
+        let op = context.auth.permissions().clear("guest", "/").unwrap();
+        context.broker.store.submit(op);
+        context.broker.store.close();
+        drop(context);
+        // What an operator took away is not given back.
+        let context = open_blocking(&config, directory.path()).unwrap();
+        assert!(grant(&context, "guest").is_none());
+        assert_eq!(context.auth.users().get("guest").unwrap().tags, ["administrator"]);
+    }
+
+    #[test]
+    fn a_new_directory_has_one_user_who_may_do_everything() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = Config { default_vhost: "main".into(), ..Config::default() };
+        let context = open_blocking(&Arc::new(config), directory.path()).unwrap();
+        let all = context.auth.permissions().list();
+        let [permissions] = &all[..] else { panic!("{all:?}") };
+        assert_eq!((&*permissions.user, &*permissions.vhost), ("guest", "main"));
+        assert_eq!(permissions.read.as_str(), ".*");
+    }
+
+    // R5: what a crash may leave of a deleted vhost.
+    #[test]
+    fn what_is_left_of_a_vhost_that_is_not_there_is_removed() {
+        let (directory, config) = (tempfile::tempdir().unwrap(), Arc::new(Config::default()));
+        let context = open_blocking(&config, directory.path()).unwrap();
+        let key = [&[4][..], b"gone", &[1], b"x"].concat();
+        let value = [&[1, 1, 6][..], b"fanout", &[0]].concat();
+        context.broker.store.submit(put(RecordKind::Exchange, &key, &value));
+        context.broker.store.close();
+        drop(context);
+        let count = |recovered: &Recovered| {
+            recovered.records.iter().filter(|(kind, ..)| *kind == RecordKind::Exchange).count()
+        };
+        let context = open_blocking(&config, directory.path()).unwrap();
+        assert!(context.broker.vhost("gone").is_none());
+        context.broker.store.close();
+        drop(context);
+        let (store, recovered) = Store::open(StoreConfig::new(directory.path())).unwrap();
+        assert_eq!(count(&recovered), 0);
+        store.close();
+    }
+}

@@ -8,7 +8,7 @@ use redb::{ReadableTable, WriteTransaction};
 use super::{
     directory::{HOT, RecordChange},
     error::StoreError,
-    page::{CHUNK_BYTES_MAX, Chunked, Draft},
+    page::{Chunked, Draft, chunk_lens},
     schema::{
         CHUNKS, Commit, Fault, HEADS, META, META_NEXT_SEGMENT, PAGES, RECORDS, SEGMENTS, STATES,
         StateKey, Volume,
@@ -160,27 +160,24 @@ pub(super) fn put_pages(txn: &WriteTransaction, drafts: &[(u64, Draft)]) -> Resu
     Ok(())
 }
 
-/// A message's body in pieces of [`CHUNK_BYTES_MAX`].
+/// A message's body in the pieces that are to be its rows.
 fn chunks_of(message: &Message) -> impl Iterator<Item = Vec<u8>> {
     let mut parts = message.body();
     let mut part: &[u8] = &[];
-    std::iter::from_fn(move || {
-        let mut chunk = Vec::new();
-        loop {
+    chunk_lens(message.body_len() as u64).map(move |len| {
+        let mut chunk = Vec::with_capacity(len);
+        while chunk.len() < len {
             if part.is_empty() {
                 match parts.next() {
                     Some(next) => part = next,
                     None => break,
                 }
             }
-            let (taken, rest) = part.split_at(part.len().min(CHUNK_BYTES_MAX - chunk.len()));
+            let (taken, rest) = part.split_at(part.len().min(len - chunk.len()));
             chunk.extend_from_slice(taken);
             part = rest;
-            if chunk.len() == CHUNK_BYTES_MAX {
-                break;
-            }
         }
-        (!chunk.is_empty()).then_some(chunk)
+        chunk
     })
 }
 

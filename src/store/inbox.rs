@@ -120,10 +120,9 @@ impl Inbox {
         let last = state.last;
         self.bytes.fetch_add(state.bytes - before, Ordering::Relaxed);
         let must_wake = match state.sleep {
-            Sleep::Awake => false,
             Sleep::Light => state.bytes >= self.linger_bytes_max,
             Sleep::Deep => !state.ops.is_empty(),
-            Sleep::Group => false,
+            Sleep::Awake | Sleep::Group => false,
         };
         if must_wake {
             state.sleep = Sleep::Awake;

@@ -260,6 +260,7 @@ impl Store {
     }
 
     /// Opens the store on a disk of any kind.
+    #[expect(clippy::disallowed_methods, reason = "no more reads wait than there are queues")]
     fn open_on(
         disk: &Arc<dyn Disk>,
         config: &StoreConfig,

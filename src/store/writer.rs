@@ -9,7 +9,7 @@
 //!
 //! [`Store::failed`]: super::Store::failed
 
-use std::{collections::VecDeque, mem, sync::Arc, time::Instant};
+use std::{collections::VecDeque, mem, sync::Arc};
 
 use hashbrown::HashMap;
 
@@ -27,6 +27,7 @@ use super::{
     state::dead_row,
     volumes::Volumes,
 };
+use crate::clock;
 
 /// A page smaller than this stays in the hot file even then, to be packed with others later.
 const DIRECT_PAGE_BYTES_MIN: u64 = 16 * 1024;
@@ -76,10 +77,10 @@ impl Writer {
         loop {
             let mut taken = self.shared.inbox.take_blocking(ops, has_chores);
             if !taken.ops.is_empty() {
-                let start = Instant::now();
+                let start = clock::now();
                 let count = taken.ops.len() as u64;
                 let has_written = self.write(&mut taken.ops)?;
-                self.shared.counters.batch(count, has_written, start.elapsed());
+                self.shared.counters.batch(count, has_written, clock::now().since(start));
                 self.shared.inbox.written(taken.bytes);
                 self.shared.advance(taken.last);
                 has_chores = true;

@@ -5,10 +5,13 @@
 //! * `window [n] [body] [window]`: so many unconfirmed at most, settled 100 behind
 //! * `steady [n] [body] [backlog]`: a backlog of so many messages, as fast as it goes
 //! * `backlog [n] [body]`: grows, is killed, opened again, drained
+//! * `purge [n] [body]`: the same, purged in one operation instead of drained
+//! * `spill [n] [body]`: transient messages out of memory and back
+//! * `bodies`: what large bodies cost in time and space
 //!
 //! Figures go to `src/store/mod.rs` with the command. `LEPUS_BENCH_DIR` says where.
 #![allow(missing_docs, clippy::print_stdout, clippy::unwrap_used, clippy::expect_used)]
-#![allow(clippy::cast_precision_loss, clippy::cast_sign_loss, reason = "figures to look at")]
+#![expect(clippy::disallowed_methods, reason = "a bench measures time")]
 
 use std::{
     fs::{self, OpenOptions},
@@ -268,7 +271,8 @@ fn grow(count: u64, body: usize) {
     thread::sleep(Duration::from_secs(3600));
 }
 
-fn backlog(count: u64, body: usize) {
+/// Lets a child grow a backlog, kills it, and opens what it left.
+fn reopen(count: u64, body: usize) -> Store {
     let dir = fresh_dir();
     let arguments = ["grow".to_owned(), count.to_string(), body.to_string()];
     let mut child = Command::new(std::env::current_exe().unwrap())
@@ -288,20 +292,26 @@ fn backlog(count: u64, body: usize) {
     let (store, recovered) = Store::open(StoreConfig::new(&dir)).unwrap();
     println!("opened after kill -9, caches dropped: {:.0} ms", start.elapsed().as_secs_f64() * 1e3);
     assert_eq!(recovered.queues[&QUEUE].count, count);
-    let (start, cpu_before) = (Instant::now(), cpu());
+    store
+}
+
+/// Waits until the directory is small, and says how long that took.
+fn watch_shrinking(start: Instant) {
+    let dir = dir();
+    while disk_bytes(&dir) > 20_000_000 && start.elapsed() < Duration::from_secs(20) {
+        thread::sleep(Duration::from_millis(5));
+    }
+    println!("  {} MB on the disk after {:?}", disk_bytes(&dir) / 1_000_000, start.elapsed());
+}
+
+/// Reads a whole queue back, settling as it goes; returns how many messages there were.
+fn drain(store: &Store, count: u64) -> u64 {
     let mut from = Position(0);
-    let mut waiter = Waiter::new();
-    let mut last = CommitSeq(0);
-    let mut read = 0;
+    let (mut waiter, mut last, mut read) = (Waiter::new(), CommitSeq(0), 0);
     loop {
         let (sender, receiver) = mpsc::sync_channel(1);
-        let request = ReadRequest {
-            queue: QUEUE,
-            from,
-            end: Position(count),
-            max_bytes: 1 << 20,
-            after: CommitSeq(0),
-        };
+        let (end, after) = (Position(count), CommitSeq(0));
+        let request = ReadRequest { queue: QUEUE, from, end, max_bytes: 1 << 20, after };
         store.read(request, move |batch| drop(sender.send(batch)));
         let batch = receiver.recv().unwrap().unwrap();
         for message in &batch.messages {
@@ -309,18 +319,90 @@ fn backlog(count: u64, body: usize) {
         }
         read += batch.messages.len() as u64;
         if batch.is_end {
-            break;
+            waiter.durable(store, last);
+            return read;
         }
         from = batch.next;
     }
-    waiter.durable(&store, last);
-    assert_eq!(read, count);
+}
+
+fn backlog(count: u64, body: usize) {
+    let store = reopen(count, body);
+    let (start, cpu_before) = (Instant::now(), cpu());
+    assert_eq!(drain(&store, count), count);
     rate("drain", count, body, start, cpu_before, &store);
+    watch_shrinking(Instant::now());
+}
+
+fn purge(count: u64, body: usize) {
+    let store = reopen(count, body);
     let start = Instant::now();
-    while disk_bytes(&dir) > 200_000_000 && start.elapsed() < Duration::from_secs(20) {
-        thread::sleep(Duration::from_millis(10));
+    let end = Position(u64::MAX);
+    let seq = store.submit(StoreOp::SettleRange { queue: QUEUE, first: Position(0), end });
+    Waiter::new().durable(&store, seq);
+    println!("purged: {:?}", start.elapsed());
+    watch_shrinking(start);
+}
+
+fn spill(count: u64, body: usize) {
+    let (store, _) = Store::open(StoreConfig::new(fresh_dir())).unwrap();
+    let (mut waiter, mut scratch) = (Waiter::new(), Vec::new());
+    let bytes = vec![7; body];
+    let (start, cpu_before) = (Instant::now(), cpu());
+    let mut last = CommitSeq(0);
+    for i in 0..count {
+        let traits = Traits::default();
+        let message = Message::copied(b"\0\x01q", b"\0\0", &[&bytes], traits, &mut scratch);
+        last = store.submit(StoreOp::Spill {
+            queue: QUEUE,
+            position: Position(i),
+            message,
+            standing: lepus::store::Standing::default(),
+        });
+        if store.is_full() {
+            waiter.room(&store);
+        }
     }
-    println!("  {} MB on the disk after {:?}", disk_bytes(&dir) / 1_000_000, start.elapsed());
+    waiter.durable(&store, last);
+    rate("spill", count, body, start, cpu_before, &store);
+    println!("  {} MB on the disk", disk_bytes(&dir()) / 1_000_000);
+    let (start, cpu_before) = (Instant::now(), cpu());
+    assert_eq!(drain(&store, count), count);
+    rate("back", count, body, start, cpu_before, &store);
+    watch_shrinking(Instant::now());
+}
+
+fn bodies() {
+    for (count, body) in [(400, 100_000), (200, 1_000_000), (20, 10_000_000)] {
+        let dir = fresh_dir();
+        let (store, _) = Store::open(StoreConfig::new(&dir)).unwrap();
+        let (mut waiter, bytes) = (Waiter::new(), bytes::Bytes::from(vec![7; body]));
+        let (start, cpu_before) = (Instant::now(), cpu());
+        let mut last = CommitSeq(0);
+        for i in 0..count {
+            // As it comes in: frames of 128 KiB.
+            let frames =
+                (0..body).step_by(131_072).map(|at| bytes.slice(at..(at + 131_072).min(body)));
+            let traits = Traits { is_persistent: true, ..Traits::default() };
+            let message = Message::chunked(b"\0\x01q", b"\x10\0\x02", frames.collect(), traits);
+            last = store.submit(StoreOp::Publish {
+                queue: QUEUE,
+                position: Position(i),
+                message,
+                standing: lepus::store::Standing::default(),
+            });
+            if store.is_full() {
+                waiter.room(&store);
+            }
+        }
+        waiter.durable(&store, last);
+        rate(&format!("bodies of {body} B"), count, body, start, cpu_before, &store);
+        let share = disk_bytes(&dir) as f64 / (count as f64 * body as f64);
+        println!("  {share:.3} bytes on the disk per byte");
+        let (start, cpu_before) = (Instant::now(), cpu());
+        assert_eq!(drain(&store, count), count);
+        rate("  back", count, body, start, cpu_before, &store);
+    }
 }
 
 fn main() {
@@ -335,6 +417,9 @@ fn main() {
         Some("steady") => steady(number(2, 3_000_000), number(3, 100) as usize, number(4, 100_000)),
         Some("grow") => grow(number(2, 1_000_000), number(3, 1024) as usize),
         Some("backlog") => backlog(number(2, 1_000_000), number(3, 1024) as usize),
+        Some("purge") => purge(number(2, 1_000_000), number(3, 1024) as usize),
+        Some("spill") => spill(number(2, 1_000_000), number(3, 1024) as usize),
+        Some("bodies") => bodies(),
         _ => {
             sync();
             single(2000);

@@ -242,7 +242,7 @@ impl Load {
             let message = Message::parse(got);
             let id = Id::check(&message);
             in_order.check(queue, id);
-            if !acks_all && message.delivery_tag % 2 == 0 {
+            if !acks_all && message.delivery_tag.is_multiple_of(2) {
                 continue;
             }
             acked.push(log.settled.len());

@@ -10,13 +10,14 @@ use std::{
 };
 
 use lepus::{
+    admin::Admin,
     config::Config,
     server::{AlarmLimits, Server},
 };
 use tempfile::TempDir;
 use tokio::{runtime, sync::oneshot};
 
-use super::{Connection, Options};
+use super::{Connection, Operator, Options};
 
 /// Where the tests connect.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub(crate) struct Broker {
     pub(crate) address: SocketAddr,
     /// Started by somebody else, and taken for a RabbitMQ 4.3.
     pub(crate) is_external: bool,
+    /// Of ours.
+    pub(crate) admin: Option<Admin>,
 }
 
 /// The broker that all tests of the process share.
@@ -31,14 +34,14 @@ pub(crate) fn broker() -> &'static Broker {
     static BROKER: OnceLock<Broker> = OnceLock::new();
     BROKER.get_or_init(|| {
         if let Ok(uri) = env::var("LEPUS_TEST_URI") {
-            return Broker { address: address_of(&uri), is_external: true };
+            return Broker { address: address_of(&uri), is_external: true, admin: None };
         }
         sweep_directories();
         let running = start_lepus(&fresh_directory().keep(), "");
-        let address = running.address;
+        let (address, admin) = (running.address, Some(running.admin.clone()));
         // It serves all tests, and ends with the process.
         std::mem::forget(running);
-        Broker { address, is_external: false }
+        Broker { address, is_external: false, admin }
     })
 }
 
@@ -61,6 +64,7 @@ pub(crate) fn only_on_lepus(reason: &str) -> bool {
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
+    admin: Admin,
     alarm_limits: AlarmLimits,
     /// Ends the server's thread when dropped.
     stop: Option<oneshot::Sender<()>>,
@@ -79,14 +83,15 @@ fn start_lepus(directory: &Path, settings: &str) -> Running {
         let runtime = runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
             let server = Server::start(config).await.unwrap_or_else(|error| panic!("{error}"));
-            let running = (server.amqp_addr(), server.alarm_limits().clone());
+            let running =
+                (server.amqp_addr(), server.admin().clone(), server.alarm_limits().clone());
             started.send(running).expect("the test waits for the start");
             let _ = stopped.await;
             server.stop().await;
         });
     });
-    let (address, alarm_limits) = start.recv().expect("the server starts");
-    Running { address, alarm_limits, stop: Some(stop), thread: Some(thread) }
+    let (address, admin, alarm_limits) = start.recv().expect("the server starts");
+    Running { address, admin, alarm_limits, stop: Some(stop), thread: Some(thread) }
 }
 
 impl Running {
@@ -118,6 +123,10 @@ pub(crate) fn private_broker(settings: &str) -> Option<PrivateBroker> {
 impl PrivateBroker {
     pub(crate) fn options(&self) -> Options {
         Options::at(self.running.address)
+    }
+
+    pub(crate) fn operator(&self) -> Operator {
+        Operator::Lepus(self.running.admin.clone())
     }
 
     #[track_caller]

@@ -6,12 +6,14 @@
 //! `cargo test` runs against Lepus inside the test process. With
 //! `LEPUS_TEST_URI=amqp://127.0.0.1:5673` the same tests run against a broker that is there
 //! already: a RabbitMQ 4.3 proves that they test RabbitMQ's behaviour and not ours. Tests that need
-//! a broker of their own skip themselves then.
+//! a broker of their own skip themselves then. What operators do goes to the management API at
+//! `LEPUS_TEST_API` (127.0.0.1:15673), as guest.
 
 mod broker;
 mod channel;
 mod connection;
 mod message;
+mod operator;
 mod options;
 mod program;
 mod request;
@@ -29,6 +31,7 @@ pub(crate) use broker::*;
 pub(crate) use channel::*;
 pub(crate) use connection::*;
 pub(crate) use message::*;
+pub(crate) use operator::*;
 pub(crate) use options::*;
 pub(crate) use program::*;
 pub(crate) use request::*;

@@ -68,6 +68,11 @@ impl Options {
         self
     }
 
+    pub(crate) fn vhost(mut self, vhost: &str) -> Self {
+        vhost.clone_into(&mut self.vhost);
+        self
+    }
+
     pub(crate) fn channel_max(mut self, channel_max: u16) -> Self {
         self.channel_max = channel_max;
         self

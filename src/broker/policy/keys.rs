@@ -154,7 +154,7 @@ pub(super) fn is_supported(key: &str, queue_type: QueueType) -> bool {
 }
 
 /// What a policy and an operator policy say together.
-pub(super) fn merged(key: &str, user: Datum, operator: Datum) -> Datum {
+pub(super) fn merged(key: &str, user: &Datum, operator: Datum) -> Datum {
     let merge = find(key).and_then(|row| row.operator).unwrap_or(Merge::Operator);
     let Some((one, other)) = user.as_integer().zip(operator.as_integer()) else { return operator };
     Datum::Integer(match merge {

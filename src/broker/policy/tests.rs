@@ -88,8 +88,8 @@ fn all_that_is_wrong_is_said_the_definition_first() {
         priority: "x".into(),
         definition: Datum::Map(Map::new()),
     };
-    let text = "Validation failed\n\nno policy provided\napply-to 'foo' unrecognised; should be one \
-                of: 'queues', 'classic_queues',  'quorum_queues', 'streams', 'exchanges', or \
+    let text = "Validation failed\n\nno policy provided\napply-to 'foo' unrecognised; should be \
+                one of: 'queues', 'classic_queues',  'quorum_queues', 'streams', 'exchanges', or \
                 'all'\npattern should be a binary but was 5\npriority should be a number, actually \
                 was <<\"x\">>\n";
     assert_eq!(refusal(Authority::User, wrong), text);

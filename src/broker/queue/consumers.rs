@@ -110,16 +110,8 @@ impl Consumers {
         }
     }
 
-    /// The consumer that is served, where only one is at a time.
-    pub(super) fn single_active(&self) -> Option<&Consumer> {
-        self.slots.get(self.active? as usize)?.as_ref().map(|entry| &entry.consumer)
-    }
     pub(super) fn len(&self) -> usize {
         self.slots.len() - self.vacant.len()
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Consumer> {
-        self.slots.iter().flatten().map(|entry| &entry.consumer)
     }
 
     pub(super) fn add(&mut self, consumer: Consumer) -> ConsumerHandle {

@@ -4,7 +4,7 @@
 use std::cmp::Reverse;
 
 use super::{
-    Cause, DeadLetter, Effects, Held, Overflow, Returned,
+    Cause, DeadLetter, Effects, Held, Overflow, Returned, Settings,
     lanes::Place,
     ready::{Entry, Next},
     state::State,
@@ -61,6 +61,9 @@ impl State {
         if self.is_deleted {
             return false;
         }
+        if self.last_used == u64::MAX {
+            self.last_used = fx.time.0;
+        }
         while let Some(entry) = self.ready.pop_expired(fx.time.0) {
             self.give_up(entry, Reason::Expired, fx);
         }
@@ -92,6 +95,13 @@ impl State {
         self.unused_until().is_some_and(|until| until <= fx.time.0)
     }
 
+    /// Takes other settings on, but for what only a declare can say.
+    pub(super) fn apply(&mut self, settings: Settings) {
+        let Settings { max_priority, is_single_active, .. } = self.settings;
+        self.settings = Settings { max_priority, is_single_active, ..settings };
+        self.last_used = u64::MAX;
+    }
+
     /// When the queue will have been unused for too long.
     fn unused_until(&self) -> Option<u64> {
         let expires = self.settings.expires?;
@@ -118,6 +128,13 @@ impl State {
                     .is_some_and(|max| self.ready.body_bytes() + body_bytes as u64 > max))
     }
 
+    /// Whether the first messages are to go, though nobody asks for them: there are too many, or
+    /// their time will be over.
+    pub(super) fn gives_up_at_front(&self) -> bool {
+        self.settings.message_ttl.is_some()
+            || (self.settings.overflow == Overflow::DropHead && self.is_over_limit())
+    }
+
     fn is_over_limit(&self) -> bool {
         self.settings.max_length.is_some_and(|max| self.ready.count() > max)
             || self.settings.max_length_bytes.is_some_and(|max| self.ready.body_bytes() > max)
@@ -129,8 +146,10 @@ impl State {
             return;
         }
         while self.is_over_limit() {
-            // One that is in the store alone goes when it has come.
-            let Next::Entry(entry, _) = self.ready.pop_front() else { break };
+            let Next::Entry(entry, _) = self.ready.pop_front() else {
+                // One that is in the store alone goes when it has come.
+                return self.read_ahead(fx);
+            };
             self.give_up(entry, Reason::MaxLen, fx);
         }
     }

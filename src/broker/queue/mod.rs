@@ -132,12 +132,12 @@ impl Queue {
     /// An empty queue, or what the store recovered of one: of each of its lanes.
     pub fn new(
         identity: Identity,
+        settings: Settings,
         surroundings: Surroundings,
         recovered: impl Fn(QueueId) -> Option<RecoveredQueue>,
     ) -> Arc<Self> {
         let Surroundings { vhost, timers, store, budget } = surroundings;
         let residency = Residency::new(budget);
-        let settings = Settings::of(identity.queue_type, &identity.spec.arguments);
         let lanes = 0..=u64::from(settings.max_priority);
         let runs = lanes.map(|lane| {
             recovered(QueueId(identity.id.0 + lane)).map(|found| Run {
@@ -150,14 +150,32 @@ impl Queue {
         });
         let ready = Lanes::recovered(runs);
         let about = (identity.id, identity.name.clone(), identity.spec.durable);
-        Arc::new_cyclic(|me: &Weak<Self>| Self {
+        let has_times = settings.expires.is_some() || settings.message_ttl.is_some();
+        let queue = Arc::new_cyclic(|me: &Weak<Self>| Self {
             identity,
             vhost,
             me: me.clone(),
             timers,
             store,
             state: Mutex::new(State::new(about, settings, me.clone(), residency, ready)),
-        })
+        });
+        if has_times {
+            queue.arm_now();
+        }
+        queue
+    }
+
+    /// Has the queue called as soon as possible, with the time.
+    fn arm_now(&self) {
+        self.timers.arm(Now::default(), self.me.clone());
+    }
+
+    /// Puts other settings in effect (PO-053): a policy changed. What the queue was declared as
+    /// stays.
+    pub fn apply_settings(&self, settings: Settings) {
+        self.state().apply(settings);
+        // What the new settings end is ended when the time is known.
+        self.arm_now();
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -177,6 +195,9 @@ impl Queue {
         drop(state);
         if let Some(page_in) = fx.read.take() {
             self.read(page_in);
+        }
+        if fx.time == UnixTime::default() && fx.arm.take().is_some() {
+            self.arm_now();
         }
         if let Some(at) = fx.arm.take() {
             let wait = Duration::from_millis(at.saturating_sub(fx.time.0));

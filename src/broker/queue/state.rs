@@ -59,7 +59,7 @@ pub(super) struct State {
     pub(super) delayed: BTreeMap<(u64, Position), Entry>,
     /// When the queue will be called (milliseconds since 1970).
     pub(super) armed_for: u64,
-    /// When it was last used, if it goes for not being used.
+    /// When it was last used, if it goes for not being used; `u64::MAX` before that is known.
     pub(super) last_used: u64,
     /// Whether there ever was a consumer (auto-delete waits for the first).
     pub(super) had_consumer: bool,
@@ -117,7 +117,7 @@ impl State {
             expiries: BinaryHeap::new(),
             delayed: BTreeMap::new(),
             armed_for: u64::MAX,
-            last_used: 0,
+            last_used: u64::MAX,
             had_consumer: false,
             has_exclusive_consumer: false,
             is_deleted: false,
@@ -138,10 +138,6 @@ impl State {
             delayed: self.delayed.len() as u64,
             consumers: self.consumers.len(),
         }
-    }
-
-    pub(super) fn consumers(&self) -> impl Iterator<Item = &Consumer> {
-        self.consumers.iter()
     }
 
     /// Adds a message behind all others, or hands it straight to a waiting consumer. Returns
@@ -290,7 +286,7 @@ impl State {
             }
         }
         self.note_memory(fx);
-        if self.consumers.len() > 0 {
+        if self.consumers.len() > 0 || self.gives_up_at_front() {
             self.read_ahead(fx);
         }
     }
@@ -319,7 +315,7 @@ impl State {
     }
 
     /// Asks for the next paged-out messages when those before them run low.
-    fn read_ahead(&mut self, fx: &mut Effects) {
+    pub(super) fn read_ahead(&mut self, fx: &mut Effects) {
         if self.reading.is_some() {
             return;
         }

@@ -49,7 +49,7 @@ fn queue(store: &Store, recovered: Option<&RecoveredQueue>) -> Arc<Queue> {
         store: store.clone(),
         budget: Arc::new(Budget::new(1 << 30, QUEUE_MAX)),
     };
-    Queue::new(identity, surroundings, |_| recovered.copied())
+    Queue::new(identity, Settings::default(), surroundings, |_| recovered.copied())
 }
 
 /// A connection with one consumer, on a thread of its own.
@@ -152,7 +152,7 @@ impl<'a> Client<'a> {
         assert_eq!(self.outbox.close().len(), 0, "pushed after cancel");
         let sent_back = std::mem::take(&mut self.sent_back);
         let task = Arc::clone(&self.task);
-        *self = Self { sent_back, task, ..Self::new(self.queue, self.prefetch) };
+        *self = Self { task, sent_back, ..Self::new(self.queue, self.prefetch) };
     }
 }
 

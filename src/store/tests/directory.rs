@@ -3,6 +3,7 @@
 use std::{fs, path::PathBuf};
 
 use super::*;
+use crate::clock;
 
 /// A directory of its own for each test, gone at the end.
 struct TempDir(PathBuf);
@@ -107,9 +108,9 @@ fn missing_segment_is_damage_and_names_it() {
     assert_eq!(recovered.queues[&QueueId(1)].count, 100);
     // The chores have had no time yet; wait for a segment to appear.
     let segment = dir.0.join("cold-000001.redb");
-    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    let deadline = clock::now().after(Duration::from_secs(20));
     while !segment.exists() || store.durable() < CommitSeq(1) {
-        assert!(std::time::Instant::now() < deadline);
+        assert!(clock::now() < deadline);
         wait_durable(&store, publish(&store, QueueId(2), store.durable().0, b""));
     }
     store.close();
@@ -140,9 +141,9 @@ fn directory_shrinks_after_a_backlog_has_drained() {
         last = store.submit(StoreOp::Settle { queue, position: Position(position) });
     }
     assert!(wait_durable(&store, last));
-    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    let deadline = clock::now().after(Duration::from_secs(20));
     while store.stats().file_bytes > 8_000_000 {
-        assert!(std::time::Instant::now() < deadline, "{:?}", store.stats());
+        assert!(clock::now() < deadline, "{:?}", store.stats());
         wait_durable(&store, store.submit(StoreOp::Settle { queue, position: Position(0) }));
     }
     let found = read_all(&store, queue, last, usize::MAX);
@@ -218,7 +219,7 @@ fn closed_store_keeps_nobody_waiting() {
     let seq = publish(&store, QueueId(1), 0, b"too late");
     assert!(!wait_durable(&store, seq));
     assert!(store.failed().is_some());
-    let (sender, receiver) = mpsc::channel();
+    let (sender, receiver) = mpsc::sync_channel(1);
     let request = ReadRequest {
         queue: QueueId(1),
         from: Position(0),

@@ -21,7 +21,7 @@ fn read_all(store: &Store, queue: QueueId, after: CommitSeq, step: usize) -> Vec
     let mut found = Vec::new();
     let mut from = Position(0);
     loop {
-        let (sender, receiver) = mpsc::channel();
+        let (sender, receiver) = mpsc::sync_channel(1);
         let end = Position(u64::MAX);
         let request = ReadRequest { queue, from, end, max_bytes: step, after };
         store.read(request, move |batch| drop(sender.send(batch)));

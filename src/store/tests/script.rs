@@ -225,7 +225,7 @@ impl Script {
                 }
                 let must = sent.returned_at.is_some_and(|at| at <= confirmed);
                 let may = sent.returned_at.is_some_and(|at| at <= submitted);
-                if (must && !(message.standing.returns > 0))
+                if (must && message.standing.returns == 0)
                     || (!may && (message.standing.returns > 0))
                 {
                     return Err(format!(

@@ -163,7 +163,7 @@ mod line {
         Add(u32, i32),
         Remove(usize),
         Serve,
-        StepAside(bool),
+        Refuse(bool),
         Settle(usize),
         Resume(usize),
     }
@@ -174,7 +174,7 @@ mod line {
             any::<usize>().prop_map(Step::Remove),
             Just(Step::Serve),
             Just(Step::Serve),
-            any::<bool>().prop_map(Step::StepAside),
+            any::<bool>().prop_map(Step::Refuse),
             any::<usize>().prop_map(Step::Settle),
             any::<usize>().prop_map(Step::Resume),
         ]
@@ -228,7 +228,7 @@ mod line {
                             first.join(now);
                         }
                     }
-                    Step::StepAside(is_stalled) => {
+                    Step::Refuse(is_stalled) => {
                         consumers.step_aside(is_stalled);
                         if let Some(first) = first(&mut known) {
                             first.since = None;

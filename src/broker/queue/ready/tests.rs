@@ -152,9 +152,13 @@ fn messages_away_are_read_when_they_are_next() {
 #[test]
 fn stretch_that_is_being_read_may_grow_at_its_end() {
     let mut ready = Ready::default();
-    [3, 4].into_iter().for_each(|position| ready.put_away(Position(position), 10));
+    for position in [3, 4] {
+        ready.put_away(Position(position), 10);
+    }
     assert_eq!(wanted(&ready), Some((3, 5)));
-    [2, 5].into_iter().for_each(|position| ready.put_away(Position(position), 10));
+    for position in [2, 5] {
+        ready.put_away(Position(position), 10);
+    }
     ready.page_in(Position(3), stored([3]), Position(5));
     // The fourth was not there after all.
     assert_eq!(ready.count(), 3);

@@ -222,6 +222,11 @@ struct Bench {
     getters: Vec<Arc<Flag>>,
     /// Places handed out in this step.
     handed_out: Vec<Position>,
+    /// Clients that were served in it.
+    served: Vec<usize>,
+    /// Consumers that have room or places again, of which their queue is to hear yet. It hears of
+    /// one after the other, so that one of a lower priority may get a message before.
+    to_resume: Vec<ConsumerHandle>,
 }
 
 fn message(position: u64, size: usize, is_persistent: bool) -> Message {
@@ -256,7 +261,9 @@ impl Bench {
             messages.push(Published { size: 50, is_persistent: true, place, came_back: false });
         }
         let mut stored = Stored::default();
-        log.iter().for_each(|op| stored.apply(op));
+        for op in &log {
+            stored.apply(op);
+        }
         let there = setup.recovered.iter().filter(|&&is_there| is_there).count() as u64;
         let run = (!messages.is_empty()).then(|| Run {
             from: stored.messages.keys().next().copied().unwrap_or_default(),
@@ -293,6 +300,8 @@ impl Bench {
             held: Vec::new(),
             getters: Vec::new(),
             handed_out: Vec::new(),
+            served: Vec::new(),
+            to_resume: Vec::new(),
         }
     }
 
@@ -349,7 +358,7 @@ impl Bench {
             }
             Step::Settle(picks) => {
                 let held = self.pick(picks);
-                self.settle(held);
+                self.settle(&held);
             }
             Step::Requeue { picks, are_held } => {
                 let held = self.pick(picks);
@@ -407,9 +416,9 @@ impl Bench {
         picked
     }
 
-    fn settle(&mut self, held: Vec<InHand>) {
+    fn settle(&mut self, held: &[InHand]) {
         let mut settled = Vec::new();
-        for held in &held {
+        for held in held {
             self.at(held.position).place = Place::Settled;
             settled.push(Settled {
                 position: held.position,
@@ -432,9 +441,10 @@ impl Bench {
             returned.push(Returned {
                 position: held.position,
                 consumer: held.client.map(|client| self.clients[client].handle),
-                message: match are_held || !held.is_stored || !was_seen {
-                    true => Held::Message(held.message),
-                    false => Held::Stored { body_bytes: held.message.body_len() },
+                message: if are_held || !held.is_stored || !was_seen {
+                    Held::Message(held.message)
+                } else {
+                    Held::Stored { body_bytes: held.message.body_len() }
                 },
                 standing: held.standing,
                 is_stored: held.is_stored,
@@ -462,12 +472,12 @@ impl Bench {
     }
 
     fn resume_all(&mut self, on: usize) {
-        for client in 0..self.clients.len() {
-            if self.clients[client].on == on {
-                self.state.window_opened(self.clients[client].handle, &mut self.fx);
-                self.finish();
-                self.look();
-            }
+        let is_here = |client: &&Client| client.on == on;
+        self.to_resume = self.clients.iter().filter(is_here).map(|c| c.handle).collect();
+        while let Some(consumer) = self.to_resume.pop() {
+            self.state.window_opened(consumer, &mut self.fx);
+            self.finish();
+            self.look();
         }
     }
 
@@ -541,8 +551,9 @@ impl Bench {
     fn drain(&mut self, on: usize) {
         let (held, stalled) = self.take_events(on);
         self.held.extend(held);
-        for stalled in stalled {
-            self.state.resume(stalled.consumer, &mut self.fx);
+        self.to_resume = stalled.into_iter().map(|stalled| stalled.consumer).collect();
+        while let Some(consumer) = self.to_resume.pop() {
+            self.state.resume(consumer, &mut self.fx);
             self.finish();
             self.look();
         }
@@ -650,11 +661,18 @@ impl Bench {
                 let before = last.insert(client, position);
                 assert!(before < Some(position), "{position:?} came after {before:?}");
                 self.handed_out.push(position);
+                self.served.push(client);
                 let no_ack = self.clients[client].no_ack;
                 self.at(position).place = if no_ack { Place::Settled } else { Place::Unacked };
                 self.clients[client].unacked += u32::from(!no_ack);
                 self.check_credit(client);
             }
+        }
+        let served = std::mem::take(&mut self.served).into_iter();
+        if let Some(lowest) = served.map(|client| self.clients[client].priority).min() {
+            let is_above = |client: &&Client| client.priority > lowest;
+            let above = self.clients.iter().filter(is_above).find(|c| self.may_have_more(c));
+            assert!(above.is_none(), "{above:?} had to be served first");
         }
         let last = self.handed_out.drain(..).max();
         if let (Some(last), Some(first)) = (last, self.first_ready()) {
@@ -677,10 +695,15 @@ impl Bench {
         let link = &self.links[client.on];
         let is_stalled = link
             .outbox
-            .look(|_, stalled| stalled.iter().any(|stalled| stalled.consumer == client.handle));
+            .look(|_, stalled| stalled.iter().any(|stalled| stalled.consumer == client.handle))
+            || self.to_resume.contains(&client.handle);
+        let has_place = || {
+            let has_place = link.window.try_take();
+            link.window.give_back(has_place.into());
+            has_place
+        };
         let has_credit = client.no_ack
-            || ((client.prefetch == 0 || client.unacked < client.prefetch)
-                && (link.limit == 0 || self.window_used(client.on) < link.limit));
+            || ((client.prefetch == 0 || client.unacked < client.prefetch) && has_place());
         client.is_started && !client.is_cancelled && !is_stalled && has_credit
     }
 
@@ -743,7 +766,7 @@ impl Bench {
                 self.step(&Step::Drain(on));
             }
             let held = std::mem::take(&mut self.held);
-            self.settle(held);
+            self.settle(&held);
             self.finish();
             self.check();
             let after = (self.log.len(), self.first_ready(), self.held.len(), self.reads.len());

@@ -209,3 +209,51 @@ fn queue_that_has_much_pages_out_in_batches_when_memory_is_short() {
     assert!(sections_with_spills < 10, "{sections_with_spills}");
     assert_eq!(state.counts().ready, 10_000);
 }
+
+/// A durable queue without consumers, whose every message leaves memory at once.
+fn paging(settings: Settings) -> State {
+    let residency = Residency::new(Arc::new(Budget::new(1 << 40, 1)));
+    let about = (QueueId(1), "q".into(), true);
+    State::new(about, settings, Weak::new(), residency, Lanes::recovered([None]))
+}
+
+/// Publishes a message; returns what the store would give back for it.
+fn publish(state: &mut State, fx: &mut Effects) -> Entry {
+    let traits = Traits { is_persistent: true, ..Traits::default() };
+    let message = Message::copied(b"\0\0", b"\0\0", &[&[0; 60]], traits, &mut Vec::new());
+    state.publish(message.clone(), Arrival::default(), fx);
+    let Some(&StoreOp::Publish { position, standing, .. }) = fx.ops.last() else {
+        panic!("it is stored last")
+    };
+    state.submitted(CommitSeq(1), fx);
+    Entry { position, message, standing, is_stored: true }
+}
+
+#[test]
+fn queue_without_consumers_keeps_its_limit_when_its_head_is_in_the_store() {
+    let mut state = paging(Settings { max_length: Some(2), ..Settings::default() });
+    let mut fx = Effects::default();
+    let entries = [(); 3].map(|()| publish(&mut state, &mut fx));
+    assert_eq!(state.counts().ready, 3, "the first is not there to go");
+    let asked = fx.read.take().expect("it is to come");
+    let first = entries.into_iter().take(1);
+    state.page_in(asked.id, first, Position(2), &mut fx);
+    assert_eq!(state.counts().ready, 2);
+    assert!(matches!(fx.ops.last(), Some(StoreOp::Settle { position: Position(1), .. })));
+    assert!(fx.read.is_none(), "nobody wants the others");
+}
+
+#[test]
+fn queue_without_consumers_gives_up_in_time_what_is_in_the_store() {
+    let mut state = paging(Settings { message_ttl: Some(10), ..Settings::default() });
+    let mut fx = Effects::default();
+    let entries = [(); 2].map(|()| publish(&mut state, &mut fx));
+    let at = fx.arm.take().expect("it expires");
+    fx.time.0 = at;
+    state.on_deadline(&mut fx);
+    let asked = fx.read.take().expect("it is to come");
+    state.page_in(asked.id, entries.into_iter(), Position(3), &mut fx);
+    assert!(fx.arm.take().is_some_and(|again| again <= at));
+    state.on_deadline(&mut fx);
+    assert_eq!(state.counts().ready, 0);
+}
