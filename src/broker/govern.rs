@@ -13,13 +13,14 @@ use super::{
         self, InvalidLimits, LIMITS, MAX_CONNECTIONS, MAX_QUEUES, Parameter, Scope, VHOST_LIMITS,
     },
     policy::{self, Authority, Effective, Policies, Policy, PolicyRecord},
-    queue::{Effects, Queue},
+    queue::{Effects, Queue, Settings},
     record::{Record, VhostRecord},
     registry::as_limit,
 };
 use crate::{
     names::{CommitSeq, Name},
     store::{RecordKind, StoreOp},
+    wire::table::Table,
 };
 
 /// There is no vhost of that name.
@@ -251,6 +252,17 @@ impl Vhost {
         self.policies().effective(&queue.name, queue.queue_type, &queue.spec.arguments)
     }
 
+    /// What a queue with these arguments obeys, the policies considered.
+    pub(super) fn settings_of(
+        &self,
+        name: &str,
+        queue_type: QueueType,
+        arguments: &Table,
+    ) -> Settings {
+        let effective = self.policies().effective(name, queue_type, arguments);
+        Settings::of(queue_type, &effective.arguments)
+    }
+
     fn change_policies<T>(&self, change: impl FnOnce(&mut Policies) -> T) -> T {
         let mut kept = self.policies.write().unwrap_or_else(PoisonError::into_inner);
         let mut policies = (**kept).clone();
@@ -274,6 +286,11 @@ impl Vhost {
     /// same lock, so that it misses no change.
     pub(super) fn apply_policies(&self) {
         let policies = self.policies();
+        let queues: Vec<_> = self.topology().queues().map(|(_, q)| Arc::clone(q)).collect();
+        for queue in queues {
+            let arguments = &queue.spec.arguments;
+            queue.apply_settings(self.settings_of(&queue.name, queue.queue_type, arguments));
+        }
         self.restore(|topology| {
             let names: Vec<_> = topology.exchanges().map(|found| found.name().clone()).collect();
             for name in names {

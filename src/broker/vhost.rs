@@ -16,7 +16,7 @@ use crate::{
         Error,
         arguments::{self, QueueSpec, QueueType},
         dead_letter::{self, Death},
-        error::Kind,
+        error::{Kind, Reason},
         exchange::{Fittings, View, delayed},
         log::Backing,
         policy::Policies,
@@ -26,12 +26,12 @@ use crate::{
         },
         record::{self, BindingRecord, ExchangeRecord, QueueRecord, Record},
         route::{Cacheable, RouteSet},
-        timers::{OnDeadline, Timers},
+        timers::Timers,
         topology::{
             Bound, Declared, Destination, Exchange, ExchangeSpec, Topology, check_new_name,
         },
     },
-    clock::{Now, UnixTime},
+    clock::UnixTime,
     message::Message,
     names::{CommitSeq, ConnectionId, Name, QueueId},
     store::{RecordKind, RecoveredQueue, Store, StoreOp},
@@ -445,7 +445,9 @@ impl Vhost {
     ) -> Arc<Queue> {
         let Shared { store, budget, timers, .. } = self.shared.clone();
         let surroundings = Surroundings { vhost: self.me.clone(), timers, store, budget };
-        Queue::new(Identity { id, name, spec, queue_type, owner }, surroundings, recovered)
+        let settings = self.settings_of(&name, queue_type, &spec.arguments);
+        let identity = Identity { id, name, spec, queue_type, owner };
+        Queue::new(identity, settings, surroundings, recovered)
     }
 
     /// Brings a durable queue back.
@@ -458,9 +460,6 @@ impl Vhost {
             .unwrap_or_default();
         let QueueRecord { id, name, spec, .. } = record;
         let queue = self.new_queue(id, name.clone(), spec, queue_type, None, recovered);
-        // It is called at once, and looks at what it has (QU-102, QU-103).
-        let target: Weak<dyn OnDeadline> = Arc::downgrade(&queue) as _;
-        self.shared.timers.arm(Now::default(), target);
         self.restore(|topology| topology.insert_queue(name, queue, true));
     }
 
@@ -657,8 +656,18 @@ fn check_properties(
     is_exclusive: bool,
     is_server_named: bool,
 ) -> Result<(), Error> {
-    if queue_type == QueueType::Classic {
-        return Ok(());
+    match queue_type {
+        QueueType::Classic => return Ok(()),
+        QueueType::Quorum => {}
+        // There are none yet, and a queue that only claimed to be one would lose its messages to
+        // the first consumer.
+        QueueType::Stream => {
+            return Err(Error::InvalidArgument {
+                name: name.into(),
+                argument: arguments::QUEUE_TYPE.into(),
+                reason: Reason::UnsupportedQueueType("stream".into()),
+            });
+        }
     }
     let property = match (spec.auto_delete, is_exclusive, spec.durable) {
         (true, ..) => "auto-delete",

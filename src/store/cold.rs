@@ -171,7 +171,7 @@ impl Cold {
         })?;
         self.disk.sync_names().map_err(|e| StoreError::of_io(self.disk.path().to_owned(), e))?;
         let batch = HotBatch { segment_opened: Some(id), ..HotBatch::default() };
-        batch.commit(&self.volumes.hot, Commit::Safe)?;
+        batch.commit(&self.volumes.hot(), Commit::Safe)?;
         self.volumes.cold_mut().insert(id, Segment::new(volume));
         self.active = Some(id);
         Ok(id)
@@ -203,6 +203,12 @@ impl Cold {
             count.live_bytes -= bytes;
             count.live_pages -= 1;
         }
+    }
+
+    /// Gives the active segment up when nothing is left of it, however small it is.
+    pub(super) fn rest(&mut self) {
+        let counts = &self.counts;
+        self.active.take_if(|id| counts.get(id).is_some_and(|count| count.live_pages == 0));
     }
 
     /// Segments of which nothing is left.
@@ -239,7 +245,7 @@ impl Cold {
             let mut segments = self.volumes.cold_mut();
             ids.iter().map(|id| segments.remove(id)).collect()
         };
-        commit(&self.volumes.hot)?;
+        commit(&self.volumes.hot())?;
         drop(segments);
         for id in ids {
             self.counts.remove(id);

@@ -228,7 +228,6 @@ impl Finding {
         let (chunk_bytes, body_bytes) = (summary.chunk_bytes, summary.body_bytes);
         if self.add(HOT, key.0, summary.runs, (row_bytes, chunk_bytes), &body_bytes) {
             self.hot_count.bytes += row_bytes + chunk_bytes;
-            self.hot_count.bytes_peak = self.hot_count.bytes;
             self.hot_count.pages += 1;
             self.hot_count.order.push_back(key);
         } else {

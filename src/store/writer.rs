@@ -45,8 +45,8 @@ pub(super) struct HotCount {
     /// Bytes of its pages.
     pub(super) bytes: u64,
     pub(super) pages: usize,
-    /// The most bytes since the file was last made shorter.
-    pub(super) bytes_peak: u64,
+    /// Bytes of the file after it was last compacted.
+    pub(super) compacted_bytes: u64,
     /// Its pages in the order in which they were written; some of them are gone.
     pub(super) order: VecDeque<PageKey>,
 }
@@ -91,7 +91,11 @@ impl Writer {
             if taken.is_closed {
                 return Ok(());
             }
-            has_chores = has_chores && self.do_chore()?;
+            if taken.is_idle {
+                self.cold.rest();
+                self.shorten_hot()?;
+            }
+            has_chores = (has_chores || taken.is_idle) && self.do_chore()?;
             ops = taken.ops;
         }
     }
@@ -253,13 +257,13 @@ impl Writer {
             SyncMode::Always | SyncMode::Off => Commit::Safe,
         };
         self.is_loose |= commit == Commit::Loose;
-        batch.commit(&self.volumes.hot, commit)
+        batch.commit(&self.volumes.hot(), commit)
     }
 
     /// Makes loose commits safe.
     fn sync(&mut self) -> Result<(), StoreError> {
         if mem::take(&mut self.is_loose) {
-            HotBatch::default().commit(&self.volumes.hot, Commit::Safe)?;
+            HotBatch::default().commit(&self.volumes.hot(), Commit::Safe)?;
         }
         Ok(())
     }
@@ -274,7 +278,6 @@ impl Writer {
             let stack = self.directory.queues.entry(queue).or_default().stack(shelf);
             if shelf == Shelf::Durable {
                 self.hot.bytes += added;
-                self.hot.bytes_peak = self.hot.bytes_peak.max(self.hot.bytes);
                 if is_new {
                     self.hot.pages += 1;
                     self.hot.order.push_back((queue, first));

@@ -140,7 +140,7 @@ fn weight(key: &[u8]) -> Result<u16, BindingFault> {
     let out_of_range = if text.starts_with('-') { i64::MIN } else { i64::MAX };
     match text.parse().unwrap_or(out_of_range) {
         ..1 => Err(BindingFault::WeightTooLow),
-        weight @ 1..=WEIGHT_MAX => Ok(weight as u16),
+        weight @ 1..=WEIGHT_MAX => Ok(weight.unsigned_abs() as u16),
         _ => Err(BindingFault::WeightTooHigh { max: WEIGHT_MAX }),
     }
 }
@@ -188,8 +188,8 @@ impl ExchangeType for ConsistentHash {
 
 /// How well a destination does for a value: it wins as often as its weight is part of all weights.
 fn score(hash: u64, weight: u16) -> f64 {
-    // A number above 0 and up to 1, of the 53 bits that a double holds.
-    let even = ((hash >> 11) + 1) as f64 / (1_u64 << 53) as f64;
+    // A number above 0 and up to 1.
+    let even = (f64::from((hash >> 32) as u32) + 1.0) / 4_294_967_296.0;
     even.ln() / f64::from(weight)
 }
 

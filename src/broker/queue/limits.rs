@@ -4,7 +4,7 @@
 use std::cmp::Reverse;
 
 use super::{
-    Cause, DeadLetter, Effects, Held, Overflow, Returned,
+    Cause, DeadLetter, Effects, Held, Overflow, Returned, Settings,
     lanes::Place,
     ready::{Entry, Next},
     state::State,
@@ -35,8 +35,7 @@ impl State {
             return;
         }
         // Messages that only the queue gives a time expire in order; the first is looked at.
-        let ttl = self.settings.message_ttl;
-        let is_own = fx.time.0 == 0 || ttl.is_none_or(|ttl| expires_at < fx.time.0 + ttl);
+        let is_own = self.settings.message_ttl.is_none_or(|ttl| expires_at < fx.time.0 + ttl);
         if is_own {
             if self.expiries.len() as u64 > 2 * self.ready.count() + 1024 {
                 let ready = &mut self.ready;
@@ -62,9 +61,8 @@ impl State {
         if self.is_deleted {
             return false;
         }
-        if self.last_used == 0 {
-            // It has just been recovered: what it holds is in the store alone, and is watched from
-            // when it comes.
+        if self.last_used == u64::MAX {
+            // Of what has just been recovered all is in the store, and watched from when it comes.
             self.last_used = fx.time.0;
             self.read_ahead(fx);
         }
@@ -103,6 +101,13 @@ impl State {
             self.arm(at, fx);
         }
         self.unused_until().is_some_and(|until| until <= fx.time.0)
+    }
+
+    /// Takes other settings on, but for what only a declare can say.
+    pub(super) fn apply(&mut self, settings: Settings) {
+        let Settings { max_priority, is_single_active, .. } = self.settings;
+        self.settings = Settings { max_priority, is_single_active, ..settings };
+        self.last_used = u64::MAX;
     }
 
     /// When the queue will have been unused for too long.

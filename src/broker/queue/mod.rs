@@ -132,12 +132,12 @@ impl Queue {
     /// An empty queue, or what the store recovered of one: of each of its lanes.
     pub fn new(
         identity: Identity,
+        settings: Settings,
         surroundings: Surroundings,
         recovered: impl Fn(QueueId) -> Option<RecoveredQueue>,
     ) -> Arc<Self> {
         let Surroundings { vhost, timers, store, budget } = surroundings;
         let residency = Residency::new(budget);
-        let settings = Settings::of(identity.queue_type, &identity.spec.arguments);
         let lanes = 0..=u64::from(settings.max_priority);
         let runs = lanes.map(|lane| {
             recovered(QueueId(identity.id.0 + lane)).map(|found| Run {
@@ -150,14 +150,34 @@ impl Queue {
         });
         let ready = Lanes::recovered(runs);
         let about = (identity.id, identity.name.clone(), identity.spec.durable);
-        Arc::new_cyclic(|me: &Weak<Self>| Self {
+        // Recovered messages may have times of their own.
+        let has_times =
+            settings.expires.is_some() || settings.message_ttl.is_some() || !ready.is_empty();
+        let queue = Arc::new_cyclic(|me: &Weak<Self>| Self {
             identity,
             vhost,
             me: me.clone(),
             timers,
             store,
             state: Mutex::new(State::new(about, settings, me.clone(), residency, ready)),
-        })
+        });
+        if has_times {
+            queue.arm_now();
+        }
+        queue
+    }
+
+    /// Has the queue called as soon as possible, with the time.
+    fn arm_now(&self) {
+        self.timers.arm(Now::default(), self.me.clone());
+    }
+
+    /// Puts other settings in effect (PO-053): a policy changed. What the queue was declared as
+    /// stays.
+    pub fn apply_settings(&self, settings: Settings) {
+        self.state().apply(settings);
+        // What the new settings end is ended when the time is known.
+        self.arm_now();
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -178,11 +198,11 @@ impl Queue {
         if let Some(page_in) = fx.read.take() {
             self.read(page_in);
         }
+        if fx.time == UnixTime::default() && fx.arm.take().is_some() {
+            self.arm_now();
+        }
         if let Some(at) = fx.arm.take() {
-            // Who does not know the time has the queue called at once, with the time.
-            let is_timeless = fx.time.0 == 0;
-            let wait = if is_timeless { 0 } else { at.saturating_sub(fx.time.0) };
-            let wait = Duration::from_millis(wait);
+            let wait = Duration::from_millis(at.saturating_sub(fx.time.0));
             self.timers.arm(fx.now.after(wait), self.me.clone());
         }
         for (position, reason) in fx.dead_away.drain(..) {
@@ -215,7 +235,7 @@ impl Queue {
         let queue = Arc::clone(self);
         self.store.read(request, move |result| match result {
             Ok(batch) => {
-                let mut fx = Effects::default();
+                let mut fx = Effects::of_this_moment();
                 let mut state = queue.state();
                 for stored in batch.messages {
                     state.bury(at, stored.message, reason, true, true, &mut fx);
@@ -247,7 +267,7 @@ impl Queue {
     }
 
     fn page_in(self: &Arc<Self>, asked: PageIn, result: Result<ReadBatch, StoreError>) {
-        let mut fx = Effects::default();
+        let mut fx = Effects::of_this_moment();
         let mut state = self.state();
         let batch = match result {
             Ok(batch) => batch,

@@ -59,7 +59,7 @@ pub(super) struct State {
     pub(super) delayed: BTreeMap<(u64, Position), Entry>,
     /// When the queue will be called (milliseconds since 1970).
     pub(super) armed_for: u64,
-    /// When it was last used, if it goes for not being used.
+    /// When it was last used, if it goes for not being used; `u64::MAX` before that is known.
     pub(super) last_used: u64,
     /// Whether there ever was a consumer (auto-delete waits for the first).
     pub(super) had_consumer: bool,
@@ -117,7 +117,7 @@ impl State {
             expiries: BinaryHeap::new(),
             delayed: BTreeMap::new(),
             armed_for: u64::MAX,
-            last_used: 0,
+            last_used: u64::MAX,
             had_consumer: false,
             has_exclusive_consumer: false,
             is_deleted: false,
@@ -348,17 +348,11 @@ impl State {
             }
         });
         self.ready.of(asked.wanted.from).page_in(asked.wanted.from, entries, next);
-        let may_be_over = fx.time.0 == 0 && !expiries.is_empty();
         for (position, expires_at) in expiries {
             self.watch_expiry(position, expires_at, fx);
         }
-        if may_be_over {
-            // What is over must not be handed out: that is seen when the queue is told the time.
-            fx.arm = Some(0);
-        } else {
-            self.trim(fx);
-            self.dispatch(fx);
-        }
+        self.trim(fx);
+        self.dispatch(fx);
         self.wake_gets(fx);
     }
 
