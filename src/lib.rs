@@ -34,6 +34,11 @@
 //!   and written by declare, bind and delete.
 //! * **The queue** ([`broker::queue::Queue`]), behind one mutex: its messages, consumers and their
 //!   credit. Any task calls its methods, never two queues at once.
+//! * **What an exchange keeps** of its messages: those that wait ([`broker::delay::DelayLog`]), the
+//!   latest ones, the values seen. Each behind one mutex, with a log in the store
+//!   ([`broker::log`]). Routing tells by [`broker::route::RouteSet::taps`] who is to keep a message.
+//! * **Deadlines** ([`broker::timers::Timers`]), behind one mutex; the server's timer task calls
+//!   whoever armed one.
 //! * **The store's threads** ([`store`]): everything durable, and bodies that left memory. The way
 //!   in is `submit(op) -> CommitSeq`, the way out the watermark `durable()` and `read`.
 //! * **The gate** ([`broker::alarm::Gate`]): alarms. While it is shut, connections that publish are
@@ -68,6 +73,7 @@
 //! * **R3** No await and no I/O while a lock is held.
 //! * **R4** Lock order: queue, then outbox; queue, then the store's inbox; topology, then the
 //!   vhost's policies; topology, then the store's inbox; the registry of connections, then outbox.
+//!   What an exchange keeps has a lock of its own: topology, then that, then timers or inbox.
 //!   The topology's lock is dropped before a queue is locked. Never two queues,
 //!   never two outboxes.
 //! * **R5** Durable changes exist only as store operations; only the store's thread writes redb.

@@ -199,3 +199,120 @@ fn values_are_remembered_over_a_restart() {
     channel.publish(&valued("disk", "a", "disk a"));
     assert_eq!(channel.drain("q"), ["disk a"]);
 }
+
+/// A durable queue of the test's own that takes each value once at a time.
+fn deduplicating(channel: &Channel) -> String {
+    channel.queue_with(Table::new().with("x-message-deduplication", true))
+}
+
+#[test]
+fn a_queue_takes_a_value_once_at_a_time() {
+    if !is_there() {
+        return;
+    }
+    let channel = Channel::open();
+    let q = deduplicating(&channel);
+    let with = |value: &str, body: &str| {
+        let headers = Table::new().with("x-deduplication-header", value);
+        publish("", &q, body).headers(headers)
+    };
+    let confirmed = channel.connection().channel(2);
+    confirmed.confirm_select();
+    for (value, body) in [("a", "1"), ("a", "2"), ("b", "3"), ("b", "4")] {
+        confirmed.publish(&with(value, body));
+    }
+    confirmed.publish(&publish("", &q, "no value"));
+    confirmed.publish(&publish("", &q, "no value"));
+    confirmed.expect_acked(6);
+    channel.expect_ready(&q, 4);
+    let send = |value: &str, body: &str| channel.publish(&with(value, body));
+    // Delivered is not gone; put back it is what it was; acknowledged it is gone.
+    let first = channel.get(&q).unwrap();
+    assert_eq!(first.text(), "1");
+    send("a", "5");
+    channel.send(&nack(first.delivery_tag, true));
+    send("a", "6");
+    let again = channel.get(&q).unwrap();
+    assert_eq!((again.text().as_str(), again.redelivered), ("1", true));
+    channel.send(&ack(again.delivery_tag));
+    send("a", "7");
+    assert_eq!(channel.drain(&q), ["3", "no value", "no value", "7"]);
+    // Taken without acknowledgement, purged, and handed over at once: each time it is gone.
+    let quiet = Channel::open();
+    let q = deduplicating(&quiet);
+    let send = |body: &str| {
+        let headers = Table::new().with("x-deduplication-header", "a");
+        quiet.publish(&publish("", &q, body).headers(headers));
+    };
+    send("1");
+    assert_eq!(quiet.drain(&q), ["1"]);
+    send("2");
+    assert_eq!(quiet.count(&purge(&q)), 1);
+    quiet.consume(&consume(&q, "c").no_ack());
+    send("3");
+    send("4");
+    assert_eq!(quiet.deliveries(2), ["3", "4"]);
+}
+
+#[test]
+fn what_leaves_a_queue_by_its_limits_may_come_again() {
+    if !is_there() {
+        return;
+    }
+    let channel = Channel::open();
+    let arguments = Table::new().with("x-message-deduplication", true);
+    let q = channel.queue_with(arguments.clone().with("x-max-length", 1));
+    let send = |q: &str, value: &str, body: &str| {
+        let headers = Table::new().with("x-deduplication-header", value);
+        channel.publish(&publish("", q, body).headers(headers));
+    };
+    for (value, body) in [("a", "1"), ("b", "2"), ("a", "3"), ("a", "4")] {
+        send(&q, value, body);
+    }
+    assert_eq!(channel.drain(&q), ["3"]);
+    let full = arguments.clone().with("x-max-length", 1).with("x-overflow", "reject-publish");
+    let q = channel.queue_with(full);
+    send(&q, "a", "1");
+    send(&q, "b", "refused");
+    assert_eq!(channel.drain(&q), ["1"]);
+    send(&q, "b", "2");
+    assert_eq!(channel.drain(&q), ["2"]);
+    let q = channel.queue_with(arguments.with("x-message-ttl", 0));
+    send(&q, "a", "expired");
+    channel.subscribe(&q, "c");
+    send(&q, "a", "delivered");
+    assert_eq!(channel.delivery().text(), "delivered");
+}
+
+#[test]
+fn a_queue_remembers_over_a_restart_what_it_holds() {
+    let Some(mut private) = private_broker("") else { return };
+    let channel = private.open().channel(1);
+    let declare = || queue("q").durable().arg("x-message-deduplication", true);
+    channel.declare(&declare().arg("x-max-priority", 3));
+    channel.confirm_select();
+    let send = |channel: &Channel, value: &str, priority: u8| {
+        let headers = Some(Table::new().with("x-deduplication-header", value));
+        let properties =
+            Properties { headers, priority: Some(priority), ..Properties::persistent() };
+        channel.publish(&publish("", "q", value).properties(properties));
+    };
+    for (value, priority) in [("a", 0), ("b", 1), ("c", 2)] {
+        send(&channel, value, priority);
+    }
+    channel.expect_acked(3);
+    assert_eq!(channel.get_by(&get("q").no_ack()).unwrap().text(), "c");
+    private.restart();
+
+    let channel = private.open().channel(1);
+    for value in ["a", "b", "c"] {
+        send(&channel, value, 3);
+    }
+    assert_eq!(channel.drain("q"), ["c", "b", "a"]);
+    send(&channel, "a", 0);
+    assert_eq!(channel.drain("q"), ["a"]);
+    let text = "PRECONDITION_FAILED - invalid arg 'x-message-deduplication' for queue 'x' in vhost \
+                '/': ";
+    let request = queue("x").arg("x-message-deduplication", "yes");
+    channel.refused(&request, 406, starts_with(text));
+}

@@ -122,6 +122,7 @@ const QUEUE_ARGUMENTS: &[Row] = &[
     ("x-overflow", C | Q, check::overflow),
     ("x-queue-mode", C, check::anything),
     ("x-queue-version", C, check::queue_version),
+    ("x-message-deduplication", C | Q, check::boolean),
     ("x-single-active-consumer", C | Q, check::boolean),
     ("x-consumer-timeout", Q, check::not_negative),
     ("x-consumer-disconnected-timeout", Q, check::not_negative),

@@ -39,37 +39,54 @@ impl Backing {
         Self { log, recovered: self.recovered_inner, recovered_inner: None, ..self.clone() }
     }
 
-    /// Reads all that the log has, in order. Blocks: it is for the start alone, when nobody else is
-    /// there (R3 is bent for it: the topology's lock may be held).
-    pub(super) fn read_blocking(&self, mut each: impl FnMut(StoredMessage)) {
-        let Some(found) = self.recovered.filter(|found| found.count > 0) else { return };
-        let mut from = found.first;
-        loop {
-            let (queue, end, after) = (self.log, found.end, CommitSeq(0));
-            let request = ReadRequest { queue, from, end, max_bytes: READ_BYTES, after };
-            let (done, result) = mpsc::sync_channel(1);
-            self.store.read(request, move |batch| {
-                // Nobody waits for it if the start was given up.
-                let _ = done.send(batch);
-            });
-            let batch = match result.recv() {
-                Ok(Ok(batch)) => batch,
-                Ok(Err(error)) => {
-                    tracing::error!(log = self.log.0, %error, "what an exchange kept is not read");
-                    return;
-                }
-                Err(_) => return,
-            };
-            batch.messages.into_iter().for_each(&mut each);
-            if batch.is_end {
-                return;
-            }
-            from = batch.next;
+    /// Reads all that the log has, in order. Blocks as [`read_blocking`] does.
+    pub(super) fn read_blocking(&self, each: impl FnMut(StoredMessage)) {
+        if let Some(found) = self.recovered {
+            read_blocking(&self.store, self.log, found, each);
         }
     }
 
     /// The place of the next entry.
     pub(super) fn next(&self) -> Position {
         self.recovered.map_or(Position(1), |found| found.end.max(Position(1)))
+    }
+}
+
+/// Reads all that the store has of a queue, in order. Blocks: it is for the start alone, when nobody
+/// else is there (R3 is bent for it: the topology's lock may be held).
+pub(super) fn read_blocking(
+    store: &Store,
+    queue: QueueId,
+    found: RecoveredQueue,
+    mut each: impl FnMut(StoredMessage),
+) {
+    if found.count == 0 {
+        return;
+    }
+    let mut from = found.first;
+    loop {
+        let (end, after) = (found.end, CommitSeq(0));
+        let request = ReadRequest { queue, from, end, max_bytes: READ_BYTES, after };
+        let (done, result) = mpsc::sync_channel(1);
+        store.read(request, move |batch| {
+            // Nobody waits for it if the start was given up.
+            let _ = done.send(batch);
+        });
+        match result.recv() {
+            Ok(Ok(batch)) => {
+                for message in batch.messages {
+                    each(message);
+                }
+                if batch.is_end {
+                    return;
+                }
+                from = batch.next;
+            }
+            Ok(Err(error)) => {
+                tracing::error!(queue = queue.0, %error, "what was kept cannot be read");
+                return;
+            }
+            Err(_) => return,
+        }
     }
 }

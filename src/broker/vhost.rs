@@ -18,7 +18,7 @@ use crate::{
         dead_letter::{self, Death},
         error::{Kind, Reason},
         exchange::{Fittings, View, delayed},
-        log::Backing,
+        log::{self, Backing},
         policy::Policies,
         queue::{
             Arrival, Budget, DeadLetter, DeadLetterTo, DeleteRefused, Effects, Identity, Published,
@@ -459,7 +459,15 @@ impl Vhost {
         let queue_type = QueueType::of(&record.name, &record.spec.arguments, QueueType::Classic)
             .unwrap_or_default();
         let QueueRecord { id, name, spec, .. } = record;
-        let queue = self.new_queue(id, name.clone(), spec, queue_type, None, recovered);
+        let lanes = usize::from(arguments::max_priority(&spec.arguments)) + 1;
+        let queue = self.new_queue(id, name.clone(), spec, queue_type, None, &recovered);
+        for lane in (0..lanes).filter(|_| queue.is_deduplicating()) {
+            let id = QueueId(id.0 + lane as u64);
+            let Some(found) = recovered(id) else { continue };
+            log::read_blocking(&self.shared.store, id, found, |stored| {
+                queue.recall(lane, stored.position, &stored.message);
+            });
+        }
         self.restore(|topology| topology.insert_queue(name, queue, true));
     }
 

@@ -237,6 +237,9 @@ impl Session {
         arrival: Arrival,
         mandatory: bool,
     ) {
+        if self.routes.queues().iter().any(|queue| queue.is_deduplicating()) {
+            self.flush_settlements();
+        }
         let size = message.footprint();
         let mut needed = kept.map_or(CommitSeq(0), |kept| kept.keep(&self.fx));
         let mut is_returned = false;

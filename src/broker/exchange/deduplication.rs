@@ -30,7 +30,10 @@ use crate::{
     message::{Message, Traits},
     names::{CommitSeq, Position, QueueId},
     store::{Standing, Store, StoreOp},
-    wire::table::Table,
+    wire::{
+        properties::Properties,
+        table::{RawTable, Table},
+    },
 };
 
 const HEADER: &[u8] = b"x-deduplication-header";
@@ -40,7 +43,7 @@ const PERSISTENCE: &str = "x-cache-persistence";
 
 /// A value of the header, cut down to so many bits that no two are alike: memory is bounded by
 /// the number of values, whatever their lengths.
-type Key = [u8; 16];
+pub type Key = [u8; 16];
 
 /// A deduplicating exchange.
 #[derive(Debug)]
@@ -137,6 +140,12 @@ fn key(value: &HeaderValue<'_>) -> Option<Key> {
         HeaderValue::Compound(_) => return None,
     };
     digest.finalize().first_chunk().copied()
+}
+
+/// What a message's value is remembered by, if it has one.
+pub fn deduplication_key(message: &Message) -> Option<Key> {
+    let headers = Properties::of_message(message.properties()).headers()?;
+    key(&RawTable(headers).get(HEADER)?.into())
 }
 
 impl ExchangeType for Deduplication {

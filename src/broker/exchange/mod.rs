@@ -17,6 +17,7 @@ use crate::{
 };
 
 pub use self::{
+    deduplication::{Key, deduplication_key},
     header::{HeaderValue, Headers},
     recent_history::History,
     targets::{Target, TargetSet},

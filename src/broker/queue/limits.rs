@@ -183,6 +183,7 @@ impl State {
         was_delivered: bool,
         fx: &mut Effects,
     ) {
+        self.left(position);
         let settle = is_stored.then(|| self.settle_op(position));
         match &self.settings.dead_letter {
             None => fx.ops.extend(settle),
@@ -253,6 +254,7 @@ impl State {
         is_stored: bool,
         fx: &mut Effects,
     ) {
+        self.left(position);
         match message {
             Held::Message(message) => {
                 self.bury(position, message, reason, is_stored, true, fx);

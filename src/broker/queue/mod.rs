@@ -9,6 +9,7 @@ mod delivery;
 mod effects;
 mod lanes;
 mod limits;
+mod present;
 mod ready;
 mod residency;
 mod settings;
@@ -72,6 +73,7 @@ pub struct Queue {
     me: Weak<Self>,
     timers: Arc<Timers>,
     store: Store,
+    is_deduplicating: bool,
     state: Mutex<State>,
 }
 
@@ -149,6 +151,7 @@ impl Queue {
             })
         });
         let ready = Lanes::recovered(runs);
+        let is_deduplicating = settings.is_deduplicating;
         let about = (identity.id, identity.name.clone(), identity.spec.durable);
         // Recovered messages may have times of their own.
         let has_times =
@@ -159,6 +162,7 @@ impl Queue {
             me: me.clone(),
             timers,
             store,
+            is_deduplicating,
             state: Mutex::new(State::new(about, settings, me.clone(), residency, ready)),
         });
         if has_times {
@@ -288,6 +292,18 @@ impl Queue {
         let next = if batch.is_end { asked.wanted.end } else { in_lane(lane, batch.next) };
         state.page_in(asked.id, entries, next, &mut fx);
         self.finish(state, &mut fx);
+    }
+
+    /// Whether it takes each value of `x-deduplication-header` once at a time: what is settled must
+    /// be known to it before what is published later, and by [`Self::recall`] what an earlier
+    /// process left in it.
+    pub fn is_deduplicating(&self) -> bool {
+        self.is_deduplicating
+    }
+
+    /// The store has this message in the lane of this number.
+    pub fn recall(&self, lane: usize, position: Position, message: &Message) {
+        self.state().recall(in_lane(lane, position), message);
     }
 
     /// Adds a message, or hands it straight to a consumer.

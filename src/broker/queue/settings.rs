@@ -66,6 +66,8 @@ pub struct Settings {
     pub max_priority: u8,
     /// Whether only one consumer is served at a time (QU-140).
     pub is_single_active: bool,
+    /// Whether it takes each value of `x-deduplication-header` once at a time.
+    pub is_deduplicating: bool,
     /// Returns after which a message is a dead letter (BA-264).
     pub delivery_limit: Option<u32>,
     /// How long messages that come back wait.
@@ -109,6 +111,8 @@ impl Settings {
                 routing_key: key.map(|key| key.as_bytes().into()),
             }),
             max_priority: arguments::max_priority(arguments),
+            is_deduplicating: arguments::boolean(arguments, "x-message-deduplication")
+                .unwrap_or_default(),
             is_single_active: arguments::boolean(arguments, "x-single-active-consumer")
                 .unwrap_or(false),
             delivery_limit,

@@ -16,6 +16,7 @@ use super::{
     consumers::{Consumer, Consumers},
     effects::PageIn,
     lanes::{Lanes, Place},
+    present::Present,
     ready::{Entry, Next},
     residency::Residency,
 };
@@ -63,6 +64,8 @@ pub(super) struct State {
     pub(super) last_used: u64,
     /// Whether there ever was a consumer (auto-delete waits for the first).
     pub(super) had_consumer: bool,
+    /// Which values are there, if each may be once alone.
+    present: Option<Present>,
     has_exclusive_consumer: bool,
     pub(super) is_deleted: bool,
     /// Whether the store may hold anything of this queue.
@@ -103,6 +106,7 @@ impl State {
         ready: Lanes,
     ) -> Self {
         let is_single_active = settings.is_single_active;
+        let present = settings.is_deduplicating.then(Present::default);
         Self {
             id,
             name,
@@ -119,6 +123,7 @@ impl State {
             armed_for: u64::MAX,
             last_used: u64::MAX,
             had_consumer: false,
+            present,
             has_exclusive_consumer: false,
             is_deleted: false,
             has_paged_out: false,
@@ -144,6 +149,11 @@ impl State {
     /// whether the queue took it.
     pub(super) fn publish(&mut self, message: Message, arrival: Arrival, fx: &mut Effects) -> bool {
         let position = self.ready.next_place(message.priority());
+        if self.present.as_mut().is_some_and(|present| !present.admit(position, &message)) {
+            // A duplicate is confirmed no earlier than the first of its kind.
+            self.has_paged_out = true;
+            return true;
+        }
         let expires_at = self.expires_at(arrival.expiration, fx);
         let standing = Standing { expires_at, returns: arrival.returns, failures: 0 };
         // QT-027: a quorum queue keeps whatever it has.
@@ -152,6 +162,7 @@ impl State {
         let entry = Entry { position, message, standing, is_stored };
         // QU-114: that a consumer waits makes no room.
         if self.refuses(entry.message.body_len()) {
+            self.left(position);
             if self.settings.overflow == Overflow::RejectToDeadLetters {
                 self.give_up(Entry { is_stored: false, ..entry }, Reason::MaxLen, fx);
             }
@@ -171,11 +182,28 @@ impl State {
                 true
             }
             // Without an acknowledgement to come it is settled already, and never stored.
-            Ok(Taken::Settled) => true,
+            Ok(Taken::Settled) => {
+                self.left(position);
+                true
+            }
             Err(entry) => {
                 self.keep(entry, fx);
                 true
             }
+        }
+    }
+
+    /// A message that an earlier process left here is one of those that are present.
+    pub(super) fn recall(&mut self, position: Position, message: &Message) {
+        if let Some(present) = &mut self.present {
+            present.admit(position, message);
+        }
+    }
+
+    /// A message is gone from this queue for good.
+    pub(super) fn left(&mut self, position: Position) {
+        if let Some(present) = &mut self.present {
+            present.left(position);
         }
     }
 
@@ -279,11 +307,15 @@ impl State {
             }
             let (position, is_stored) = (entry.position, entry.is_stored);
             match self.hand_over(entry, fx) {
-                Ok(Taken::Settled) if is_stored => {
+                Ok(Taken::Settled) => {
+                    self.left(position);
+                    if !is_stored {
+                        continue;
+                    }
                     let Place { queue, position } = Place::of(self.id, position);
                     fx.ops.push(StoreOp::Settle { queue, position });
                 }
-                Ok(_) => {}
+                Ok(Taken::ToBeSettled) => {}
                 Err(entry) => {
                     self.ready.undo_pop(entry, came_back);
                     break;
@@ -400,6 +432,7 @@ impl State {
         };
         self.note_memory(fx);
         if no_ack {
+            self.left(entry.position);
             if entry.is_stored {
                 let Place { queue, position } = Place::of(self.id, entry.position);
                 fx.ops.push(StoreOp::Settle { queue, position });
@@ -466,6 +499,7 @@ impl State {
             if let Some(consumer) = delivery.consumer {
                 self.consumers.settled(consumer, 1);
             }
+            self.left(delivery.position);
             if delivery.is_stored {
                 let Place { queue, position } = Place::of(self.id, delivery.position);
                 fx.ops.push(StoreOp::Settle { queue, position });
@@ -519,11 +553,18 @@ impl State {
         let count = self.ready.count();
         let (entries, ranges) = self.ready.clear();
         let delayed = std::mem::take(&mut self.delayed).into_values();
-        for entry in entries.into_iter().chain(delayed).filter(|entry| entry.is_stored) {
+        for entry in entries.into_iter().chain(delayed) {
+            self.left(entry.position);
+            if !entry.is_stored {
+                continue;
+            }
             let Place { queue, position } = Place::of(self.id, entry.position);
             fx.ops.push(StoreOp::Settle { queue, position });
         }
         for (first, end) in ranges {
+            if let Some(present) = &mut self.present {
+                present.left_range(first, end);
+            }
             let (first, end) = (Place::of(self.id, first), Place::of(self.id, end));
             let queue = first.queue;
             fx.ops.push(StoreOp::SettleRange { queue, first: first.position, end: end.position });
