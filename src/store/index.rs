@@ -220,7 +220,8 @@ mod tests {
                 let body = vec![7; size];
                 let message =
                     Message::copied(b"\0\0", b"\0\0", &[&body], traits, &mut Vec::new());
-                pack(&mut draft, position, message, Standing::default(), |_| unreachable!("one page"));
+                let standing = Standing::default();
+                pack(&mut draft, position, message, standing, |_| unreachable!("one page"));
                 sizes.push(size as u64);
                 position += gap;
             }

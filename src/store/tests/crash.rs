@@ -224,7 +224,8 @@ proptest! {
                     script.restart();
                     script.resume(&recovered);
                     script.check_recovered(&store, &recovered, all).map_err(TestCaseError::fail)?;
-                    script.check(&store, &mut random, all, CommitSeq(0)).map_err(TestCaseError::fail)?;
+                    let checked = script.check(&store, &mut random, all, CommitSeq(0));
+                    checked.map_err(TestCaseError::fail)?;
                 }
                 1..3 => {
                     script.check(&store, &mut random, all, last).map_err(TestCaseError::fail)?;
