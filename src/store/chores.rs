@@ -4,9 +4,9 @@
 //! * Deletes segments of which nothing is left, and moves the rest out of those of which little is.
 //!
 //! # Order
-//! A move appends the pages to a segment first; the hot file's commit behind that makes the copies
-//! count and the originals not, in one transaction. A crash between the two leaves copies that do
-//! not count: see `recover`.
+//! A move appends the pages to a segment first; one transaction of the hot file behind that makes
+//! the copies count and the originals not. A crash between the two leaves copies that do not
+//! count: see `recover`.
 
 use std::mem;
 
@@ -144,7 +144,7 @@ impl Writer {
             let source = self.chunk_source(from, &drafts)?;
             self.cold.append(drafts, source.as_ref())?
         };
-        let mut batch = HotBatch::default();
+        let mut batch = HotBatch { appends: Some(self.cold.appends), ..HotBatch::default() };
         // A crash may have left a dead copy in this very segment.
         let states = pages.iter().map(|(q, page)| ((page.place, *q, page.runs.first), None));
         batch.states.extend(states);

@@ -58,6 +58,8 @@ pub(super) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("me
 
 /// The row of [`META`] that holds [`FORMAT`].
 pub(super) const META_FORMAT: &str = "format";
+/// The row of [`META`] that holds the number of the last append to a segment that counts.
+pub(super) const META_APPENDS: &str = "appends";
 /// The row of [`META`] that holds the number of the next cold segment.
 pub(super) const META_NEXT_SEGMENT: &str = "next_segment";
 
