@@ -156,7 +156,9 @@ fn start_offers_mechanisms_and_the_locale() {
     read.table();
     let offered = read.long_string();
     let mechanisms: Vec<&str> = offered.split(' ').collect();
-    assert!(mechanisms.contains(&"PLAIN") && mechanisms.contains(&"AMQPLAIN"), "{mechanisms:?}");
+    for mechanism in ["PLAIN", "AMQPLAIN", "ANONYMOUS"] {
+        assert!(mechanisms.contains(&mechanism), "{mechanisms:?}");
+    }
     assert_eq!(read.long_string(), "en_US");
     assert!(read.is_empty());
 }
@@ -208,6 +210,14 @@ fn plain_and_amqplain_log_in() {
     Options::new().sasl("AMQPLAIN", amqplain(&login)).open().close();
     let login = Table::new().with("PASSWORD", "guest").with("LOGIN", "guest");
     Options::new().sasl("AMQPLAIN", amqplain(&login)).open().close();
+}
+
+// CN-042
+#[test]
+fn anonymous_logs_in_whatever_it_says_of_itself() {
+    for response in ["", "someone@example.com", "\0nobody\0wrong"] {
+        Options::new().sasl("ANONYMOUS", response).open().close();
+    }
 }
 
 // CN-044, CN-051

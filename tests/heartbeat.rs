@@ -22,6 +22,15 @@ fn heartbeats_start_with_tune_ok() {
     connection.control().call(&connection_open("/"));
 }
 
+// CN-100: a client may wait no longer than the interval; Java's does.
+#[test]
+fn first_heartbeat_comes_after_half_the_interval_whatever_was_sent() {
+    let connection = Options::new().heartbeat_s(4).open();
+    connection.channel(1);
+    connection.set_deadline(Duration::from_millis(3200));
+    assert_eq!(connection.next_frame().unwrap().kind, HEARTBEAT);
+}
+
 // CN-066
 #[test]
 fn heartbeat_0_sends_none() {

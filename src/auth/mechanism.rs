@@ -9,6 +9,7 @@ use crate::wire::table::{self, RawTable, RawValue};
 pub(super) enum Mechanism {
     Plain,
     Amqplain,
+    Anonymous,
 }
 
 /// What a client says it is. Not to be shown.
@@ -16,6 +17,10 @@ pub(super) struct Credentials<'a> {
     pub(super) login: &'a [u8],
     pub(super) password: &'a [u8],
 }
+
+/// Whom a client that says nothing of itself is let in as, by the same check as everybody else
+/// (CN-042): nobody, once guest is gone or has another password.
+const ANONYMOUS: Credentials<'static> = Credentials { login: b"guest", password: b"guest" };
 
 impl fmt::Debug for Credentials<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -25,13 +30,16 @@ impl fmt::Debug for Credentials<'_> {
 
 impl Mechanism {
     pub(super) fn find(name: &str) -> Option<Self> {
-        [Self::Plain, Self::Amqplain].into_iter().find(|mechanism| mechanism.name() == name)
+        [Self::Plain, Self::Amqplain, Self::Anonymous]
+            .into_iter()
+            .find(|mechanism| mechanism.name() == name)
     }
 
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Plain => "PLAIN",
             Self::Amqplain => "AMQPLAIN",
+            Self::Anonymous => "ANONYMOUS",
         }
     }
 
@@ -40,6 +48,7 @@ impl Mechanism {
         match self {
             Self::Plain => plain(response),
             Self::Amqplain => amqplain(response),
+            Self::Anonymous => Some(ANONYMOUS),
         }
     }
 }
@@ -99,6 +108,15 @@ mod tests {
         ];
         for response in malformed {
             assert_eq!(amqplain(response), None, "{response:?}");
+        }
+    }
+
+    #[test]
+    fn anonymous_is_guest_whatever_the_response() {
+        // CN-042
+        for response in [&b""[..], b"me@example.com", b"\0user\0pass", b"\xff\0"] {
+            let credentials = read(Mechanism::Anonymous, response);
+            assert_eq!(credentials, Some((&b"guest"[..], &b"guest"[..])), "{response:?}");
         }
     }
 

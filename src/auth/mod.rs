@@ -21,7 +21,7 @@ pub use permissions::{Permission, Permissions};
 pub use user::{RecordError, User, UserLimits, Users};
 
 /// The mechanisms that connection.start offers, in RabbitMQ's order (CN-024).
-pub const OFFERED_MECHANISMS: &str = "AMQPLAIN PLAIN";
+pub const OFFERED_MECHANISMS: &str = "AMQPLAIN PLAIN ANONYMOUS";
 
 /// Decides who a client is.
 #[derive(Debug)]
@@ -216,6 +216,18 @@ mod tests {
             let said = refusal.to_string();
             assert!(said.ends_with("user 'guest' can only connect via localhost"), "{said}");
         }
+    }
+
+    #[test]
+    fn anonymous_is_guest_under_guests_rules() {
+        // CN-042, CN-049
+        let authenticator = authenticator();
+        let anonymous = |peer: &str| authenticator.verify("ANONYMOUS", b"", peer.parse().unwrap());
+        assert_eq!(anonymous(LOCAL), Ok("guest".into()));
+        assert_eq!(reason(anonymous(REMOTE)), Reason::NotLocal);
+        let password = Some(PasswordHash::of(b"another", [1, 2, 3, 4]));
+        authenticator.users().put(User { password, ..User::new("guest") });
+        assert_eq!(reason(anonymous(LOCAL)), Reason::WrongPassword);
     }
 
     #[test]

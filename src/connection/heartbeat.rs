@@ -12,6 +12,9 @@ pub(super) struct Heartbeat {
     next_send: Now,
     next_check: Now,
     has_sent: bool,
+    /// The first heartbeat goes out whatever else was sent: a client that waits no longer than the
+    /// interval would else wait just that long, as the `open-ok` was sent last.
+    is_first: bool,
     /// The next write is a heartbeat of our own, which does not make up for one.
     is_sending: bool,
     has_received: bool,
@@ -33,6 +36,7 @@ impl Heartbeat {
         self.interval = interval;
         self.next_send = now.after(interval / 2);
         self.next_check = now.after(interval);
+        self.is_first = true;
         // The `tune-ok` that started it was a sign of life.
         self.has_received = true;
     }
@@ -73,7 +77,8 @@ impl Heartbeat {
         }
         if now >= self.next_send {
             self.next_send = now.after(self.interval / 2);
-            if !std::mem::take(&mut self.has_sent) {
+            let is_first = std::mem::take(&mut self.is_first);
+            if !std::mem::take(&mut self.has_sent) || is_first {
                 self.is_sending = true;
                 return Due::Send;
             }
@@ -103,6 +108,17 @@ mod tests {
         heartbeat.sent();
         heartbeat.sent();
         assert_eq!(heartbeat.due(Now::from_millis(3000), false), Due::Nothing);
+    }
+
+    #[test]
+    fn sends_the_first_one_whatever_else_was_sent() {
+        let mut heartbeat = started();
+        heartbeat.sent();
+        assert_eq!(heartbeat.due(Now::from_millis(1000), false), Due::Send);
+        heartbeat.sent();
+        heartbeat.sent();
+        assert_eq!(heartbeat.due(Now::from_millis(2000), false), Due::Nothing);
+        assert_eq!(heartbeat.due(Now::from_millis(3000), false), Due::Send);
     }
 
     #[test]
