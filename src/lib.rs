@@ -36,7 +36,8 @@
 //!   credit. Any task calls its methods, never two queues at once.
 //! * **What an exchange keeps** of its messages: those that wait ([`broker::delay::DelayLog`]), the
 //!   latest ones, the values seen. Each behind one mutex, with a log in the store
-//!   ([`broker::log`]). Routing tells by [`broker::route::RouteSet::taps`] who is to keep a message.
+//!   ([`broker::log`]). Routing tells by [`broker::route::RouteSet::taps`] who is to keep a
+//!   message.
 //! * **Deadlines** ([`broker::timers::Timers`]), behind one mutex; the server's timer task calls
 //!   whoever armed one.
 //! * **The store's threads** ([`store`]): everything durable, and bodies that left memory. The way

@@ -154,7 +154,6 @@ fn message_that_is_consumed_at_once_is_confirmed_too() {
 
 // BA-045, QU-114
 #[test]
-#[ignore = "length limits are not there yet"]
 fn refused_publish_is_nacked() {
     let channel = confirming();
     let limit = Table::new().with("x-max-length", 1).with("x-overflow", "reject-publish");

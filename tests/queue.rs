@@ -455,7 +455,6 @@ fn mode_version_and_locator_of_a_classic_queue() {
 fn arguments_of_other_types_are_not_for_a_classic_queue() {
     check_arguments(vec![
         ("x-dead-letter-strategy", "at-most-once".into(), NotForClassic),
-        ("x-delivery-limit", 5.into(), NotForClassic),
         ("x-quorum-initial-group-size", 3.into(), NotForClassic),
         ("x-max-in-memory-length", 3.into(), NotForClassic),
         ("x-max-in-memory-bytes", 3.into(), NotForClassic),

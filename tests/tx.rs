@@ -120,7 +120,6 @@ fn publishes_are_validated_at_once() {
 
 // BA-204
 #[test]
-#[ignore = "length limits are not there yet"]
 fn commit_with_a_refused_publish_fails() {
     let channel = Channel::open();
     let limit = Table::new().with("x-max-length", 1).with("x-overflow", "reject-publish");

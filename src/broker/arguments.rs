@@ -133,7 +133,11 @@ const QUEUE_ARGUMENTS: &[Row] = &[
     // deviation: RabbitMQ 4.3 closes the connection (QU-054); old code still sends it.
     ("x-queue-master-locator", C, check::anything),
     ("x-quorum-initial-group-size", Q, check::positive),
-    ("x-delivery-limit", Q, check::anything),
+    // deviation: RabbitMQ knows it on quorum queues alone.
+    ("x-delivery-limit", C | Q, check::anything),
+    // Lepus's own.
+    ("x-retry-delay", C | Q, check::not_negative),
+    ("x-retry-delay-max", C | Q, check::not_negative),
     ("x-max-age", S, check::max_age),
     ("x-stream-max-segment-size-bytes", S, check::segment_size),
     ("x-stream-filter-size-bytes", S, check::filter_size),

@@ -52,8 +52,8 @@ impl Backing {
     }
 }
 
-/// Reads all that the store has of a queue, in order. Blocks: it is for the start alone, when nobody
-/// else is there (R3 is bent for it: the topology's lock may be held).
+/// Reads all that the store has of a queue, in order. Blocks: it is for the start alone, when
+/// nobody else is there (R3 is bent for it: the topology's lock may be held).
 pub(super) fn read_blocking(
     store: &Store,
     queue: QueueId,

@@ -16,13 +16,13 @@ use crate::{
         Error,
         arguments::{self, QueueSpec, QueueType},
         dead_letter::{self, Death},
-        error::Kind,
+        error::{Kind, Reason},
         exchange::{Fittings, View, delayed},
         log::{self, Backing},
         policy::Policies,
         queue::{
-            Arrival, Budget, DeadLetter, DeleteRefused, Effects, Identity, Published, Queue,
-            Surroundings,
+            Arrival, Budget, DeadLetter, DeadLetterTo, DeleteRefused, Effects, Identity, Published,
+            Queue, Surroundings,
         },
         record::{self, BindingRecord, ExchangeRecord, QueueRecord, Record},
         route::{Cacheable, RouteSet},
@@ -331,10 +331,23 @@ impl Vhost {
         time: UnixTime,
         out: &mut RouteSet<Arc<Queue>>,
     ) -> Result<(), Error> {
+        let headers = Properties::of_message(message.properties()).headers();
+        let headers = RawTable(headers.unwrap_or_default());
+        let keys = delayed::keys(message.routing_key(), headers);
+        self.route_by(&keys, exchange, message, time, out)
+    }
+
+    fn route_by(
+        &self,
+        keys: &[&[u8]],
+        exchange: &str,
+        message: &Message,
+        time: UnixTime,
+        out: &mut RouteSet<Arc<Queue>>,
+    ) -> Result<(), Error> {
         let properties = Properties::of_message(message.properties());
         let headers = RawTable(properties.headers().unwrap_or_default());
-        let keys = delayed::keys(message.routing_key(), headers);
-        let view = View { properties: Some(properties), time, ..View::new(&keys, Some(&headers)) };
+        let view = View { properties: Some(properties), time, ..View::new(keys, Some(&headers)) };
         self.topology().route(exchange, &view, out)?;
         Ok(())
     }
@@ -526,7 +539,7 @@ impl Vhost {
         };
         let message = dead_letter::dead_letter(&message, &death);
         let arrival = Arrival { expiration: None, returns: was_delivered.into() };
-        let route = self.dead_letter_route(exchange, &message, fx.time);
+        let route = self.dead_letter_route(&to, &message, fx.time);
         let is_open = |queue: &&Arc<Queue>| !dead_letter::is_cycle(&message, reason, &queue.name);
         // Nothing is written in the middle of this: the letter arrives and leaves in one commit.
         let group = self.shared.store.group();
@@ -550,12 +563,17 @@ impl Vhost {
     /// Where a dead letter goes: nowhere if its exchange is missing (BA-239).
     fn dead_letter_route(
         &self,
-        exchange: &str,
+        to: &DeadLetterTo,
         message: &Message,
         time: UnixTime,
     ) -> RouteSet<Arc<Queue>> {
         let mut found = RouteSet::new();
-        if self.route_again(exchange, message, time, &mut found).is_err() {
+        let routed = match &to.routing_key {
+            // It stands for all keys of the message, those of CC too (BA-231).
+            Some(key) => self.route_by(&[key], &to.exchange, message, time, &mut found),
+            None => self.route_again(&to.exchange, message, time, &mut found),
+        };
+        if routed.is_err() {
             found.only(None);
         }
         found
@@ -646,8 +664,18 @@ fn check_properties(
     is_exclusive: bool,
     is_server_named: bool,
 ) -> Result<(), Error> {
-    if queue_type == QueueType::Classic {
-        return Ok(());
+    match queue_type {
+        QueueType::Classic => return Ok(()),
+        QueueType::Quorum => {}
+        // There are none yet, and a queue that only claimed to be one would lose its messages to
+        // the first consumer.
+        QueueType::Stream => {
+            return Err(Error::InvalidArgument {
+                name: name.into(),
+                argument: arguments::QUEUE_TYPE.into(),
+                reason: Reason::UnsupportedQueueType("stream".into()),
+            });
+        }
     }
     let property = match (spec.auto_delete, is_exclusive, spec.durable) {
         (true, ..) => "auto-delete",

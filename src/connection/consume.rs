@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Session,
+    deliver::counts,
     dispatch::Flow,
     error::{self, Code, Failure, Ids},
     reply_to,
@@ -13,7 +14,8 @@ use super::{
 use crate::{
     auth::Permission,
     broker::{
-        Error, Kind, arguments,
+        Error, Kind,
+        arguments::{self, QueueType},
         outbox::Event,
         queue::{Cause, ConsumeRefused, Consumer, GetOutcome, Got, Held, Queue},
     },
@@ -183,6 +185,11 @@ impl Session {
         let name = self.queue_name(id, method.queue.as_str(), ids)?;
         self.check(Permission::Read, Kind::Queue, &name, ids)?;
         let queue = self.find_queue(&name, ids)?;
+        let is_single = arguments::boolean(&queue.spec.arguments, "x-single-active-consumer");
+        if queue.queue_type == QueueType::Quorum && is_single == Some(true) {
+            let error = Error::GetFromSingleActive { name: queue.name.clone() };
+            return Err(self.refused(&error, ids));
+        }
         match queue.get(method.no_ack, &self.waker, &mut self.fx) {
             GetOutcome::Got(got) => self.got(id, &queue, got, method.no_ack),
             GetOutcome::Empty => {
@@ -217,7 +224,8 @@ impl Session {
             got.message.address(),
             u32::try_from(got.left).unwrap_or(u32::MAX),
         );
-        self.content(id, &got.message);
+        let counted = counts(queue, &got.message, got.standing);
+        self.content_with(id, &got.message, counted.as_deref());
         if no_ack {
             return;
         }

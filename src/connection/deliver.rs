@@ -6,14 +6,17 @@ use super::{Session, Stage, channel::Mode, error::Code, unacked::Unacked};
 use crate::{
     broker::{
         outbox::{Delivery, Event},
-        queue::Held,
+        queue::{Held, Queue},
     },
     message::Message,
     names::ChannelId,
+    store::Standing,
     wire::{
         encode,
         frame::FRAME_END,
         method::{AMQPClass, basic, short_string},
+        properties::Properties,
+        table::{RawTable, RawValue, TableWriter},
     },
 };
 
@@ -79,7 +82,9 @@ impl Session {
             delivery.standing.is_redelivered(),
             delivery.message.address(),
         );
-        content(&mut self.out, id, &delivery.message, self.tuning.frame_max);
+        let counted = counts(&source.queue, &delivery.message, delivery.standing);
+        let properties = counted.as_deref().unwrap_or(delivery.message.properties());
+        content(&mut self.out, id, &delivery.message, properties, self.tuning.frame_max);
         if !source.no_ack {
             source.unacked += 1;
             channel.unacked.push(
@@ -111,7 +116,13 @@ impl Session {
 
     /// A message's content header and body, behind the method that brings it.
     pub(super) fn content(&mut self, id: ChannelId, message: &Message) {
-        content(&mut self.out, id, message, self.tuning.frame_max);
+        self.content_with(id, message, None);
+    }
+
+    /// The same with other properties.
+    pub(super) fn content_with(&mut self, id: ChannelId, message: &Message, other: Option<&[u8]>) {
+        let properties = other.unwrap_or(message.properties());
+        content(&mut self.out, id, message, properties, self.tuning.frame_max);
     }
 
     /// Sends the confirms that became true (R6).
@@ -130,9 +141,34 @@ impl Session {
     }
 }
 
-fn content(out: &mut super::output::Output, id: ChannelId, message: &Message, frame_max: u32) {
+/// The properties of a message that came back to a quorum queue: they say how often (BA-261,
+/// BA-262).
+pub(super) fn counts(queue: &Queue, message: &Message, standing: Standing) -> Option<Vec<u8>> {
+    const NAMES: [&[u8]; 2] = [b"x-delivery-count", b"x-acquired-count"];
+    if standing.returns == 0 || !queue.counts_deliveries() {
+        return None;
+    }
+    let properties = Properties::of_message(message.properties());
+    let headers = properties.headers().map_or(RawTable(b""), RawTable);
+    let mut table = TableWriter::with_capacity(headers.0.len() + 64);
+    table.copy(headers, &NAMES);
+    for (name, count) in NAMES.into_iter().zip([standing.failures, standing.returns]) {
+        if count > 0 {
+            table.put(name, RawValue::I64(count.into()));
+        }
+    }
+    Some(properties.with_headers(Some(&table.finish())))
+}
+
+fn content(
+    out: &mut super::output::Output,
+    id: ChannelId,
+    message: &Message,
+    properties: &[u8],
+    frame_max: u32,
+) {
     let size = message.body_len();
-    encode::content_header(out.buffer(), id.0, size as u64, message.properties());
+    encode::content_header(out.buffer(), id.0, size as u64, properties);
     let limit = encode::payload_max(frame_max);
     let chunks = message.body_chunks().unwrap_or_default();
     // Long pieces that fit into a frame each are sent from where they are.

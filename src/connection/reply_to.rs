@@ -47,8 +47,8 @@ impl Session {
         Ok(self.vhost.open_reply_queue(name, owner))
     }
 
-    /// The channel's replies, if this is their queue, go nowhere from now on. What is in it goes, in
-    /// the store too.
+    /// The channel's replies, if this is their queue, go nowhere from now on. What is in it goes,
+    /// in the store too.
     pub(super) fn close_reply_queue(&mut self, id: ChannelId, queue: &Arc<Queue>) {
         if let Some(channel) = self.channels.open(id)
             && channel.reply_to.as_ref() == Some(&queue.name)

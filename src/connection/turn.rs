@@ -250,7 +250,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             Due::GiveUp => {
                 let session = &self.session;
-                tracing::warn!(connection = session.id.0, peer = %session.peer, "missed heartbeats");
+                let (connection, peer) = (session.id.0, session.peer);
+                tracing::warn!(connection, %peer, "missed heartbeats");
                 Err(Broken)
             }
         }

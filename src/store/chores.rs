@@ -4,9 +4,9 @@
 //! * Deletes segments of which nothing is left, and moves the rest out of those of which little is.
 //!
 //! # Order
-//! A move appends the pages to a segment first; the hot file's commit behind that makes the copies
-//! count and the originals not, in one transaction. A crash between the two leaves copies that do
-//! not count: see `recover`.
+//! A move appends the pages to a segment first; one transaction of the hot file behind that makes
+//! the copies count and the originals not. A crash between the two leaves copies that do not
+//! count: see `recover`.
 
 use std::mem;
 
@@ -23,11 +23,10 @@ use super::{
     writer::Writer,
 };
 
-/// The hot file is made shorter when less than this share of what was in it is left,
+/// The hot file is compacted when its messages are less than this share of it,
 const HOT_SHARE_MIN: u64 = 8;
-/// and that was more than this.
-const HOT_BYTES_MIN: u64 = 4 * 1024 * 1024;
-
+/// and it is longer than this, and twice as long as after the last time.
+const HOT_BYTES_MIN: u64 = 8 * 1024 * 1024;
 impl Writer {
     /// Does one piece of what can wait; whether there may be more.
     pub(super) fn do_chore(&mut self) -> Result<bool, StoreError> {
@@ -46,7 +45,7 @@ impl Writer {
             None => self.find_sparse()?,
             some => some,
         };
-        let Some((place, mut keys)) = sparse else { return self.shorten_hot() };
+        let Some((place, mut keys)) = sparse else { return Ok(false) };
         let mut bytes = 0;
         let mut part = Vec::new();
         while bytes < APPEND_BYTES_MAX
@@ -64,21 +63,20 @@ impl Writer {
         Ok(true)
     }
 
-    /// Makes the hot file shorter when little is left of what was in it. Each commit of redb cuts
-    /// off some of the free space at a file's end; this makes empty ones until no more comes off.
-    fn shorten_hot(&mut self) -> Result<bool, StoreError> {
-        if self.hot.bytes > self.hot.bytes_peak / HOT_SHARE_MIN
-            || self.hot.bytes_peak < HOT_BYTES_MIN
-        {
-            return Ok(false);
+    /// Makes the hot file shorter when little is left of what was in it, once nothing else is to
+    /// be done. redb cuts off free space at a file's end by itself, but what lies there stays.
+    pub(super) fn shorten_hot(&mut self) -> Result<(), StoreError> {
+        let bytes = self.volumes.hot().file_bytes();
+        let is_worth_it = bytes > HOT_BYTES_MIN
+            && bytes > self.hot.bytes * HOT_SHARE_MIN
+            && bytes > self.hot.compacted_bytes * 2;
+        if is_worth_it {
+            let mut hot = self.volumes.hot_mut();
+            hot.compact()?;
+            self.hot.compacted_bytes = hot.file_bytes();
+            self.is_loose = false;
         }
-        let len = self.volumes.hot.file_bytes();
-        HotBatch::default().commit(&self.volumes.hot, Commit::Safe)?;
-        let is_shorter = self.volumes.hot.file_bytes() < len;
-        if !is_shorter {
-            self.hot.bytes_peak = self.hot.bytes;
-        }
-        Ok(is_shorter)
+        Ok(())
     }
 
     /// Deletes segments of which nothing is left.
@@ -146,7 +144,7 @@ impl Writer {
             let source = self.chunk_source(from, &drafts)?;
             self.cold.append(drafts, source.as_ref())?
         };
-        let mut batch = HotBatch::default();
+        let mut batch = HotBatch { appends: Some(self.cold.appends), ..HotBatch::default() };
         // A crash may have left a dead copy in this very segment.
         let states = pages.iter().map(|(q, page)| ((page.place, *q, page.runs.first), None));
         batch.states.extend(states);
@@ -228,7 +226,7 @@ impl Writer {
         read: impl FnOnce(&Volume) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         if place == HOT {
-            return read(&self.volumes.hot);
+            return read(&self.volumes.hot());
         }
         let segments = self.volumes.cold();
         segments.get(&place).map_or(Err(StoreError::Closed), |segment| read(&segment.volume))

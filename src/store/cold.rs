@@ -5,9 +5,9 @@
 //! * Nothing is ever taken out of a segment. What becomes of its messages is written to the hot
 //!   file; when nothing is left of a segment its file is deleted, and when little is left, that
 //!   little is appended to another segment first.
-//! * A segment counts only once the hot file lists it. A page that lies in two places, because a
-//!   crash came between the append and the hot file's commit, counts in the hot file before any
-//!   segment, and in an older segment before a younger one.
+//! * A segment counts only once the hot file lists it. Appends are numbered, and a page counts
+//!   only once the hot file has noted the number of its append: in the transaction that makes the
+//!   rest of its batch durable, or that removes it from where it was before.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -110,6 +110,8 @@ pub(super) struct Cold {
     /// The segment that is appended to.
     pub(super) active: Option<Place>,
     pub(super) next_id: Place,
+    /// The number of the last append.
+    pub(super) appends: u64,
     pub(super) counts: BTreeMap<Place, Count>,
     /// For tests: seals segments at this size.
     pub(super) segment_bytes: Option<u64>,
@@ -120,19 +122,20 @@ pub(super) type ChunkSource = ReadOnlyTable<ChunkKey, &'static [u8]>;
 
 impl Cold {
     /// Appends pages, of at most about [`APPEND_BYTES_MAX`], and returns them as the directory is
-    /// to know them. They count once the hot file's next commit has made them count.
+    /// to know them. They count once a commit of the hot file has noted [`Self::appends`].
     pub(super) fn append(
         &mut self,
         drafts: Vec<(u64, Draft)>,
         chunks: Option<&ChunkSource>,
     ) -> Result<Vec<(u64, Page)>, StoreError> {
         let id = self.active_blocking()?;
+        self.appends += 1;
         {
             let segments = self.volumes.cold();
             let Some(segment) = segments.get(&id) else { return Err(StoreError::Closed) };
             segment.volume.write(Commit::QuicklyRepaired, |txn| {
                 put_pages(txn, &drafts)?;
-                put_index(txn, &drafts)?;
+                put_index(txn, &drafts, self.appends)?;
                 copy_chunks(txn, &drafts, chunks)
             })?;
         }
@@ -171,7 +174,7 @@ impl Cold {
         })?;
         self.disk.sync_names().map_err(|e| StoreError::of_io(self.disk.path().to_owned(), e))?;
         let batch = HotBatch { segment_opened: Some(id), ..HotBatch::default() };
-        batch.commit(&self.volumes.hot, Commit::Safe)?;
+        batch.commit(&self.volumes.hot(), Commit::Safe)?;
         self.volumes.cold_mut().insert(id, Segment::new(volume));
         self.active = Some(id);
         Ok(id)
@@ -203,6 +206,12 @@ impl Cold {
             count.live_bytes -= bytes;
             count.live_pages -= 1;
         }
+    }
+
+    /// Gives the active segment up when nothing is left of it, however small it is.
+    pub(super) fn rest(&mut self) {
+        let counts = &self.counts;
+        self.active.take_if(|id| counts.get(id).is_some_and(|count| count.live_pages == 0));
     }
 
     /// Segments of which nothing is left.
@@ -239,7 +248,7 @@ impl Cold {
             let mut segments = self.volumes.cold_mut();
             ids.iter().map(|id| segments.remove(id)).collect()
         };
-        commit(&self.volumes.hot)?;
+        commit(&self.volumes.hot())?;
         drop(segments);
         for id in ids {
             self.counts.remove(id);
@@ -271,14 +280,14 @@ impl Draft {
     }
 }
 
-fn put_index(txn: &WriteTransaction, drafts: &[(u64, Draft)]) -> Result<(), Fault> {
+fn put_index(txn: &WriteTransaction, drafts: &[(u64, Draft)], append: u64) -> Result<(), Fault> {
     let mut index = txn.open_table(INDEX)?;
     let mut row = Vec::new();
     for (queue, draft) in drafts {
         let key = (*queue, draft.first());
         let summary = Summary::of(draft).map_err(Fault::at("pages", key))?;
         row.clear();
-        summary.put(&mut row, draft.row_bytes() as u64);
+        summary.put(&mut row, append, draft.row_bytes() as u64);
         index.insert(key, &*row)?;
     }
     Ok(())

@@ -10,8 +10,8 @@ use super::{
     error::StoreError,
     page::{Chunked, Draft, chunk_lens},
     schema::{
-        CHUNKS, Commit, Fault, HEADS, META, META_NEXT_SEGMENT, PAGES, RECORDS, SEGMENTS, STATES,
-        StateKey, Volume,
+        CHUNKS, Commit, Fault, HEADS, META, META_APPENDS, META_NEXT_SEGMENT, PAGES, RECORDS,
+        SEGMENTS, STATES, StateKey, Volume,
     },
 };
 use crate::message::Message;
@@ -27,6 +27,8 @@ pub(super) struct HotBatch {
     pub(super) states: Vec<(StateKey, Option<Vec<u8>>)>,
     /// Heads to set, or to remove.
     pub(super) heads: Vec<(u64, Option<u64>)>,
+    /// The number of the last append to a segment that counts.
+    pub(super) appends: Option<u64>,
     /// A segment that counts from now on.
     pub(super) segment_opened: Option<u64>,
     /// Segments that do not count any more; all states of their pages go with them.
@@ -40,6 +42,7 @@ impl HotBatch {
             && self.gone.is_empty()
             && self.states.is_empty()
             && self.heads.is_empty()
+            && self.appends.is_none()
             && self.segment_opened.is_none()
             && self.segments_gone.is_empty()
     }
@@ -71,6 +74,9 @@ impl HotBatch {
                     None => drop(heads.remove(queue)?),
                 }
             }
+        }
+        if let Some(appends) = self.appends {
+            txn.open_table(META)?.insert(META_APPENDS, appends)?;
         }
         if let Some(id) = self.segment_opened {
             txn.open_table(SEGMENTS)?.insert(id, 0)?;

@@ -38,6 +38,8 @@ pub(super) struct Taken {
     pub(super) bytes: usize,
     /// The interval after which written operations are to be synced has passed.
     pub(super) is_sync_due: bool,
+    /// Nothing has come for a while, and this is the first time that it is said.
+    pub(super) is_idle: bool,
     /// The inbox is closed: nothing comes after these.
     pub(super) is_closed: bool,
 }
@@ -73,6 +75,8 @@ struct State {
     /// Groups of operations that are being submitted: nothing is taken in the middle of one.
     open_groups: u32,
     is_sync_due: bool,
+    /// The store thread has been told that nothing comes.
+    has_been_idle: bool,
     /// Nothing is taken any more: what is submitted is numbered and dropped.
     is_dead: bool,
     sleep: Sleep,
@@ -181,6 +185,7 @@ impl Inbox {
         debug_assert!(ops.is_empty());
         let mut state = lock(&self.state);
         let mut rounds = 0;
+        let mut is_idle = false;
         loop {
             if state.open_groups > 0 {
                 // The last of them wakes this thread.
@@ -194,6 +199,10 @@ impl Inbox {
                 break;
             }
             if state.ops.is_empty() && rounds >= WARM_ROUNDS {
+                if !state.has_been_idle {
+                    is_idle = true;
+                    break;
+                }
                 state.sleep = Sleep::Deep;
                 state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
                 rounds = 0;
@@ -213,11 +222,13 @@ impl Inbox {
         }
         state.sleep = Sleep::Awake;
         state.is_hurried = false;
+        state.has_been_idle = is_idle;
         let taken = Taken {
             ops: std::mem::replace(&mut state.ops, ops),
             last: state.last,
             bytes: std::mem::take(&mut state.bytes),
             is_sync_due: std::mem::take(&mut state.is_sync_due),
+            is_idle,
             is_closed: state.is_closed,
         };
         self.taken.store(state.last, Ordering::Release);

@@ -1,7 +1,7 @@
 //! A cold page's index row: what recovery has to know without reading the bodies.
 //!
 //! ```text
-//! version u8 | row bytes | bytes of a body in rows of its own
+//! version u8 | append | row bytes | bytes of a body in rows of its own
 //!   | runs: count of pieces, then for each: gap before it, places in it
 //!   | body sizes: column | priorities: column | flags: column | deadlines: column
 //! ```
@@ -23,6 +23,8 @@ const EACH: u8 = 1;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Index {
     pub(super) runs: Runs,
+    /// The number of the append that the page came with.
+    pub(super) append: u64,
     pub(super) row_bytes: u64,
     pub(super) chunk_bytes: u64,
     pub(super) body_bytes: Column,
@@ -134,8 +136,9 @@ impl Summary {
     }
 
     /// The index row.
-    pub(super) fn put(&self, out: &mut Vec<u8>, row_bytes: u64) {
+    pub(super) fn put(&self, out: &mut Vec<u8>, append: u64, row_bytes: u64) {
         out.push(VERSION);
+        put_varint(out, append);
         put_varint(out, row_bytes);
         put_varint(out, self.chunk_bytes);
         let mut pieces: Vec<(u64, u64)> = Vec::new();
@@ -174,6 +177,7 @@ impl Index {
         if version != VERSION {
             return None;
         }
+        let append = take_varint(bytes)?;
         let row_bytes = take_varint(bytes)?;
         let chunk_bytes = take_varint(bytes)?;
         let mut runs = RunsBuilder::default();
@@ -193,7 +197,7 @@ impl Index {
         for _ in 0..3 {
             Column::take(bytes, runs.count)?;
         }
-        bytes.is_empty().then_some(Self { runs, row_bytes, chunk_bytes, body_bytes })
+        bytes.is_empty().then_some(Self { runs, append, row_bytes, chunk_bytes, body_bytes })
     }
 }
 
@@ -220,7 +224,8 @@ mod tests {
                 let body = vec![7; size];
                 let message =
                     Message::copied(b"\0\0", b"\0\0", &[&body], traits, &mut Vec::new());
-                pack(&mut draft, position, message, Standing::default(), |_| unreachable!("one page"));
+                let standing = Standing::default();
+                pack(&mut draft, position, message, standing, |_| unreachable!("one page"));
                 sizes.push(size as u64);
                 position += gap;
             }
@@ -228,12 +233,12 @@ mod tests {
             draft.put(&mut page);
             prop_assert_eq!(page.len(), draft.len);
             let [mut row, mut same] = [const { Vec::new() }; 2];
-            Summary::read(5, &page).unwrap().put(&mut row, 17);
-            Summary::of(&draft).unwrap().put(&mut same, 17);
+            Summary::read(5, &page).unwrap().put(&mut row, 9, 17);
+            Summary::of(&draft).unwrap().put(&mut same, 9, 17);
             prop_assert_eq!(&row, &same);
             let index = Index::read(5, &row).unwrap();
             prop_assert_eq!(&index.runs, &draft.runs.build());
-            prop_assert_eq!((index.row_bytes, index.chunk_bytes), (17, 0));
+            prop_assert_eq!((index.append, index.row_bytes, index.chunk_bytes), (9, 17, 0));
             for (ordinal, &size) in sizes.iter().enumerate() {
                 prop_assert_eq!(index.body_bytes.get(ordinal as u32), size);
             }

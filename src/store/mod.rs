@@ -283,6 +283,7 @@ impl Store {
                 disk: Arc::clone(disk),
                 active: found.active,
                 next_id: found.next_segment,
+                appends: found.appends,
                 counts: found.counts,
                 segment_bytes: config.segment_bytes,
             },

@@ -422,7 +422,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn runs_know_their_places(gaps in prop::collection::vec(1u64..4, 1..200), start in 0u64..10) {
+        fn runs_know_their_places(
+            gaps in prop::collection::vec(1u64..4, 1..200),
+            start in 0u64..10,
+        ) {
             let mut builder = RunsBuilder::default();
             let mut places = Vec::new();
             let mut position = start;

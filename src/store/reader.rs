@@ -50,16 +50,17 @@ fn read(volumes: &Volumes, request: &ReadRequest) -> Result<ReadBatch, StoreErro
         return Ok(batch);
     }
     let segments = volumes.cold();
-    let hot = volumes.hot.begin_read()?;
+    let hot_volume = volumes.hot();
+    let hot = hot_volume.begin_read()?;
     let spill = volumes.spill();
     let mut durable = Stream::default();
     let head = guarded(|| {
         let heads = hot.open_table(HEADS)?;
         Ok(heads.get(request.queue.0)?.map_or(0, |head| head.value()))
     });
-    durable.floor = head.map_err(|fault| volumes.hot.error(fault))?.max(request.from.0);
+    durable.floor = head.map_err(|fault| hot_volume.error(fault))?.max(request.from.0);
     let mut spilled = Stream { floor: request.from.0, ..Stream::default() };
-    durable.add(&volumes.hot, HOT, &hot, &hot, request)?;
+    durable.add(&hot_volume, HOT, &hot, &hot, request)?;
     for (&place, segment) in &*segments {
         let Some(&(first, last)) = segment.queues.get(&request.queue.0) else { continue };
         if last >= durable.floor && first < request.end.0 {

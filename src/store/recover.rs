@@ -2,8 +2,8 @@
 //! a crash left half done.
 //!
 //! * The hot file is bounded, so its pages are read whole. Of the segments only the index is.
-//! * A page whose places lie in another page already counted was being moved when the crash came:
-//!   the move did not happen, and the copy is noted as dead before anything else is written.
+//! * A cold page whose append the hot file has not noted does not count: the batch it belongs to
+//!   was not finished, or it was being moved. It is noted as dead before anything else is written.
 //! * Nothing is changed before everything has been read without an error.
 
 use std::collections::BTreeMap;
@@ -21,8 +21,8 @@ use super::{
     index::{Column, Index, Summary},
     page::{Runs, record_kind},
     schema::{
-        CHUNKS, Commit, FORMAT, Fault, HEADS, INDEX, META, META_FORMAT, META_NEXT_SEGMENT, PAGES,
-        PageKey, RECORDS, SEGMENTS, STATES, StateKey, Volume,
+        CHUNKS, Commit, FORMAT, Fault, HEADS, INDEX, META, META_APPENDS, META_FORMAT,
+        META_NEXT_SEGMENT, PAGES, PageKey, RECORDS, SEGMENTS, STATES, StateKey, Volume,
     },
     spill::SPILL_NAME,
     state::{State, dead_row},
@@ -41,6 +41,7 @@ pub(super) struct Found {
     pub(super) hot: Volume,
     pub(super) segments: BTreeMap<Place, Segment>,
     pub(super) counts: BTreeMap<Place, Count>,
+    pub(super) appends: u64,
     pub(super) active: Option<Place>,
     pub(super) next_segment: Place,
     pub(super) directory: Directory,
@@ -63,7 +64,7 @@ pub(super) fn open(disk: &dyn Disk, hot_cache_bytes: usize) -> Result<Found, Sto
         check_format(&txn.open_table(META)?)?;
         HotContents::read(txn)
     })?;
-    let mut finding = Finding::new(contents.states, contents.heads);
+    let mut finding = Finding::new(contents.states, contents.heads, contents.appends);
     for (key, summary, bytes) in contents.pages {
         finding.add_hot(key, summary, bytes);
     }
@@ -96,6 +97,7 @@ pub(super) fn open(disk: &dyn Disk, hot_cache_bytes: usize) -> Result<Found, Sto
         hot,
         segments,
         counts,
+        appends: finding.appends_seen,
         active,
         next_segment,
         directory: finding.directory,
@@ -145,6 +147,7 @@ struct HotContents {
     heads: HashMap<u64, u64>,
     segments: Vec<Place>,
     next_segment: Place,
+    appends: u64,
 }
 
 impl HotContents {
@@ -175,8 +178,9 @@ impl HotContents {
         for row in txn.open_table(SEGMENTS)?.iter()? {
             contents.segments.push(row?.0.value());
         }
-        let next = txn.open_table(META)?.get(META_NEXT_SEGMENT)?;
-        contents.next_segment = next.map_or(1, |row| row.value());
+        let meta = txn.open_table(META)?;
+        contents.next_segment = meta.get(META_NEXT_SEGMENT)?.map_or(1, |row| row.value());
+        contents.appends = meta.get(META_APPENDS)?.map_or(0, |row| row.value());
         Ok(contents)
     }
 }
@@ -213,22 +217,28 @@ struct Finding {
     states: HashMap<StateKey, Option<State>>,
     heads: HashMap<u64, u64>,
     hot_count: HotCount,
-    /// Copies of pages that count elsewhere.
-    copies: Vec<StateKey>,
+    /// The last append that counts, and the last there was.
+    appends: u64,
+    appends_seen: u64,
+    /// Pages of appends that do not count.
+    unfinished: Vec<StateKey>,
     /// Hot pages of which nothing is left.
     hot_dead: Vec<(PageKey, u64)>,
 }
 
 impl Finding {
-    fn new(states: HashMap<StateKey, Option<State>>, heads: HashMap<u64, u64>) -> Self {
-        Self { states, heads, ..Self::default() }
+    fn new(
+        states: HashMap<StateKey, Option<State>>,
+        heads: HashMap<u64, u64>,
+        appends: u64,
+    ) -> Self {
+        Self { states, heads, appends, appends_seen: appends, ..Self::default() }
     }
 
     fn add_hot(&mut self, key: PageKey, summary: Summary, row_bytes: u64) {
         let (chunk_bytes, body_bytes) = (summary.chunk_bytes, summary.body_bytes);
         if self.add(HOT, key.0, summary.runs, (row_bytes, chunk_bytes), &body_bytes) {
             self.hot_count.bytes += row_bytes + chunk_bytes;
-            self.hot_count.bytes_peak = self.hot_count.bytes;
             self.hot_count.pages += 1;
             self.hot_count.order.push_back(key);
         } else {
@@ -237,7 +247,13 @@ impl Finding {
     }
 
     fn add_cold(&mut self, place: Place, queue: u64, index: Index) -> bool {
-        let Index { runs, row_bytes, chunk_bytes, body_bytes } = index;
+        let Index { runs, append, row_bytes, chunk_bytes, body_bytes } = index;
+        self.appends_seen = self.appends_seen.max(append);
+        let key = (place, queue, runs.first);
+        if append > self.appends && self.states.get(&key) != Some(&None) {
+            self.unfinished.push(key);
+            self.states.insert(key, None);
+        }
         self.add(place, queue, runs, (row_bytes, chunk_bytes), &body_bytes)
     }
 
@@ -273,7 +289,8 @@ impl Finding {
         let pages = &mut self.directory.queues.entry(queue).or_default().durable.pages;
         let before = pages.range(..=runs.last).next_back();
         if before.is_some_and(|(_, page)| page.runs.last >= runs.first) {
-            self.copies.push(key);
+            // Not to be; but better one copy than two.
+            self.unfinished.push(key);
             return false;
         }
         let places = runs.positions().enumerate().filter(|&(at, _)| !is_settled(at as u32));
@@ -301,7 +318,7 @@ impl Finding {
     /// What has to be written so that the files say what was found.
     fn fixes(&mut self, segments: &[Place]) -> HotBatch {
         let mut fixes = HotBatch::default();
-        for &key in &self.copies {
+        for &key in &self.unfinished {
             fixes.states.push((key, Some(dead_row().to_vec())));
         }
         for &((queue, first), chunk_bytes) in &self.hot_dead {

@@ -18,7 +18,8 @@ use std::{
 };
 
 use redb::{
-    Database, Durability, ReadTransaction, ReadableDatabase, TableDefinition, WriteTransaction,
+    CompactionError, Database, Durability, ReadTransaction, ReadableDatabase, TableDefinition,
+    WriteTransaction,
 };
 
 use super::{
@@ -57,6 +58,8 @@ pub(super) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("me
 
 /// The row of [`META`] that holds [`FORMAT`].
 pub(super) const META_FORMAT: &str = "format";
+/// The row of [`META`] that holds the number of the last append to a segment that counts.
+pub(super) const META_APPENDS: &str = "appends";
 /// The row of [`META`] that holds the number of the next cold segment.
 pub(super) const META_NEXT_SEGMENT: &str = "next_segment";
 
@@ -144,6 +147,7 @@ faults_from!(
     redb::TransactionError,
     redb::CommitError,
     redb::SetDurabilityError,
+    CompactionError,
     io::Error
 );
 
@@ -191,6 +195,15 @@ impl Volume {
     /// Bytes of the file.
     pub(super) fn file_bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Moves what is in the file to its front and cuts off the rest, unless it is being read.
+    pub(super) fn compact(&mut self) -> Result<(), StoreError> {
+        let compacted = guarded(|| match self.db.compact() {
+            Ok(_) | Err(CompactionError::TransactionInProgress) => Ok(()),
+            Err(error) => Err(Fault::from(error)),
+        });
+        compacted.map_err(|fault| fault.of(self.path.clone()))
     }
 
     /// Runs `work` in a read transaction.

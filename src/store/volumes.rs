@@ -1,8 +1,9 @@
 //! The files that are open, shared by the store thread and the reader.
 //!
 //! # Locks
-//! The map of segments is read-locked while any of them is read or written, and write-locked for
-//! the moments in which one joins, leaves or is counted. Never while the inbox is locked.
+//! The map of segments first, then the hot file, then the spill file. Each is read-locked while it
+//! is read or written; the map is write-locked for the moments in which a segment joins or leaves,
+//! the hot file while it is compacted. Never while the inbox is locked.
 
 use std::{
     collections::BTreeMap,
@@ -14,14 +15,22 @@ use super::{cold::Segment, directory::Place, schema::Volume};
 /// The open files.
 #[derive(Debug)]
 pub(super) struct Volumes {
-    pub(super) hot: Volume,
+    hot: RwLock<Volume>,
     cold: RwLock<BTreeMap<Place, Segment>>,
     spill: RwLock<Option<Volume>>,
 }
 
 impl Volumes {
     pub(super) fn new(hot: Volume, cold: BTreeMap<Place, Segment>) -> Self {
-        Self { hot, cold: RwLock::new(cold), spill: RwLock::default() }
+        Self { hot: RwLock::new(hot), cold: RwLock::new(cold), spill: RwLock::default() }
+    }
+
+    pub(super) fn hot(&self) -> RwLockReadGuard<'_, Volume> {
+        self.hot.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn hot_mut(&self) -> RwLockWriteGuard<'_, Volume> {
+        self.hot.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn cold(&self) -> RwLockReadGuard<'_, BTreeMap<Place, Segment>> {

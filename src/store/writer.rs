@@ -1,8 +1,8 @@
 //! The store thread: takes batches out of the inbox, writes them, moves the watermark.
 //!
 //! * Sole writer of all files (R5). One batch becomes at most one transaction of the hot file,
-//!   which is what makes it count; bulk goes into cold segments or earlier hot transactions
-//!   before that, and is harmless alone, because a message that nobody was promised may stay.
+//!   which is what makes it count, all of it or nothing; bulk is appended to a cold segment before
+//!   that, and does not count without it.
 //! * Between batches it does its chores, a few milliseconds each: moves the oldest pages out of a
 //!   hot file that is over its limit, gives up segments of which little or nothing is left.
 //! * The first error ends it: nothing is written or confirmed after that (see [`Store::failed`]).
@@ -32,8 +32,9 @@ use crate::clock;
 /// A page smaller than this stays in the hot file even then, to be packed with others later.
 const DIRECT_PAGE_BYTES_MIN: u64 = 16 * 1024;
 
-/// Bytes of pages written in one transaction of the hot file, about.
-const HOT_TXN_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// Bytes of fresh messages in a batch above which they go into a cold segment in any case: more
+/// than redb keeps of one transaction in the hot file's cache.
+const HOT_TXN_BYTES_MAX: usize = 12 * 1024 * 1024;
 
 /// A queue's last page in the hot file is lengthened while it is smaller than this. The row's leaf
 /// of 4 KiB is written again in any case when a row joins it.
@@ -45,8 +46,8 @@ pub(super) struct HotCount {
     /// Bytes of its pages.
     pub(super) bytes: u64,
     pub(super) pages: usize,
-    /// The most bytes since the file was last made shorter.
-    pub(super) bytes_peak: u64,
+    /// Bytes of the file after it was last compacted.
+    pub(super) compacted_bytes: u64,
     /// Its pages in the order in which they were written; some of them are gone.
     pub(super) order: VecDeque<PageKey>,
 }
@@ -91,7 +92,11 @@ impl Writer {
             if taken.is_closed {
                 return Ok(());
             }
-            has_chores = has_chores && self.do_chore()?;
+            if taken.is_idle {
+                self.cold.rest();
+                self.shorten_hot()?;
+            }
+            has_chores = (has_chores || taken.is_idle) && self.do_chore()?;
             ops = taken.ops;
         }
     }
@@ -103,8 +108,9 @@ impl Writer {
             self.directory.apply(op, &mut changes);
         }
         self.shared.counters.elided(changes.elided);
-        let is_direct = changes.fresh_bytes >= self.direct_bytes_min
-            && self.hot.bytes + changes.fresh_bytes as u64 > self.hot_bytes_max;
+        let is_over = self.hot.bytes + changes.fresh_bytes as u64 > self.hot_bytes_max;
+        let is_direct = (is_over && changes.fresh_bytes >= self.direct_bytes_min)
+            || changes.fresh_bytes > HOT_TXN_BYTES_MAX;
         let mut batch = HotBatch::default();
         let mut spill = SpillBatch::default();
         for (queue, shelf) in mem::take(&mut changes.fresh) {
@@ -131,7 +137,10 @@ impl Writer {
         if is_direct {
             self.write_direct(&mut batch)?;
         }
-        self.write_hot(batch)?;
+        if !batch.is_empty() {
+            self.commit_hot(&batch)?;
+            self.add_pages(Shelf::Durable, batch.pages);
+        }
         Ok(has_written)
     }
 
@@ -225,25 +234,12 @@ impl Writer {
                 for (queue, page) in self.cold.append(part, None)? {
                     self.directory.insert(queue, page);
                 }
+                batch.appends = Some(self.cold.appends);
             }
             if is_last {
                 return Ok(());
             }
         }
-    }
-
-    /// Commits `batch`, its pages in several transactions when they are many.
-    fn write_hot(&mut self, mut batch: HotBatch) -> Result<(), StoreError> {
-        while let Some(pages) = split_off(&mut batch.pages, HOT_TXN_BYTES_MAX) {
-            let part = HotBatch { pages, ..HotBatch::default() };
-            self.commit_hot(&part)?;
-            self.add_pages(Shelf::Durable, part.pages);
-        }
-        if !batch.is_empty() {
-            self.commit_hot(&batch)?;
-            self.add_pages(Shelf::Durable, batch.pages);
-        }
-        Ok(())
     }
 
     /// Commits a transaction of the hot file, as safe as was asked for.
@@ -253,13 +249,13 @@ impl Writer {
             SyncMode::Always | SyncMode::Off => Commit::Safe,
         };
         self.is_loose |= commit == Commit::Loose;
-        batch.commit(&self.volumes.hot, commit)
+        batch.commit(&self.volumes.hot(), commit)
     }
 
     /// Makes loose commits safe.
     fn sync(&mut self) -> Result<(), StoreError> {
         if mem::take(&mut self.is_loose) {
-            HotBatch::default().commit(&self.volumes.hot, Commit::Safe)?;
+            HotBatch::default().commit(&self.volumes.hot(), Commit::Safe)?;
         }
         Ok(())
     }
@@ -274,7 +270,6 @@ impl Writer {
             let stack = self.directory.queues.entry(queue).or_default().stack(shelf);
             if shelf == Shelf::Durable {
                 self.hot.bytes += added;
-                self.hot.bytes_peak = self.hot.bytes_peak.max(self.hot.bytes);
                 if is_new {
                     self.hot.pages += 1;
                     self.hot.order.push_back((queue, first));

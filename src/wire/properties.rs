@@ -306,8 +306,8 @@ impl<'a> Properties<'a> {
     }
 
     /// Raw properties in which some are put (`Some`) or taken away (`None`) and all others are what
-    /// they were. Values are as [`get`](Self::get) gives them: a raw table for the headers, one octet
-    /// for delivery mode and priority, eight for the timestamp.
+    /// they were. Values are as [`get`](Self::get) gives them: a raw table for the headers, one
+    /// octet for delivery mode and priority, eight for the timestamp.
     pub fn with(&self, changes: &[(Property, Option<&[u8]>)]) -> Vec<u8> {
         let added: usize = changes.iter().filter_map(|(_, value)| *value).map(<[u8]>::len).sum();
         let mut raw = Vec::with_capacity(self.raw.len() + added + 4 * changes.len());

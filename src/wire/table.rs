@@ -1,9 +1,9 @@
 //! Field tables (AMQP 0-9-1 4.2.5.5), read where they lie.
 //!
-//! * [`RawTable`] and [`RawArray`] iterate lazily over raw bytes: keys and [`RawValue`]s borrow from
-//!   them, nested tables and arrays are walked only if somebody asks.
-//! * [`check`] says once, where a table comes in, whether it is well formed. Iterating over one that
-//!   is not ends at the first fault; it never panics.
+//! * [`RawTable`] and [`RawArray`] iterate lazily over raw bytes: keys and [`RawValue`]s borrow
+//!   from them, nested tables and arrays are walked only if somebody asks.
+//! * [`check`] says once, where a table comes in, whether it is well formed. Iterating over one
+//!   that is not ends at the first fault; it never panics.
 //! * [`TableWriter`] and [`ArrayWriter`] build raw bytes in the order of writing; [`put_first`],
 //!   [`put_last`] and [`remove`] edit one key and leave the bytes of all others alone.
 //! * [`Table`] is a table as a map, for the arguments of methods: it has no order of its own, one

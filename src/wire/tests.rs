@@ -1,5 +1,5 @@
-//! Properties that hold for the floor as a whole: what is encoded is decoded to the same, `amq-protocol`
-//! agrees where it is right, and no bytes make anything panic.
+//! Properties that hold for the floor as a whole: what is encoded is decoded to the same,
+//! `amq-protocol` agrees where it is right, and no bytes make anything panic.
 
 use proptest::{collection::vec, option, prelude::*};
 
@@ -362,7 +362,9 @@ proptest! {
         let written = basic::gen_properties(&meant)(Vec::new().into()).unwrap();
         let raw: Vec<u8> = written.into_inner().0;
         let properties = Properties::parse(&raw).unwrap();
-        let bytes = |text: &Option<ShortString>| text.as_ref().map(|t| t.as_str().as_bytes().to_vec());
+        let bytes = |text: &Option<ShortString>| {
+            text.as_ref().map(|text| text.as_str().as_bytes().to_vec())
+        };
         prop_assert_eq!(properties.headers().map(|raw| table::decode(raw).unwrap()), headers);
         prop_assert_eq!(properties.content_type().map(<[u8]>::to_vec), bytes(&content_type));
         prop_assert_eq!(properties.delivery_mode(), delivery_mode);
@@ -410,7 +412,12 @@ proptest! {
                 routing_key: routing_key.clone(),
                 message_count,
             }),
-            basic::AMQPMethod::Return(basic::Return { reply_code, reply_text, exchange, routing_key }),
+            basic::AMQPMethod::Return(basic::Return {
+                reply_code,
+                reply_text,
+                exchange,
+                routing_key,
+            }),
             basic::AMQPMethod::Ack(basic::Ack { delivery_tag, multiple }),
             basic::AMQPMethod::Nack(basic::Nack { delivery_tag, multiple, requeue }),
         ] {
@@ -446,7 +453,8 @@ proptest! {
         prop_assert_eq!((first.kind, first.channel), (FrameKind::Header, channel));
         let header = content::header(&whole[first.payload]).unwrap();
         prop_assert_eq!((header.class_id, header.weight), (60, 0));
-        prop_assert_eq!((header.body_size, header.properties), (body.len() as u64, &properties[..]));
+        let expected = (body.len() as u64, &properties[..]);
+        prop_assert_eq!((header.body_size, header.properties), expected);
         let mut rest = &whole[first.len..];
         let mut received = Vec::new();
         while !rest.is_empty() {

@@ -179,6 +179,7 @@ fn single(count: u64) {
     let (mut waiter, mut scratch) = (Waiter::new(), Vec::new());
     for settles in [true, false] {
         let mut micros = Vec::new();
+        let (before, cpu_before) = (store.stats(), cpu());
         for i in 0..count {
             let position = i + if settles { 0 } else { count };
             let start = Instant::now();
@@ -195,6 +196,13 @@ fn single(count: u64) {
             }
         }
         percentiles(if settles { "single, settled" } else { "single, kept" }, micros);
+        let stats = store.stats();
+        println!(
+            "  {} commits, {} bytes written each, {:.0} us of CPU each, 50 of them the client's",
+            stats.commits - before.commits,
+            (stats.written_bytes - before.written_bytes) / (stats.commits - before.commits).max(1),
+            (cpu() - cpu_before) * 1e6 / count as f64,
+        );
     }
 }
 

@@ -79,7 +79,8 @@ pub(super) struct Load {
     /// Promises of the broker so far: confirms, commits and declares.
     promises: AtomicU64,
     enough: u64,
-    /// Told once by each client, when its connection is open, and once when the promises are enough.
+    /// Told once by each client, when its connection is open, and once when the promises are
+    /// enough.
     reached: SyncSender<()>,
 }
 

@@ -12,6 +12,7 @@
 mod broker;
 mod channel;
 mod connection;
+mod letters;
 mod message;
 mod operator;
 mod options;
@@ -30,6 +31,7 @@ use std::{
 pub(crate) use broker::*;
 pub(crate) use channel::*;
 pub(crate) use connection::*;
+pub(crate) use letters::*;
 pub(crate) use message::*;
 pub(crate) use operator::*;
 pub(crate) use options::*;

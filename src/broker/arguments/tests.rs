@@ -210,7 +210,7 @@ fn queue_type_is_checked_first() {
 #[test]
 fn arguments_of_other_types_are_refused_and_unknown_ones_are_not() {
     for argument in
-        ["x-max-age", "x-delivery-limit", "x-consumer-timeout", "x-dead-letter-strategy"]
+        ["x-max-age", "x-max-in-memory-length", "x-consumer-timeout", "x-dead-letter-strategy"]
     {
         let expected =
             format!("invalid arg '{argument}' for queue 'q' of queue type rabbit_classic_queue");
@@ -223,7 +223,7 @@ fn arguments_of_other_types_are_refused_and_unknown_ones_are_not() {
     );
     // Bad values come before arguments of other types.
     assert_eq!(
-        declare(&[("x-delivery-limit", Value::LongInt(1)), ("x-expires", Value::LongInt(0))])
+        declare(&[("x-consumer-timeout", Value::LongInt(1)), ("x-expires", Value::LongInt(0))])
             .unwrap_err(),
         "invalid arg 'x-expires' for queue 'q': {value_zero,0}"
     );

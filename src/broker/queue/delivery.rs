@@ -50,8 +50,8 @@ pub enum Cause {
     Unseen,
     /// `basic.nack` or `basic.recover`: it is to come again.
     Requeued,
-    /// `basic.reject` with requeue, or the loss of its channel: it counts towards the delivery limit
-    /// of a quorum queue, too (BA-262).
+    /// `basic.reject` with requeue, or the loss of its channel: it counts towards the delivery
+    /// limit of a quorum queue, too (BA-262).
     Failed,
     /// Refused, and not to come again.
     Refused,

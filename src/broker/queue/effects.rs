@@ -5,7 +5,7 @@ use std::{collections::VecDeque, fmt};
 use super::{DeadLetterTo, ready::Wanted};
 use crate::{
     broker::{dead_letter::Reason, outbox::Wakes},
-    clock::{Now, UnixTime},
+    clock::{self, Now, UnixTime},
     message::Message,
     names::{Name, Position},
     store::StoreOp,
@@ -32,6 +32,13 @@ pub struct Effects {
     pub(super) arm: Option<u64>,
     /// Whether dead letters are being sent already: those that come of it are left to that.
     pub(super) is_burying: bool,
+}
+
+impl Effects {
+    /// None, as of this moment: for what the store's thread does, which nobody hands the time (R9).
+    pub(super) fn of_this_moment() -> Self {
+        Self { now: clock::now(), time: clock::unix_time(), ..Self::default() }
+    }
 }
 
 impl fmt::Debug for Effects {

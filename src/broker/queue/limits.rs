@@ -62,7 +62,9 @@ impl State {
             return false;
         }
         if self.last_used == u64::MAX {
+            // Of what has just been recovered all is in the store, and watched from when it comes.
             self.last_used = fx.time.0;
+            self.read_ahead(fx);
         }
         while let Some(entry) = self.ready.pop_expired(fx.time.0) {
             self.give_up(entry, Reason::Expired, fx);
@@ -79,7 +81,13 @@ impl State {
             && entry.key().0 <= fx.time.0
         {
             let entry = entry.remove();
-            self.ready.put_back(entry);
+            if Self::is_over(entry.standing, fx) {
+                self.give_up(entry, Reason::Expired, fx);
+            } else {
+                let (position, expires_at) = (entry.position, entry.standing.expires_at);
+                self.ready.put_back(entry);
+                self.watch_expiry(position, expires_at, fx);
+            }
         }
         self.trim(fx);
         self.dispatch(fx);
@@ -199,7 +207,7 @@ impl State {
         if cause != Cause::Unseen {
             standing.returns = standing.returns.saturating_add(1);
             // BA-262: a quorum queue does not count what is merely put back.
-            if cause == Cause::Failed || !self.settings.counts_deliveries {
+            if cause == Cause::Failed || !self.settings.is_quorum {
                 standing.failures = standing.failures.saturating_add(1);
             }
             let limit = self.settings.delivery_limit;
@@ -223,7 +231,9 @@ impl State {
             .map(|retry| retry.delay(standing.returns.into()));
         match (delay, message) {
             (Some(delay), Held::Message(message)) => {
-                let due = fx.time.0.saturating_add(delay);
+                // One that does not live that long only waits for its end.
+                let end = Some(standing.expires_at).filter(|at| *at != 0).unwrap_or(u64::MAX);
+                let due = fx.time.0.saturating_add(delay).min(end);
                 let entry = Entry { position, message, standing, is_stored };
                 self.delayed.insert((due, position), entry);
                 self.arm(due, fx);

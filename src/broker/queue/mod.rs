@@ -153,7 +153,9 @@ impl Queue {
         let ready = Lanes::recovered(runs);
         let is_deduplicating = settings.is_deduplicating;
         let about = (identity.id, identity.name.clone(), identity.spec.durable);
-        let has_times = settings.expires.is_some() || settings.message_ttl.is_some();
+        // Recovered messages may have times of their own.
+        let has_times =
+            settings.expires.is_some() || settings.message_ttl.is_some() || !ready.is_empty();
         let queue = Arc::new_cyclic(|me: &Weak<Self>| Self {
             identity,
             vhost,
@@ -237,7 +239,7 @@ impl Queue {
         let queue = Arc::clone(self);
         self.store.read(request, move |result| match result {
             Ok(batch) => {
-                let mut fx = Effects::default();
+                let mut fx = Effects::of_this_moment();
                 let mut state = queue.state();
                 for stored in batch.messages {
                     state.bury(at, stored.message, reason, true, true, &mut fx);
@@ -269,7 +271,7 @@ impl Queue {
     }
 
     fn page_in(self: &Arc<Self>, asked: PageIn, result: Result<ReadBatch, StoreError>) {
-        let mut fx = Effects::default();
+        let mut fx = Effects::of_this_moment();
         let mut state = self.state();
         let batch = match result {
             Ok(batch) => batch,

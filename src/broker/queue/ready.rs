@@ -239,8 +239,8 @@ impl Ready {
     }
 
     /// Undoes the last [`Self::pop_front`]: nobody wanted the message after all. One that came back
-    /// must not get into the head: between it and the next there may be messages that are not ready,
-    /// and a run that begins with it would take them in.
+    /// must not get into the head: between it and the next there may be messages that are not
+    /// ready, and a run that begins with it would take them in.
     pub(super) fn undo_pop(&mut self, entry: Entry, came_back: bool) {
         if came_back {
             return self.put_back(entry);

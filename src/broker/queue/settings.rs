@@ -74,8 +74,8 @@ pub struct Settings {
     pub retry: Option<Retry>,
     /// Milliseconds that a delivery may stay unacknowledged (BA-142).
     pub consumer_timeout: Option<u64>,
-    /// Whether deliveries say how often the message came back (BA-261, BA-262).
-    pub counts_deliveries: bool,
+    /// Whether it is a quorum queue: deliveries say how often the message came back (BA-262).
+    pub is_quorum: bool,
 }
 
 /// The delivery limit of a quorum queue that sets none (QT-029).
@@ -121,7 +121,7 @@ impl Settings {
                 delay_max: number("x-retry-delay-max").unwrap_or(delay).max(delay),
             }),
             consumer_timeout: number("x-consumer-timeout"),
-            counts_deliveries: is_quorum,
+            is_quorum,
         }
     }
 }

@@ -156,10 +156,21 @@ impl State {
         }
         let expires_at = self.expires_at(arrival.expiration, fx);
         let standing = Standing { expires_at, returns: arrival.returns, failures: 0 };
-        let is_stored = self.is_durable && message.is_persistent();
+        // QT-027: a quorum queue keeps whatever it has.
+        let is_kept = message.is_persistent() || self.settings.is_quorum;
+        let is_stored = self.is_durable && is_kept;
         let entry = Entry { position, message, standing, is_stored };
+        // QU-114: that a consumer waits makes no room.
+        if self.refuses(entry.message.body_len()) {
+            self.left(position);
+            if self.settings.overflow == Overflow::RejectToDeadLetters {
+                self.give_up(Entry { is_stored: false, ..entry }, Reason::MaxLen, fx);
+            }
+            return false;
+        }
         if !self.ready.is_empty() {
-            return self.keep(entry, fx);
+            self.keep(entry, fx);
+            return true;
         }
         // The store's copy costs a reference count.
         let copy = is_stored.then(|| entry.message.clone());
@@ -175,7 +186,10 @@ impl State {
                 self.left(position);
                 true
             }
-            Err(entry) => self.keep(entry, fx),
+            Err(entry) => {
+                self.keep(entry, fx);
+                true
+            }
         }
     }
 
@@ -199,19 +213,11 @@ impl State {
         fx.ops.push(StoreOp::Publish { queue, position, message, standing });
     }
 
-    /// Keeps a message that nobody took, if there is room for it.
-    fn keep(&mut self, entry: Entry, fx: &mut Effects) -> bool {
-        if self.refuses(entry.message.body_len()) {
-            self.left(entry.position);
-            if self.settings.overflow == Overflow::RejectToDeadLetters {
-                self.give_up(Entry { is_stored: false, ..entry }, Reason::MaxLen, fx);
-            }
-            return false;
-        }
+    /// Keeps a message that nobody took.
+    fn keep(&mut self, entry: Entry, fx: &mut Effects) {
         if Self::is_over(entry.standing, fx) {
             // QU-106: without a moment to live it only ever reaches a consumer that waits.
-            self.give_up(Entry { is_stored: false, ..entry }, Reason::Expired, fx);
-            return true;
+            return self.give_up(Entry { is_stored: false, ..entry }, Reason::Expired, fx);
         }
         let (position, expires_at) = (entry.position, entry.standing.expires_at);
         if entry.is_stored {
@@ -226,7 +232,6 @@ impl State {
         if self.residency.wants_out(is_paging, head, tail) {
             self.page_out(position, fx);
         }
-        true
     }
 
     /// Moves the messages of a lane out of memory, that of `position`.
@@ -449,6 +454,10 @@ impl State {
     pub(super) fn admits(&self, exclusive: bool) -> bool {
         // QU-142: among consumers of which one is active, none can be alone.
         let is_alone = self.consumers.len() == 0 && !self.settings.is_single_active;
+        // QT-013: a quorum queue knows no exclusive consumers.
+        if self.settings.is_quorum {
+            return true;
+        }
         !self.has_exclusive_consumer && (!exclusive || is_alone)
     }
 

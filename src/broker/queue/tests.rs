@@ -267,3 +267,33 @@ fn get_is_refused_when_the_store_is_closed() {
     assert_eq!((counts.ready, counts.consumers), (1, 0));
     outbox.look(|events, _| assert!(matches!(events, [Event::Cancelled { .. }])));
 }
+
+#[test]
+fn message_that_expired_in_the_store_is_not_delivered_when_it_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    for (position, expires_at) in [(1, 1), (2, u64::MAX)] {
+        store.submit(StoreOp::Publish {
+            queue: QueueId(1),
+            position: Position(position),
+            message: message(position, true),
+            standing: crate::store::Standing { expires_at, ..crate::store::Standing::default() },
+        });
+    }
+    store.close();
+    drop(store);
+    let (store, recovered) = open(dir.path());
+    let queue = queue(&store, recovered.as_ref());
+    let outbox = Arc::new(Outbox::new(OutboxLimits { events_max: 9, bytes_max: 9000 }));
+    let window = Arc::new(Window::new(0, 0));
+    let handle = queue.consume(consumer(&outbox, &window, 0), false).unwrap();
+    queue.resume(handle, &mut Effects::default());
+    // Answers what was asked before it ends.
+    store.close();
+    let counts = queue.counts();
+    assert_eq!((counts.ready, counts.unacked), (0, 1));
+    outbox.look(|events, _| match events {
+        [Event::Deliver(delivery)] => assert_eq!(delivery.position, Position(2)),
+        other => panic!("{other:?}"),
+    });
+}

@@ -57,6 +57,13 @@ fn run(seed: u64, bursts: u64, sizes: u64, sync: SyncMode) -> Run {
         for _ in 0..=random.below(40) {
             store.submit(script.op(&mut random, sizes));
         }
+        if random.below(2) == 0 {
+            let _group = store.group();
+            for op in script.group(&mut random, sizes) {
+                store.submit(op);
+                thread::yield_now();
+            }
+        }
         if random.below(3) > 0 {
             assert!(wait_durable(&store, CommitSeq(script.last)));
         }
@@ -95,6 +102,7 @@ impl Run {
             Store::open_on(&on(&disk), &tight()).map_err(|e| format!("cannot open: {e}"))?;
         self.script.check_recovered(&store, &recovered, bounds)?;
         self.script.check(&store, &mut random, bounds, CommitSeq(0))?;
+        self.script.check_prefix(&store, &recovered, bounds)?;
         let seq = store.submit(StoreOp::Settle { queue: QueueId(99), position: Position(0) });
         wait_durable(&store, seq);
         let log = disk.take_log();
@@ -106,7 +114,8 @@ impl Run {
         let (store, recovered) = Store::open_on(&on(&disk), &tight())
             .map_err(|e| format!("cannot open after a second crash: {e}"))?;
         self.script.check_recovered(&store, &recovered, bounds)?;
-        self.script.check(&store, &mut random, bounds, CommitSeq(0))
+        self.script.check(&store, &mut random, bounds, CommitSeq(0))?;
+        self.script.check_prefix(&store, &recovered, bounds)
     }
 
     fn crash_everywhere(&self, step: usize, seed: u64) {
@@ -224,7 +233,8 @@ proptest! {
                     script.restart();
                     script.resume(&recovered);
                     script.check_recovered(&store, &recovered, all).map_err(TestCaseError::fail)?;
-                    script.check(&store, &mut random, all, CommitSeq(0)).map_err(TestCaseError::fail)?;
+                    let checked = script.check(&store, &mut random, all, CommitSeq(0));
+                    checked.map_err(TestCaseError::fail)?;
                 }
                 1..3 => {
                     script.check(&store, &mut random, all, last).map_err(TestCaseError::fail)?;

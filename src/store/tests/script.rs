@@ -35,6 +35,8 @@ pub(super) struct Script {
     next_spilled: HashMap<u64, u64>,
     records: BTreeMap<Vec<u8>, Vec<Change>>,
     dropped: u64,
+    /// First and last numbers of operations that are durable together or not at all.
+    groups: Vec<(u64, u64)>,
 }
 
 fn body(seed: u64, len: usize) -> Vec<u8> {
@@ -62,6 +64,14 @@ impl Script {
                 StoreOp::DropQueue { queue: QueueId(queue) }
             }
         }
+    }
+
+    /// Operations to be submitted as a group.
+    pub(super) fn group(&mut self, random: &mut Random, sizes: u64) -> Vec<StoreOp> {
+        let first = self.last + 1;
+        let ops = (0..=random.below(12)).map(|_| self.op(random, sizes)).collect();
+        self.groups.push((first, self.last));
+        ops
     }
 
     fn body(random: &mut Random, sizes: u64) -> (u64, usize) {
@@ -244,6 +254,42 @@ impl Script {
             }
         }
         Ok(())
+    }
+
+    /// Checks that a store that was just opened holds what the first so many operations come to,
+    /// for some number between `confirmed` and `submitted` that is in no group.
+    pub(super) fn check_prefix(
+        &self,
+        store: &Store,
+        recovered: &Recovered,
+        (confirmed, submitted): (u64, u64),
+    ) -> Result<(), String> {
+        let records: BTreeMap<&[u8], &[u8]> =
+            recovered.records.iter().map(|(_, key, value)| (&**key, &**value)).collect();
+        let mut messages: BTreeMap<(u64, u64), bool> = BTreeMap::new();
+        for queue in 0..self.dropped + 3 {
+            let found = read_all(store, QueueId(queue), CommitSeq(0), usize::MAX);
+            let found = found.iter().map(|m| ((queue, m.position.0), m.standing.is_redelivered()));
+            messages.extend(found);
+        }
+        let is_state_after = |last: u64| {
+            let is_then = |at: Option<u64>| at.is_some_and(|at| at <= last);
+            let sent =
+                self.sent.iter().filter(|(_, sent)| sent.at <= last && !is_then(sent.settled_at));
+            let sent = sent.map(|(&place, sent)| (place, is_then(sent.returned_at)));
+            let put = self.records.iter().filter_map(|(key, history)| {
+                let (_, value) = history.iter().rev().find(|(at, _)| *at <= last)?;
+                Some((&key[..], &value.as_ref()?[..]))
+            });
+            sent.eq(messages.iter().map(|(&place, &returned)| (place, returned)))
+                && put.eq(records.iter().map(|(&key, &value)| (key, value)))
+        };
+        let mut ends = (confirmed..=submitted)
+            .filter(|&last| !self.groups.iter().any(|&(first, end)| (first..end).contains(&last)));
+        if ends.any(is_state_after) {
+            return Ok(());
+        }
+        Err(format!("no state between {confirmed} and {submitted}: {messages:?} {records:?}"))
     }
 
     /// Checks what opening said.

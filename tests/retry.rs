@@ -1,0 +1,164 @@
+//! Messages that wait before they are tried again: `x-retry-delay`, `x-retry-delay-max`. Lepus's
+//! own; RabbitMQ has no such thing on classic queues.
+
+use std::time::Instant;
+
+use crate::harness::*;
+
+const OURS: &str = "RabbitMQ has no x-retry-delay";
+
+fn retry(delay: i32) -> Table {
+    Table::new().with("x-retry-delay", delay)
+}
+
+#[test]
+fn message_that_failed_comes_again_after_its_delay() {
+    if !only_on_lepus(OURS) {
+        return;
+    }
+    let channel = Channel::open();
+    let q = channel.queue_with(retry(150));
+    channel.subscribe(&q, "t");
+    for back in [nack(0, true).multiple(), recover(true)] {
+        channel.fill(&q, ["m"]);
+        channel.delivery();
+        let start = Instant::now();
+        if back.id == (60, 110) {
+            channel.call(&back);
+        } else {
+            channel.send(&back);
+        }
+        let again = channel.delivery();
+        assert_not_before(start, 150);
+        assert_eq!((again.text().as_str(), again.redelivered), ("m", true));
+        channel.send(&ack(again.delivery_tag));
+    }
+}
+
+#[test]
+fn others_go_first_while_a_message_waits() {
+    if !only_on_lepus(OURS) {
+        return;
+    }
+    let channel = Channel::open();
+    let q = channel.queue_with(retry(200));
+    channel.call(&qos(1));
+    channel.fill(&q, ["a", "b", "c"]);
+    channel.subscribe(&q, "t");
+    let first = channel.delivery();
+    channel.send(&reject(first.delivery_tag, true));
+    for body in ["b", "c", "a"] {
+        let next = channel.delivery();
+        assert_eq!(next.text(), body);
+        channel.send(&ack(next.delivery_tag));
+    }
+}
+
+#[test]
+fn delay_doubles_up_to_its_maximum() {
+    if !only_on_lepus(OURS) {
+        return;
+    }
+    let channel = Channel::open();
+    let q = channel.queue_with(retry(50).with("x-retry-delay-max", 150));
+    channel.fill(&q, ["m"]);
+    channel.subscribe(&q, "t");
+    let mut message = channel.delivery();
+    for delay in [50, 100, 150, 150] {
+        let start = Instant::now();
+        channel.send(&nack(message.delivery_tag, true));
+        message = channel.delivery();
+        assert_not_before(start, delay);
+    }
+}
+
+#[test]
+fn messages_of_a_lost_consumer_wait_too() {
+    if !only_on_lepus(OURS) {
+        return;
+    }
+    let channel = Channel::open();
+    let q = channel.durable_queue(retry(150));
+    channel.fill(&q, ["a", "b"]);
+    let consumer = Channel::open();
+    consumer.subscribe(&q, "t");
+    consumer.deliveries(2);
+    let start = Instant::now();
+    consumer.close();
+    channel.subscribe(&q, "t");
+    assert_eq!(channel.deliveries(2), ["a", "b"]);
+    assert_not_before(start, 150);
+    channel.call(&delete(&q));
+}
+
+#[test]
+fn message_that_waits_can_be_purged() {
+    if !only_on_lepus(OURS) {
+        return;
+    }
+    let connection = Connection::open();
+    let channel = connection.channel(1);
+    let q = channel.queue_with(retry(150));
+    channel.fill(&q, ["m"]);
+    channel.send(&nack(channel.take(&q, "m"), true));
+    channel.expect_nothing();
+    assert_eq!(channel.get(&q), None);
+    channel.call(&purge(&q));
+    outlive(&connection, 200);
+    assert_eq!(channel.get(&q), None);
+}
+
+#[test]
+fn message_expires_while_it_waits() {
+    if !only_on_lepus(OURS) {
+        return;
+    }
+    let connection = Connection::open();
+    let (channel, letters) = (connection.channel(1), DeadLetters::open());
+    let q = channel.queue_with(letters.args().with("x-retry-delay", 3_600_000));
+    let start = Instant::now();
+    channel.publish(&publish("", &q, "m").expiration("200"));
+    channel.send(&nack(channel.take(&q, "m"), true));
+    let letter = letters.next();
+    assert_not_before(start, 200);
+    assert_eq!(letter.history(), history([(&q, "expired", 1)]));
+}
+
+// BA-264
+#[test]
+fn message_waits_between_its_failures_and_then_dies() {
+    if !only_on_lepus(OURS) {
+        return;
+    }
+    let (channel, letters) = (Channel::open(), DeadLetters::open());
+    let arguments = letters.args().with("x-queue-type", "quorum").with("x-delivery-limit", 2);
+    let q = channel.durable_queue(arguments.with("x-retry-delay", 60));
+    let start = Instant::now();
+    channel.fill(&q, ["m"]);
+    channel.subscribe(&q, "t");
+    for _ in 0..3 {
+        let message = channel.delivery();
+        channel.send(&reject(message.delivery_tag, true));
+    }
+    assert_not_before(start, 120);
+    assert_eq!(letters.next().history(), history([(&q, "delivery_limit", 1)]));
+    channel.call(&delete(&q));
+}
+
+#[test]
+fn message_that_waits_outlives_a_restart() {
+    let Some(mut private) = private_broker("") else { return };
+    let channel = private.open().channel(1);
+    channel.declare(&queue("q").durable().args(retry(300)));
+    channel.confirm_select();
+    channel.fill_persistent("q", ["m"]);
+    channel.expect_acked(1);
+    channel.send(&nack(channel.take("q", "m"), true));
+    channel.expect_nothing();
+    private.restart();
+
+    let channel = private.open().channel(1);
+    channel.subscribe("q", "t");
+    let message = channel.delivery();
+    assert_eq!((message.text().as_str(), message.redelivered), ("m", true));
+}
