@@ -5,6 +5,13 @@
 
 use std::{fmt, net::IpAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
 
+use nom::{
+    IResult, Parser,
+    character::complete::{alpha0, digit1, space0},
+    combinator::map_res,
+    sequence::preceded,
+};
+
 /// A value as somebody wrote it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Written {
@@ -485,9 +492,9 @@ choice! {
 
 /// Splits `"64MiB"` into its number and its unit.
 fn split_unit(text: &str) -> Option<(u64, &str)> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (count, unit) = text.split_at(digits);
-    Some((count.parse().ok()?, unit.trim_start()))
+    let parsed: IResult<&str, (u64, &str)> =
+        (map_res(digit1, str::parse), preceded(space0, alpha0)).parse(text);
+    parsed.ok().filter(|(rest, _)| rest.is_empty()).map(|(_, split)| split)
 }
 
 #[cfg(test)]
