@@ -294,6 +294,32 @@ fn what_waits_survives_a_restart_if_it_is_persistent() {
 }
 
 #[test]
+fn bodies_beyond_what_memory_holds_come_back_from_the_store() {
+    let Some(private) = private_broker("") else { return };
+    let channel = private.open().channel(1);
+    durable_pair(&channel);
+    // 40 MB, the last to be due first; some are transient.
+    let body = |n: i32| format!("{n:02}{}", "x".repeat(1_000_000));
+    for n in 0..40 {
+        let headers = Some(Table::new().with("x-delay", 2_000 - 20 * n));
+        let properties = Properties {
+            headers,
+            ..if n % 3 == 0 { Properties::default() } else { Properties::persistent() }
+        };
+        channel.publish(&publish("x", "k", body(n)).properties(properties));
+    }
+    channel.expect_acked(40);
+    channel.consume(&consume("q", "c").no_ack());
+    let mut order: Vec<i32> = Vec::new();
+    for got in channel.deliveries(40) {
+        order.push(got[..2].parse().unwrap());
+        assert!(got == body(order[order.len() - 1]));
+    }
+    order.sort_unstable();
+    assert_eq!(order, (0..40).collect::<Vec<_>>());
+}
+
+#[test]
 fn what_was_confirmed_survives_a_kill_and_comes_once() {
     if !is_there() {
         return;

@@ -46,6 +46,8 @@ use crate::{
 const NEAR_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Messages that are handed on before others may run.
 const BATCH: usize = 256;
+/// The same where few of the messages are wanted: about a page of the store's.
+const SPARSE_READ_BYTES: usize = 64 * 1024;
 /// How long it is waited at the most before the clock on the wall is looked at again.
 const RECHECK: Duration = Duration::from_secs(5);
 
@@ -222,41 +224,51 @@ impl DelayLog {
         }
         let Some(fetch) = state.schedule.next_fetch() else { return };
         state.is_fetching = true;
-        let request = ReadRequest {
-            queue: self.id,
-            from: fetch.from,
-            end: fetch.end,
-            max_bytes: READ_BYTES,
-            after: state.last_op,
-        };
+        self.read(fetch, state.last_op);
+    }
+
+    fn read(self: &Arc<Self>, fetch: Fetch, after: CommitSeq) {
+        let Some((from, end)) = fetch.range() else { return };
+        let max_bytes = if fetch.is_dense() { READ_BYTES } else { SPARSE_READ_BYTES };
+        let request = ReadRequest { queue: self.id, from, end, max_bytes, after };
         let log = Arc::downgrade(self);
         self.store.read(request, move |result| {
             if let Some(log) = log.upgrade() {
-                log.fetched(fetch, result);
+                log.fetched(fetch, (end, after), result);
             }
         });
     }
 
-    fn fetched(self: &Arc<Self>, fetch: Fetch, result: Result<ReadBatch, StoreError>) {
+    fn fetched(
+        self: &Arc<Self>,
+        mut fetch: Fetch,
+        (end, after): (Position, CommitSeq),
+        result: Result<ReadBatch, StoreError>,
+    ) {
         let Some(batch) = self.read_back(result) else { return };
-        let mut missing = fetch.wanted;
+        let reached = if batch.is_end { end } else { batch.next };
         let mut state = self.state();
-        state.is_fetching = false;
         for StoredMessage { position, message, .. } in batch.messages {
-            if let Some(due) = missing.remove(&position) {
+            if let Some(due) = fetch.take(position) {
                 state.schedule.fetched((due, position), message);
             }
         }
-        // What was not reached is asked for again.
-        let reached = if batch.is_end { fetch.end } else { batch.next };
-        for (position, due) in missing.into_iter().filter(|(position, _)| *position < reached) {
-            tracing::error!(exchange = %self.exchange, ?position, "a delayed message is gone");
-            state.schedule.lost((due, position));
+        for (due, position) in fetch.take_missing(reached) {
+            // One that was dropped with its exchange is not in the schedule either.
+            if state.schedule.lost((due, position)) {
+                tracing::error!(exchange = %self.exchange, ?position, "a delayed message is gone");
+            }
         }
         state.schedule.promote();
-        self.fetch(&mut state);
         // Without a clock here, it is left to the timer task what is due now.
         self.wake(&mut state);
+        if fetch.range().is_some() && !state.is_closed {
+            drop(state);
+            self.read(fetch, after);
+        } else {
+            state.is_fetching = false;
+            self.fetch(&mut state);
+        }
     }
 
     /// Routes a message whose time has come by the bindings as they are.

@@ -9,15 +9,18 @@
 //! Everything in `near` is due before everything in `far`. So memory holds bodies up to a budget,
 //! and those that are needed next, whatever the order in which they came.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{clock::UnixTime, message::Message, names::Position};
 
 /// When a message is due, and its place in the log: equal times keep the order of publishing.
 pub(super) type Key = (UnixTime, Position);
 
-/// Messages fetched at a time.
-const FETCH_COUNT: usize = 512;
+/// Messages fetched at a time, at the least (if there are as many) and at the most.
+const FETCH_MIN: usize = 512;
+const FETCH_MAX: usize = 65_536;
+/// If at least one message in so many is wanted, all of them are read.
+const DENSE: u64 = 8;
 
 /// The messages that wait on one exchange.
 #[derive(Debug)]
@@ -30,14 +33,36 @@ pub(super) struct Schedule {
     bytes_max: usize,
 }
 
-/// Messages to read from the store: a run of places, and when those of interest are due.
+/// Messages to read from the store: their places and when they are due.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Fetch {
-    pub(super) from: Position,
-    /// The place behind the last.
-    pub(super) end: Position,
-    /// The places of interest.
-    pub(super) wanted: HashMap<Position, UnixTime>,
+    wanted: BTreeMap<Position, UnixTime>,
+}
+
+impl Fetch {
+    /// The places to read next: from the first one that is wanted to behind the last.
+    pub(super) fn range(&self) -> Option<(Position, Position)> {
+        let (first, last) = (self.wanted.first_key_value()?, self.wanted.last_key_value()?);
+        Some((*first.0, last.0.next()))
+    }
+
+    /// Whether many of the messages in the range are wanted.
+    pub(super) fn is_dense(&self) -> bool {
+        let span = self.range().map_or(0, |(from, end)| end.0 - from.0);
+        self.wanted.len() as u64 * DENSE >= span
+    }
+
+    /// When a message that was read is due, if it is wanted.
+    pub(super) fn take(&mut self, at: Position) -> Option<UnixTime> {
+        self.wanted.remove(&at)
+    }
+
+    /// All before `end` was read: what is still wanted there is not in the store.
+    pub(super) fn take_missing(&mut self, end: Position) -> Vec<Key> {
+        let left = self.wanted.split_off(&end);
+        let missing = std::mem::replace(&mut self.wanted, left);
+        missing.into_iter().map(|(at, due)| (due, at)).collect()
+    }
 }
 
 impl Schedule {
@@ -95,24 +120,23 @@ impl Schedule {
         Some((key, message))
     }
 
-    /// What should be read next, if memory has room: the first of those that are not there, and as
-    /// many of the next ones as lie behind it in the log.
+    /// What should be read next, if memory has room: those that are due first of what is not there.
+    ///
+    /// They may stand anywhere in the log. So many are asked for at a time, and read in the order
+    /// of their places; only where one is due already, it must not wait for many.
     pub(super) fn next_fetch(&self) -> Option<Fetch> {
-        // One that is due is fetched in any case.
-        if self.far.is_empty() || (self.bytes > self.bytes_max / 2 && !self.near.is_empty()) {
+        let room = self.bytes_max.saturating_sub(self.bytes);
+        if self.far.is_empty() || (room < self.bytes_max / 2 && !self.near.is_empty()) {
             return None;
         }
+        let in_memory = self.near.len() + self.fetched.len();
+        let count = match self.bytes.checked_div(in_memory) {
+            Some(average) => (room / average.max(1)).clamp(FETCH_MIN, FETCH_MAX),
+            None => FETCH_MIN,
+        };
         let missing = self.far.iter().filter(|key| !self.fetched.contains_key(key));
-        let mut next = missing.take(FETCH_COUNT);
-        let (due, from) = *next.next()?;
-        let candidates: HashMap<Position, UnixTime> = next.map(|(due, at)| (*at, *due)).collect();
-        let mut wanted = HashMap::from([(from, due)]);
-        let mut end = from.next();
-        while let Some(due) = candidates.get(&end) {
-            wanted.insert(end, *due);
-            end = end.next();
-        }
-        Some(Fetch { from, end, wanted })
+        let wanted: BTreeMap<_, _> = missing.take(count).map(|(due, at)| (*at, *due)).collect();
+        (!wanted.is_empty()).then_some(Fetch { wanted })
     }
 
     /// A message came back from the store.
@@ -125,9 +149,9 @@ impl Schedule {
         }
     }
 
-    /// A message is not in the store any more.
-    pub(super) fn lost(&mut self, key: Key) {
-        self.far.remove(&key);
+    /// A message is not in the store any more. Returns whether it still waited.
+    pub(super) fn lost(&mut self, key: Key) -> bool {
+        self.far.remove(&key)
     }
 
     /// Makes what was fetched near, as far as nothing that is missing is due before it.
@@ -163,12 +187,14 @@ mod tests {
         String::from_utf8(message.body().collect::<Vec<_>>().concat()).unwrap().parse().unwrap()
     }
 
-    /// Reads what the schedule asks for, as a store would that has everything.
+    /// Reads what the schedule asks for, as a store would that has everything, but stops early.
     fn fetch(schedule: &mut Schedule, limit: usize) {
-        let Some(fetch) = schedule.next_fetch() else { return };
-        for at in (fetch.from.0..fetch.end.0).take(limit) {
-            let due = fetch.wanted[&Position(at)];
-            schedule.fetched((due, Position(at)), message(at));
+        let Some(mut fetch) = schedule.next_fetch() else { return };
+        let (from, end) = fetch.range().unwrap();
+        for at in (from.0..end.0).take(limit) {
+            if let Some(due) = fetch.take(Position(at)) {
+                schedule.fetched((due, Position(at)), message(at));
+            }
         }
         schedule.promote();
     }
@@ -186,16 +212,23 @@ mod tests {
     }
 
     #[test]
-    fn a_run_of_places_is_fetched_at_once() {
+    fn what_is_due_first_is_fetched_in_the_order_of_its_places() {
         let mut schedule = Schedule::new(0);
-        for (due, place) in [(10, 5), (11, 6), (13, 7), (12, 9), (50, 8)] {
+        for (due, place) in [(10, 5), (11, 90), (13, 7), (12, 9), (50, 8)] {
             schedule.insert((UnixTime(due), Position(place)), message(place));
         }
-        let fetch = schedule.next_fetch().unwrap();
-        assert_eq!((fetch.from, fetch.end, fetch.wanted.len()), (Position(5), Position(10), 5));
-        schedule.lost((UnixTime(10), Position(5)));
-        assert_eq!(schedule.next_fetch().unwrap().from, Position(6));
-        assert_eq!(schedule.count(), 4);
+        let mut fetch = schedule.next_fetch().unwrap();
+        assert_eq!(fetch.range(), Some((Position(5), Position(91))));
+        assert!(!fetch.is_dense());
+        assert_eq!(fetch.take(Position(6)), None);
+        assert_eq!(fetch.take(Position(7)), Some(UnixTime(13)));
+        let missing = fetch.take_missing(Position(9));
+        assert_eq!(missing, [(UnixTime(10), Position(5)), (UnixTime(50), Position(8))]);
+        assert_eq!(fetch.range(), Some((Position(9), Position(91))));
+        for key in missing {
+            schedule.lost(key);
+        }
+        assert_eq!(schedule.count(), 3);
     }
 
     proptest! {
