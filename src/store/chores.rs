@@ -145,9 +145,6 @@ impl Writer {
             self.cold.append(drafts, source.as_ref())?
         };
         let mut batch = HotBatch { appends: Some(self.cold.appends), ..HotBatch::default() };
-        // A crash may have left a dead copy in this very segment.
-        let states = pages.iter().map(|(q, page)| ((page.place, *q, page.runs.first), None));
-        batch.states.extend(states);
         for &(queue, first) in &keys {
             let Some(page) = self.directory.remove((queue, first)) else { continue };
             if from == HOT {

@@ -185,7 +185,7 @@ impl Inbox {
         debug_assert!(ops.is_empty());
         let mut state = lock(&self.state);
         let mut rounds = 0;
-        let mut is_idle = false;
+        let (mut has_lingered, mut is_idle) = (false, false);
         loop {
             if state.open_groups > 0 {
                 // The last of them wakes this thread.
@@ -193,7 +193,8 @@ impl Inbox {
                 state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
-            let is_due = state.is_hurried || state.bytes >= self.linger_bytes_max;
+            let is_large = state.bytes >= self.linger_bytes_max;
+            let is_due = state.is_hurried || is_large || has_lingered;
             let is_called = state.is_closed || state.is_sync_due || has_chores;
             if is_called || (is_due && !state.ops.is_empty()) {
                 break;
@@ -215,9 +216,8 @@ impl Inbox {
                     .wait_timeout(state, self.linger)
                     .unwrap_or_else(PoisonError::into_inner);
                 state = guard;
-                if waited.timed_out() && had_ops {
-                    break;
-                }
+                // Whether a group has begun meanwhile is looked at above.
+                has_lingered = waited.timed_out() && had_ops;
             }
         }
         state.sleep = Sleep::Awake;

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use redb::{ReadOnlyTable, ReadableTable};
 
 use super::{
@@ -78,7 +78,8 @@ pub(super) fn open(disk: &dyn Disk, hot_cache_bytes: usize) -> Result<Found, Sto
         counts.insert(id, segment.read_index(id, &mut finding)?);
         segments.insert(id, segment);
     }
-    let active = contents.segments.last().copied();
+    let last = contents.segments.last().copied();
+    let active = last.filter(|id| !finding.with_unfinished.contains(id));
     let names_free = names.iter().filter_map(|name| segment_id(name)).max().unwrap_or(0) + 1;
     let next_segment = contents.next_segment.max(names_free);
     // From here on things are changed.
@@ -220,8 +221,11 @@ struct Finding {
     /// The last append that counts, and the last there was.
     appends: u64,
     appends_seen: u64,
-    /// Pages of appends that do not count.
+    /// Pages of appends that do not count, to be noted as dead.
     unfinished: Vec<StateKey>,
+    /// The segments they lie in. Nothing is appended to those any more, so that the places of a
+    /// segment's living pages never overlap those of its dead ones.
+    with_unfinished: HashSet<Place>,
     /// Hot pages of which nothing is left.
     hot_dead: Vec<(PageKey, u64)>,
 }
@@ -249,10 +253,12 @@ impl Finding {
     fn add_cold(&mut self, place: Place, queue: u64, index: Index) -> bool {
         let Index { runs, append, row_bytes, chunk_bytes, body_bytes } = index;
         self.appends_seen = self.appends_seen.max(append);
-        let key = (place, queue, runs.first);
-        if append > self.appends && self.states.get(&key) != Some(&None) {
-            self.unfinished.push(key);
-            self.states.insert(key, None);
+        if append > self.appends {
+            self.with_unfinished.insert(place);
+            let key = (place, queue, runs.first);
+            if self.states.insert(key, None) != Some(None) {
+                self.unfinished.push(key);
+            }
         }
         self.add(place, queue, runs, (row_bytes, chunk_bytes), &body_bytes)
     }
