@@ -275,6 +275,22 @@ fn file_of_a_later_version_is_refused() {
 }
 
 #[test]
+fn nothing_is_taken_in_the_middle_of_a_group() {
+    let dir = TempDir::new("group");
+    let mut config = StoreConfig::new(&dir.0);
+    config.linger = Duration::from_millis(1);
+    let (store, _) = Store::open(config).unwrap();
+    publish(&store, QueueId(1), 0, b"before");
+    let group = store.group();
+    let last = publish(&store, QueueId(1), 1, b"within");
+    // Longer than anything lingers.
+    thread::park_timeout(Duration::from_millis(30));
+    assert!(store.durable() < last);
+    drop(group);
+    assert!(wait_durable(&store, last));
+}
+
+#[test]
 fn settled_before_written_is_never_written() {
     let dir = TempDir::new("elide");
     let mut config = StoreConfig::new(&dir.0);
