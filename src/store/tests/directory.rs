@@ -298,11 +298,14 @@ fn settled_before_written_is_never_written() {
     config.linger_bytes_max = usize::MAX;
     let (store, _) = Store::open(config).unwrap();
     let queue = QueueId(1);
+    // A group, so that the store thread takes all of it at once, whatever it is at.
+    let group = store.group();
     for position in 0..1000 {
         publish(&store, queue, position, &[0; 1000]);
     }
     let end = Position(1000);
     let last = store.submit(StoreOp::SettleRange { queue, first: Position(0), end });
+    drop(group);
     assert!(wait_durable(&store, last));
     let stats = store.stats();
     assert_eq!((stats.elided, stats.commits, stats.empty_batches), (1000, 0, 1));
