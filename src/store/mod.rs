@@ -1,4 +1,37 @@
 //! The store: what outlives the process, and what does not fit in memory.
+//!
+//! * [`Store::submit`] hands over operations in order and waits for nothing; the watermark says how
+//!   far they are durable. A confirm waits for the watermark, which by default waits for fdatasync.
+//! * One thread writes. All that was submitted while it synced is its next batch (group commit).
+//! * A message settled before its batch is written is never written: elision.
+//! * Messages are packed into pages of up to 64 KiB, one row each. A row per message would pay
+//!   redb's key, tree and copy for each; a page pays them once for some 60 messages of 1 KiB.
+//! * Every commit goes through the hot file, which stays small, so that a commit costs the same
+//!   however long the queues are. Bulk is appended to cold segments, in which nothing is ever
+//!   changed and which are deleted as files.
+//! * Segments record redb's allocator state with each append (quick repair), so that they open at
+//!   once after a crash. The directory is read from their index; the bodies are left alone.
+//! * Transient messages that have to leave memory go to a spill file, which is never synced.
+//!
+//! # Figures
+//! One run of `cargo bench --bench store -- <what>` on a shared virtual machine of two cores, in
+//! which an fdatasync (`sync`) took 145 us at the median. MiB are resident memory.
+//!
+//! | what | seen |
+//! | --- | --- |
+//! | `single 3000`, settled | p50 159 us, p99 462 us for a commit; 20.8 KB written each |
+//! | `window 300000 100 20000` | 6.97 M messages/s, 99.0 % elided, 0.03 bytes written per byte |
+//! | `window 200000 1024 20000` | 3.82 M messages/s, 97.7 % elided, 0.03 bytes written per byte |
+//! | `steady 500000 100 100000` | 2.14 M messages/s, 1.21 bytes written per byte |
+//! | `backlog 1000000 1024` | grows at 680 k/s, 1.05 bytes written per byte, at most 143 MiB |
+//! | ... after `kill -9`, caches dropped | open in 88 ms, drained at 1.16 M/s, 12 MB left |
+//! | `backlog 10000000 1024` (10.6 GB) | grows at 660 k/s, at most 153 MiB |
+//! | ... after `kill -9`, caches dropped | open in 241 ms, drained at 1.03 M/s, 12 MB left |
+//! | `spill 500000 1024` | out at 1.18 M/s, back at 2.05 M/s |
+//! | `bodies` of 100 kB, 1 MB, 10 MB | 1.032, 1.006, 1.005 bytes on the disk per byte |
+//!
+//! So a single confirm costs one sync and some 15 us, and what follows it closely costs
+//! a fraction of a microsecond; neither depends on how much is stored.
 
 mod chores;
 mod cold;

@@ -9,7 +9,7 @@
 //! * `spill [n] [body]`: transient messages out of memory and back
 //! * `bodies`: what large bodies cost in time and space
 //!
-//! Figures go to `src/store/mod.rs` with the command. `LEPUS_BENCH_DIR` says where.
+//! `LEPUS_BENCH_DIR` says where. Figures worth keeping go to `src/store/mod.rs`, with the command.
 #![allow(missing_docs, clippy::print_stdout, clippy::unwrap_used, clippy::expect_used)]
 #![expect(clippy::disallowed_methods, reason = "a bench measures time")]
 
