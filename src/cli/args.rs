@@ -21,6 +21,18 @@ pub(super) struct Args {
     /// Port for AMQP, 0 for a free one [default: 5672]
     #[arg(long, value_name = "N")]
     amqp_port: Option<u16>,
+    /// Port for AMQP over TLS [default: 5671]
+    #[arg(long, value_name = "N")]
+    tls_port: Option<u16>,
+    /// Certificate for TLS and those above it (PEM); without one there is no TLS
+    #[arg(long, value_name = "FILE")]
+    tls_certificate: Option<PathBuf>,
+    /// The certificate's private key (PEM)
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<PathBuf>,
+    /// Authorities of clients' certificates (PEM)
+    #[arg(long, value_name = "FILE")]
+    tls_ca: Option<PathBuf>,
     /// Port for the management API; not served yet [default: 15672]
     #[arg(long, value_name = "N")]
     http_port: Option<u16>,
@@ -56,6 +68,10 @@ impl Args {
         Config {
             bind: if self.bind.is_empty() { base.bind } else { self.bind },
             amqp_port: self.amqp_port.unwrap_or(base.amqp_port),
+            tls_port: self.tls_port.unwrap_or(base.tls_port),
+            tls_certificate: self.tls_certificate.or(base.tls_certificate),
+            tls_key: self.tls_key.or(base.tls_key),
+            tls_ca: self.tls_ca.or(base.tls_ca),
             http_port: self.http_port.unwrap_or(base.http_port),
             metrics_port: self.metrics_port.unwrap_or(base.metrics_port),
             data_dir: self.data_dir.or(base.data_dir),
@@ -97,6 +113,10 @@ mod tests {
             "--bind=0.0.0.0",
             "--bind=::",
             "--amqp-port=1",
+            "--tls-port=4",
+            "--tls-certificate=/cert.pem",
+            "--tls-key=/key.pem",
+            "--tls-ca=/ca.pem",
             "--http-port=2",
             "--metrics-port=3",
             "--data-dir=/data",
@@ -107,6 +127,10 @@ mod tests {
         let expected = Config {
             bind: vec!["0.0.0.0".parse().unwrap(), "::".parse().unwrap()],
             amqp_port: 1,
+            tls_port: 4,
+            tls_certificate: Some("/cert.pem".into()),
+            tls_key: Some("/key.pem".into()),
+            tls_ca: Some("/ca.pem".into()),
             http_port: 2,
             metrics_port: 3,
             data_dir: Some("/data".into()),

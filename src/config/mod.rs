@@ -10,6 +10,7 @@
 //!
 //! The names are flat, and the same everywhere: `frame_max`, `LEPUS_FRAME_MAX`.
 
+mod choice;
 mod error;
 mod source;
 mod table;
@@ -28,12 +29,13 @@ use std::{
 use table::settings;
 use value::{Limit, NotEmpty, Value};
 
+pub use choice::{
+    AuthBackend, AuthMechanism, CertificateLogin, GlobalPrefetch, JwtAlgorithm, LogFormat, SanType,
+    SyncMode, TlsVersion,
+};
 pub use error::{Error, Origin};
 pub use table::Setting;
-pub use value::{
-    GlobalPrefetch, LogFilter, LogFormat, MemoryLimit, Seconds, Secret, ServerVersion, Size,
-    SyncMode,
-};
+pub use value::{LogFilter, MemoryLimit, Seconds, Secret, ServerVersion, Size};
 
 settings! {
     /// Addresses to listen on. The default lets only programs on this machine in;
@@ -41,14 +43,51 @@ settings! {
     bind: Vec<IpAddr> = vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()], NotEmpty;
     /// Port for AMQP. 0 takes a free one, here and for the other ports.
     amqp_port: u16 = 5672, 0..=65535;
+    /// Port for AMQP over TLS, listened on when there is a `tls_certificate`.
+    tls_port: u16 = 5671, 0..=65535;
     /// Port for the management API. Nothing listens on it yet.
     http_port: u16 = 15672, 0..=65535;
+    /// Port for the management API over TLS, listened on when there is an `https_certificate`.
+    https_port: u16 = 15671, 0..=65535;
     /// Port for Prometheus. Nothing listens on it yet.
     metrics_port: u16 = 15692, 0..=65535;
     /// Connections that the operating system keeps waiting until they are accepted.
     listen_backlog: u16 = 1024, 1..=65535;
     /// Connections open at a time; a client beyond them is refused.
     connections_max: u32 = 65_536, 1..=10_000_000;
+
+    /// File with the broker's certificate and those between it and its authority, PEM. Empty
+    /// stands for no AMQP over TLS. This file, the key and the authorities may be replaced
+    /// while the broker runs: new connections get the new ones within seconds.
+    tls_certificate: Option<PathBuf> = None;
+    /// File with the certificate's private key, PEM, not encrypted. Empty stands for the file
+    /// of the certificate.
+    tls_key: Option<PathBuf> = None;
+    /// File with the certificates of the authorities that clients' certificates are held to,
+    /// PEM.
+    tls_ca: Option<PathBuf> = None;
+    /// Whether clients are asked for a certificate. One that is sent must be good.
+    tls_verify_peer: bool = false;
+    /// Whether a client that has no certificate to send is turned away.
+    tls_fail_if_no_peer_cert: bool = false;
+    /// Versions of TLS that are spoken, also by the management API.
+    tls_versions: Vec<TlsVersion> = vec![TlsVersion::V1_3, TlsVersion::V1_2], NotEmpty;
+    /// What of a client's certificate is the name of its user, for the mechanism EXTERNAL.
+    tls_login_from: CertificateLogin = CertificateLogin::DistinguishedName;
+    /// Which subject alternative name, if it is one of those.
+    tls_login_san_type: SanType = SanType::Dns;
+    /// Which one of that type, from 0.
+    tls_login_san_index: u16 = 0, 0..=65535;
+    /// The same as `tls_certificate`, for the management API. Empty stands for no HTTPS.
+    https_certificate: Option<PathBuf> = None;
+    /// The same as `tls_key`, for the management API.
+    https_key: Option<PathBuf> = None;
+    /// The same as `tls_ca`, for the management API.
+    https_ca: Option<PathBuf> = None;
+    /// The same as `tls_verify_peer`, for the management API.
+    https_verify_peer: bool = false;
+    /// The same as `tls_fail_if_no_peer_cert`, for the management API.
+    https_fail_if_no_peer_cert: bool = false;
 
     /// Where everything durable is kept. Empty stands for `$XDG_DATA_HOME/lepus`, else
     /// `$HOME/.local/share/lepus`, else `/var/lib/lepus`.
@@ -118,6 +157,44 @@ settings! {
     default_vhost: String = "/".into(), NotEmpty;
     /// Users who may only connect from this machine.
     loopback_users: Vec<String> = vec!["guest".into()];
+    /// Mechanisms of login that clients may choose from. EXTERNAL is for those whose
+    /// certificate was verified.
+    auth_mechanisms: Vec<AuthMechanism> = AuthMechanism::ALL.to_vec(), NotEmpty;
+    /// Who is asked about a user and a password, in this order: "internal", the broker's own
+    /// users; "oauth2", which takes a token (JWT) as password.
+    auth_backends: Vec<AuthBackend> = vec![AuthBackend::Internal], NotEmpty;
+
+    /// What the broker is called in the `aud` of tokens. What is `oauth2` matters where
+    /// `auth_backends` has it.
+    oauth2_resource_server_id: Option<String> = None;
+    /// File with the keys that tokens are signed with (JWKS); read again when it has changed.
+    oauth2_jwks_file: Option<PathBuf> = None;
+    /// Where such keys are got from, with http or https, when a token names an unknown one.
+    oauth2_jwks_url: Option<String> = None;
+    /// The server that issues the tokens; it is asked for its keys' URL (OpenID Connect
+    /// discovery) if neither file nor URL is set.
+    oauth2_issuer: Option<String> = None;
+    /// File with the certificates of the authorities that https is held to, PEM. Empty stands
+    /// for the system's.
+    oauth2_ca: Option<PathBuf> = None;
+    /// Key (`kid`) of tokens that name none.
+    oauth2_default_key: Option<String> = None;
+    /// Algorithms of the signatures that are taken.
+    oauth2_algorithms: Vec<JwtAlgorithm> = JwtAlgorithm::ALL.to_vec(), NotEmpty;
+    /// Whether tokens must be meant for `oauth2_resource_server_id`.
+    oauth2_verify_aud: bool = true;
+    /// Whether tokens must have a time (`exp`) at which they expire.
+    oauth2_require_exp: bool = true;
+    /// What the scopes that count begin with; "none" for nothing. Empty stands for
+    /// `oauth2_resource_server_id` and a dot.
+    oauth2_scope_prefix: Option<String> = None;
+    /// Scopes that stand for others: "role=rabbit.read:*/* rabbit.tag:monitoring".
+    oauth2_scope_aliases: Vec<String> = Vec::new();
+    /// Other claims with scopes, with blanks between them: "roles realm_access.roles".
+    oauth2_additional_scopes_key: Option<String> = None;
+    /// Claims with the name of the user; the first that there is counts.
+    oauth2_preferred_username_claims: Vec<String> = vec!["sub".into(), "client_id".into()],
+        NotEmpty;
 
     /// What is logged. Where `LEPUS_LOG` is not set, the variable `RUST_LOG` is taken.
     log: LogFilter = LogFilter::default();

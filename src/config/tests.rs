@@ -55,6 +55,17 @@ fn unlike_the_defaults() -> Config {
         "sync" => "off",
         "sync_interval" | "drain_timeout" | "handshake_timeout" | "heartbeat" => "77s",
         "global_prefetch" => "consumer",
+        "tls_verify_peer"
+        | "tls_fail_if_no_peer_cert"
+        | "https_verify_peer"
+        | "https_fail_if_no_peer_cert" => "true",
+        "oauth2_verify_aud" | "oauth2_require_exp" => "false",
+        "tls_versions" => "1.3",
+        "tls_login_from" => "common_name",
+        "tls_login_san_type" => "uri",
+        "auth_mechanisms" => "PLAIN",
+        "auth_backends" => "oauth2,internal",
+        "oauth2_algorithms" => "ES256",
         "server_version" => "3.13.7",
         "log" => "trace",
         "log_format" => "json",

@@ -114,6 +114,21 @@ macro_rules! whole_number {
 
 whole_number!(u16, u32);
 
+impl Value for bool {
+    fn kind() -> String {
+        "true or false".into()
+    }
+    fn read(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+    fn show(&self) -> String {
+        self.to_string()
+    }
+    fn show_toml(&self) -> String {
+        self.to_string()
+    }
+}
+
 impl Value for String {
     fn kind() -> String {
         "text".into()
@@ -429,64 +444,6 @@ impl Value for LogFilter {
     }
     fn show(&self) -> String {
         self.0.clone()
-    }
-}
-
-macro_rules! choice {
-    ($(
-        $(#[$meta:meta])*
-        $name:ident { $($(#[$variant_meta:meta])* $variant:ident = $text:literal),* }
-    )*) => {$(
-        $(#[$meta])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-        pub enum $name {
-            $($(#[$variant_meta])* #[value(name = $text)] $variant),*
-        }
-
-        impl Value for $name {
-            fn kind() -> String {
-                format!("one of {}", [$($text),*].join(", "))
-            }
-            fn read(text: &str) -> Option<Self> {
-                match text {
-                    $($text => Some(Self::$variant),)*
-                    _ => None,
-                }
-            }
-            fn show(&self) -> String {
-                match self {
-                    $(Self::$variant => $text.into()),*
-                }
-            }
-        }
-    )*};
-}
-
-choice! {
-    /// When what is durable reaches the disk.
-    SyncMode {
-        /// A confirm leaves only after its messages were synced to the disk.
-        Always = "always",
-        /// Synced at intervals; a confirm does not wait for it.
-        Interval = "interval",
-        /// Left to the operating system; a confirm does not wait for it.
-        Off = "off"
-    }
-
-    /// What `basic.qos` with `global` set limits.
-    GlobalPrefetch {
-        /// The unacknowledged deliveries of all consumers of the channel together.
-        Channel = "channel",
-        /// Those of each consumer for itself, as RabbitMQ 4.3 does.
-        Consumer = "consumer"
-    }
-
-    /// How a line of the log is written.
-    LogFormat {
-        /// For people.
-        Text = "text",
-        /// One JSON object to a line.
-        Json = "json"
     }
 }
 
