@@ -43,6 +43,8 @@ settings! {
     bind: Vec<IpAddr> = vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()], NotEmpty;
     /// Port for AMQP. 0 takes a free one, here and for the other ports.
     amqp_port: u16 = 5672, 0..=65535;
+    /// Whether that port is listened on. Without it there is AMQP over TLS alone.
+    amqp_plain: bool = true;
     /// Port for AMQP over TLS, listened on when there is a `tls_certificate`.
     tls_port: u16 = 5671, 0..=65535;
     /// Port for the management API. Nothing listens on it yet.
@@ -171,8 +173,8 @@ settings! {
     oauth2_jwks_file: Option<PathBuf> = None;
     /// Where such keys are got from, with http or https, when a token names an unknown one.
     oauth2_jwks_url: Option<String> = None;
-    /// The server that issues the tokens; it is asked for its keys' URL (OpenID Connect
-    /// discovery) if neither file nor URL is set.
+    /// The server that issues the tokens; its discovery document says
+    /// where its keys are, if neither file nor URL is set.
     oauth2_issuer: Option<String> = None;
     /// File with the certificates of the authorities that https is held to, PEM. Empty stands
     /// for the system's.
@@ -190,7 +192,7 @@ settings! {
     oauth2_scope_prefix: Option<String> = None;
     /// Scopes that stand for others: "role=rabbit.read:*/* rabbit.tag:monitoring".
     oauth2_scope_aliases: Vec<String> = Vec::new();
-    /// Other claims with scopes, with blanks between them: "roles realm_access.roles".
+    /// Other claims with scopes, with blanks between them: `roles realm_access.roles`.
     oauth2_additional_scopes_key: Option<String> = None;
     /// Claims with the name of the user; the first that there is counts.
     oauth2_preferred_username_claims: Vec<String> = vec!["sub".into(), "client_id".into()],
