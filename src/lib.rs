@@ -38,6 +38,8 @@
 //!   latest ones, the values seen. Each behind one mutex, with a log in the store
 //!   ([`broker::log`]). Routing tells by [`broker::route::RouteSet::taps`] who is to keep a
 //!   message.
+//! * **What is counted** ([`broker::stats`], [`broker::client`]): each number has one writer, the
+//!   connection's task or whoever holds the queue's lock; anybody may read.
 //! * **Deadlines** ([`broker::timers::Timers`]), behind one mutex; the server's timer task calls
 //!   whoever armed one.
 //! * **The store's threads** ([`store`]): everything durable, and bodies that left memory. The way

@@ -43,6 +43,19 @@ pub enum QueueType {
     Stream = S,
 }
 
+impl QueueType {
+    /// How many there are.
+    pub const COUNT: usize = 3;
+
+    /// All of them.
+    pub const ALL: [Self; Self::COUNT] = [Self::Classic, Self::Quorum, Self::Stream];
+
+    /// Its place in [`Self::ALL`].
+    pub const fn index(self) -> usize {
+        (self as u8).trailing_zeros() as usize
+    }
+}
+
 /// Bits of a row's types.
 const C: u8 = 1;
 const Q: u8 = 2;

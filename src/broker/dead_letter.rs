@@ -28,6 +28,13 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// How many there are.
+    pub const COUNT: usize = 4;
+
+    /// All of them.
+    pub const ALL: [Self; Self::COUNT] =
+        [Self::Rejected, Self::Expired, Self::MaxLen, Self::DeliveryLimit];
+
     /// The word for it in the headers.
     pub fn as_str(self) -> &'static str {
         match self {

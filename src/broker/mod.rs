@@ -5,6 +5,7 @@
 
 pub mod alarm;
 pub mod arguments;
+pub mod client;
 pub mod datum;
 pub mod dead_letter;
 pub mod delay;
@@ -19,6 +20,7 @@ pub mod queue;
 pub mod record;
 pub mod registry;
 pub mod route;
+pub mod stats;
 pub mod timers;
 pub mod topology;
 pub mod vhost;
@@ -41,6 +43,7 @@ use self::{
     queue::Budget,
     record::{BindingRecord, ExchangeRecord, QueueRecord, Record, RecordError, VhostRecord},
     registry::Registry,
+    stats::Departed,
     timers::Timers,
 };
 pub use self::{
@@ -80,6 +83,8 @@ pub struct Broker {
     pub timers: Arc<Timers>,
     /// Its connections.
     pub registry: Registry,
+    /// What queues counted that are gone.
+    pub departed: Arc<Departed>,
     vhosts: DashMap<Name, Arc<Vhost>>,
     /// A vhost that nobody can name, for connections that have not named theirs yet.
     limbo: Arc<Vhost>,
@@ -109,10 +114,12 @@ impl Broker {
     ) -> Result<Self, RestoreError> {
         let budget = Arc::new(Budget::new(settings.resident_max, settings.queue_resident_max));
         let timers = Arc::new(Timers::default());
+        let departed = Arc::new(Departed::default());
         let shared = vhost::Shared {
             store: store.clone(),
             budget: Arc::clone(&budget),
             timers: Arc::clone(&timers),
+            departed: Arc::clone(&departed),
             next_queue: Arc::new(AtomicU64::new(1)),
             seeds: Arc::new(AtomicU64::new(settings.seed)),
         };
@@ -122,6 +129,7 @@ impl Broker {
             budget,
             timers,
             registry: Registry::default(),
+            departed,
             vhosts: DashMap::new(),
             limbo: Vhost::new(Name::from(""), shared.clone()),
             parameters: RwLock::default(),

@@ -8,8 +8,15 @@ use std::{
     },
 };
 
-use super::outbox::{Event, Outbox, Wakes};
-use crate::names::{ConnectionId, Name};
+use super::{
+    client::{ChannelInfo, ConnectionInfo, Ends},
+    outbox::{Event, Outbox, Wakes},
+    stats::{SizesSeen, Tally},
+};
+use crate::{
+    clock::UnixTime,
+    names::{ChannelId, ConnectionId, Name},
+};
 
 /// Every connection, from its first byte to its end.
 #[derive(Debug)]
@@ -23,11 +30,54 @@ struct State {
     connections: HashMap<ConnectionId, Connection>,
     vhosts: HashMap<Name, usize>,
     users: HashMap<Name, OfUser>,
+    churn: ClientChurn,
+    /// What channels counted that are gone.
+    departed: Tally,
+    /// The sizes of messages that connections published which are gone.
+    departed_sizes: SizesSeen,
+}
+
+/// How connections and channels came and went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClientChurn {
+    /// Connections opened.
+    pub connections_opened: u64,
+    /// Connections closed.
+    pub connections_closed: u64,
+    /// Channels opened.
+    pub channels_opened: u64,
+    /// Channels closed.
+    pub channels_closed: u64,
+}
+
+/// What all connections there ever were come to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClientTotals {
+    /// Connections that are open.
+    pub connections: usize,
+    /// Channels that are open.
+    pub channels: usize,
+    /// How they came and went.
+    pub churn: ClientChurn,
+    /// What happened to messages on their channels.
+    pub messages: Tally,
+    /// The sizes of the messages they published.
+    pub sizes: SizesSeen,
+}
+
+/// An open connection.
+#[derive(Clone, Debug)]
+pub struct OpenConnection {
+    /// Where it is.
+    pub place: Place,
+    /// What is known of it.
+    pub info: Arc<ConnectionInfo>,
 }
 
 #[derive(Debug)]
 struct Connection {
     outbox: Arc<Outbox>,
+    info: Arc<ConnectionInfo>,
     /// Once `connection.open` named the vhost.
     place: Option<Place>,
 }
@@ -81,10 +131,12 @@ impl Registry {
     }
 
     /// Registers a connection that has said nothing yet.
-    pub fn connect(&self, outbox: Arc<Outbox>) -> ConnectionId {
+    pub fn connect(&self, outbox: Arc<Outbox>, ends: Ends, now: UnixTime) -> Arc<ConnectionInfo> {
         let id = ConnectionId(self.next.fetch_add(1, Ordering::Relaxed));
-        self.state().connections.insert(id, Connection { outbox, place: None });
-        id
+        let info = Arc::new(ConnectionInfo::new(id, ends, now));
+        let connection = Connection { outbox, info: Arc::clone(&info), place: None };
+        self.state().connections.insert(id, connection);
+        info
     }
 
     /// Lets a connection into a vhost, if neither the vhost's nor the user's limit says no.
@@ -100,7 +152,7 @@ impl Registry {
         user_limit: Option<i64>,
     ) -> Result<(), Full> {
         let mut state = self.state();
-        let State { connections, vhosts, users } = &mut *state;
+        let State { connections, vhosts, users, churn, .. } = &mut *state;
         let Some(connection) = connections.get_mut(&id) else { return Ok(()) };
         if connection.place.is_some() {
             return Ok(());
@@ -116,35 +168,44 @@ impl Registry {
         connection.place = Some(Place { user: user.clone(), vhost: vhost.clone(), channels: 0 });
         *vhosts.entry(vhost.clone()).or_default() += 1;
         users.entry(user.clone()).or_default().connections += 1;
+        churn.connections_opened += 1;
         Ok(())
     }
 
-    /// Counts a channel that is to be opened, if the user's limit allows.
+    /// Opens a channel, if the user's limit allows.
     ///
     /// # Errors
     /// The limit.
-    pub fn open_channel(&self, id: ConnectionId, limit: Option<i64>) -> Result<(), u64> {
+    pub fn open_channel(
+        &self,
+        id: ConnectionId,
+        channel: Arc<ChannelInfo>,
+        limit: Option<i64>,
+    ) -> Result<(), u64> {
         let mut state = self.state();
-        let State { connections, users, .. } = &mut *state;
-        let Some(place) = connections.get_mut(&id).and_then(|found| found.place.as_mut()) else {
-            return Ok(());
-        };
+        let State { connections, users, churn, .. } = &mut *state;
+        let Some(connection) = connections.get_mut(&id) else { return Ok(()) };
+        let Some(place) = connection.place.as_mut() else { return Ok(()) };
         let of_user = users.entry(place.user.clone()).or_default();
         if let Some(limit) = reached(of_user.channels, limit) {
             return Err(limit);
         }
         of_user.channels += 1;
         place.channels += 1;
+        churn.channels_opened += 1;
+        connection.info.insert(channel);
         Ok(())
     }
 
     /// A channel was closed.
-    pub fn close_channel(&self, id: ConnectionId) {
+    pub fn close_channel(&self, id: ConnectionId, channel: ChannelId) {
         let mut state = self.state();
-        let State { connections, users, .. } = &mut *state;
-        let Some(place) = connections.get_mut(&id).and_then(|found| found.place.as_mut()) else {
-            return;
-        };
+        let State { connections, users, churn, departed, .. } = &mut *state;
+        let Some(connection) = connections.get_mut(&id) else { return };
+        let Some(place) = connection.place.as_mut() else { return };
+        let Some(tally) = connection.info.remove(channel) else { return };
+        *departed += tally;
+        churn.channels_closed += 1;
         place.channels = place.channels.saturating_sub(1);
         if let Some(of_user) = users.get_mut(&place.user) {
             of_user.channels = of_user.channels.saturating_sub(1);
@@ -154,9 +215,15 @@ impl Registry {
     /// Forgets a connection and all its channels.
     pub fn disconnect(&self, id: ConnectionId) {
         let mut state = self.state();
-        let Some(Connection { place: Some(place), .. }) = state.connections.remove(&id) else {
+        let Some(Connection { place: Some(place), info, .. }) = state.connections.remove(&id)
+        else {
             return;
         };
+        let (tally, channels) = info.clear();
+        state.departed += tally;
+        state.departed_sizes += info.sizes.get();
+        state.churn.connections_closed += 1;
+        state.churn.channels_closed += channels;
         if let Some(count) = state.vhosts.get_mut(&place.vhost) {
             *count -= 1;
             if *count == 0 {
@@ -185,6 +252,49 @@ impl Registry {
             places.filter_map(|(id, found)| Some((*id, found.place.clone()?))).collect();
         list.sort_by_key(|(id, _)| *id);
         list
+    }
+
+    /// The connections that are in a vhost, in the order in which they came, with what is known of
+    /// them.
+    pub fn connections(&self) -> Vec<OpenConnection> {
+        let mut list: Vec<_> = self
+            .state()
+            .connections
+            .values()
+            .filter_map(|found| {
+                let place = found.place.clone()?;
+                Some(OpenConnection { place, info: Arc::clone(&found.info) })
+            })
+            .collect();
+        list.sort_unstable_by_key(|connection| connection.info.id);
+        list
+    }
+
+    /// The connection of this number, if it is in a vhost.
+    pub fn connection(&self, id: ConnectionId) -> Option<OpenConnection> {
+        let state = self.state();
+        let found = state.connections.get(&id)?;
+        Some(OpenConnection { place: found.place.clone()?, info: Arc::clone(&found.info) })
+    }
+
+    /// What all connections there ever were come to.
+    pub fn totals(&self) -> ClientTotals {
+        let state = self.state();
+        let mut totals = ClientTotals {
+            churn: state.churn,
+            messages: state.departed,
+            sizes: state.departed_sizes,
+            ..ClientTotals::default()
+        };
+        for connection in state.connections.values().filter(|found| found.place.is_some()) {
+            totals.connections += 1;
+            totals.sizes += connection.info.sizes.get();
+            for channel in connection.info.channels() {
+                totals.channels += 1;
+                totals.messages += channel.tally.get();
+            }
+        }
+        totals
     }
 
     /// Asks the connections whose place is like that to close, with 320 and this text. Returns how
@@ -225,7 +335,17 @@ mod tests {
     use crate::broker::outbox::OutboxLimits;
 
     fn connect(registry: &Registry) -> ConnectionId {
-        registry.connect(Arc::new(Outbox::new(OutboxLimits { events_max: 1, bytes_max: 1 })))
+        let outbox = Arc::new(Outbox::new(OutboxLimits { events_max: 1, bytes_max: 1 }));
+        let address = ([127, 0, 0, 1], 1).into();
+        registry.connect(outbox, Ends { peer: address, local: address }, UnixTime(0)).id
+    }
+
+    fn open(registry: &Registry, id: ConnectionId, limit: Option<i64>) -> Result<ChannelId, u64> {
+        let taken = registry.connection(id).map_or(0, |found| found.info.channel_count());
+        let channel = ChannelId(taken as u16 + 1);
+        let info = Arc::new(ChannelInfo::new(channel, UnixTime(0)));
+        info.tally.add(crate::broker::stats::Stat::Publish, 1);
+        registry.open_channel(id, info, limit).map(|()| channel)
     }
 
     fn enter(registry: &Registry, user: &str, limits: [Option<i64>; 2]) -> Result<(), Full> {
@@ -254,15 +374,21 @@ mod tests {
         let ids = [connect(&registry), connect(&registry)];
         for id in ids {
             registry.enter(id, &user, &vhost, None, None).unwrap();
-            assert_eq!(registry.open_channel(id, Some(2)), Ok(()));
+            assert_eq!(open(&registry, id, Some(2)), Ok(ChannelId(1)));
         }
-        assert_eq!(registry.open_channel(ids[0], Some(2)), Err(2));
-        registry.close_channel(ids[1]);
-        assert_eq!(registry.open_channel(ids[0], Some(2)), Ok(()));
+        assert_eq!(open(&registry, ids[0], Some(2)), Err(2));
+        registry.close_channel(ids[1], ChannelId(1));
+        assert_eq!(open(&registry, ids[0], Some(2)), Ok(ChannelId(2)));
         registry.disconnect(ids[0]);
-        assert_eq!(registry.open_channel(ids[1], Some(1)), Ok(()));
+        assert_eq!(open(&registry, ids[1], Some(1)), Ok(ChannelId(1)));
         registry.disconnect(ids[1]);
         assert_eq!(registry.count(), 0);
+        let totals = registry.totals();
+        let churn = totals.churn;
+        assert_eq!((churn.connections_opened, churn.connections_closed), (2, 2));
+        assert_eq!((churn.channels_opened, churn.channels_closed), (4, 4));
+        // What channels counted is not forgotten with them.
+        assert_eq!(totals.messages[crate::broker::stats::Stat::Publish], 4);
         assert!(registry.state().users.is_empty() && registry.state().vhosts.is_empty());
     }
 }

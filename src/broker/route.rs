@@ -12,6 +12,7 @@ use super::{
     error::Kind,
     exchange::{Matches, Tap, View},
     queue::{Arrival, Effects, Queue},
+    stats::ExchangeStats,
     topology::{DEFAULT_EXCHANGE, Topology},
 };
 use crate::{message::Message, wire::properties::Properties};
@@ -38,6 +39,8 @@ pub struct RouteSet<Q> {
     /// The other exchanges asked, or to be.
     seen: HashSet<u32>,
     matches: Matches,
+    /// What the exchange counts that the message was published to.
+    source: Option<Arc<ExchangeStats>>,
 }
 
 impl<Q> RouteSet<Q> {
@@ -50,6 +53,7 @@ impl<Q> RouteSet<Q> {
             first: 0,
             seen: HashSet::new(),
             matches: Matches::default(),
+            source: None,
         }
     }
 
@@ -64,6 +68,11 @@ impl<Q> RouteSet<Q> {
         &self.matches.taps
     }
 
+    /// What the exchange counts that the message was published to; none for a direct reply.
+    pub fn source(&self) -> Option<&Arc<ExchangeStats>> {
+        self.source.as_ref()
+    }
+
     /// Takes the queues out.
     pub fn drain(&mut self) -> impl Iterator<Item = Q> {
         self.queues.drain(..)
@@ -73,6 +82,7 @@ impl<Q> RouteSet<Q> {
     pub fn only(&mut self, queue: Option<Q>) {
         self.queues.clear();
         self.matches.taps.clear();
+        self.source = None;
         self.queues.extend(queue);
     }
 
@@ -138,6 +148,7 @@ impl<Q: Clone> Topology<Q> {
             return Err(Error::NotFound { kind: Kind::Exchange, name: exchange.into() });
         };
         let mut cacheable = Cacheable::Yes;
+        out.source = self.exchange_at(first).map(|exchange| Arc::clone(&exchange.stats));
         out.start(first);
         while let Some(slot) = out.pending.pop() {
             if self.route_at(slot, message, out) == Cacheable::No {

@@ -7,7 +7,7 @@
 //! Ends of bindings have numbers here, so that a binding is small and matching copies nothing.
 //! Routing itself is in [`route`](super::route).
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use hashbrown::HashMap;
 
@@ -172,6 +172,7 @@ impl<Q: Clone> Topology<Q> {
             spec,
             alternate,
             bound,
+            stats: Arc::default(),
             from: BTreeSet::new(),
             to: BTreeSet::new(),
         };

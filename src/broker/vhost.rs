@@ -26,6 +26,7 @@ use crate::{
         },
         record::{self, BindingRecord, ExchangeRecord, QueueRecord, Record},
         route::{Cacheable, RouteSet},
+        stats::Departed,
         timers::Timers,
         topology::{
             Bound, Declared, Destination, Exchange, ExchangeSpec, Topology, check_new_name,
@@ -50,6 +51,7 @@ pub(super) struct Shared {
     pub(super) store: Store,
     pub(super) budget: Arc<Budget>,
     pub(super) timers: Arc<Timers>,
+    pub(super) departed: Arc<Departed>,
     pub(super) next_queue: Arc<AtomicU64>,
     /// What the random numbers of the next exchange begin at.
     pub(super) seeds: Arc<AtomicU64>,
@@ -406,6 +408,7 @@ impl Vhost {
                     &spec,
                     &queue.spec,
                 )?;
+                self.shared.departed.declared(false);
                 return Ok(Arc::clone(queue));
             }
             if !by.may_create {
@@ -429,6 +432,7 @@ impl Vhost {
             let is_durable = spec.durable;
             let queue = self.new_queue(id, name.clone(), spec, queue_type, owner, |_| None);
             topology.insert_queue(name, Arc::clone(&queue), is_durable);
+            self.shared.departed.declared(true);
             Ok(queue)
         })?;
         Ok(DeclaredQueue { queue, needed })
@@ -443,8 +447,9 @@ impl Vhost {
         owner: Option<ConnectionId>,
         recovered: impl Fn(QueueId) -> Option<RecoveredQueue>,
     ) -> Arc<Queue> {
-        let Shared { store, budget, timers, .. } = self.shared.clone();
-        let surroundings = Surroundings { vhost: self.me.clone(), timers, store, budget };
+        let Shared { store, budget, timers, departed, .. } = self.shared.clone();
+        let vhost = self.me.clone();
+        let surroundings = Surroundings { vhost, timers, store, budget, departed };
         let settings = self.settings_of(&name, queue_type, &spec.arguments);
         let identity = Identity { id, name, spec, queue_type, owner };
         Queue::new(identity, settings, surroundings, recovered)

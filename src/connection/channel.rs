@@ -12,7 +12,7 @@ use super::{
     unacked::{Unacked, UnackedList},
 };
 use crate::{
-    broker::outbox::Window,
+    broker::{client::ChannelInfo, outbox::Window},
     names::{ChannelId, DeliveryTag, Name},
 };
 
@@ -52,6 +52,8 @@ pub(super) enum Mode {
 
 #[derive(Debug)]
 pub(super) struct Channel {
+    /// What others see of it.
+    pub(super) info: Arc<ChannelInfo>,
     pub(super) expecting: Expecting,
     pub(super) mode: Mode,
     pub(super) unacked: UnackedList,
@@ -67,16 +69,17 @@ pub(super) struct Channel {
 }
 
 impl Channel {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(info: Arc<ChannelInfo>) -> Self {
         Self {
             expecting: Expecting::Method,
             mode: Mode::Plain,
-            unacked: UnackedList::default(),
+            unacked: UnackedList::new(Arc::clone(&info)),
             last_tag: 0,
             prefetch: 0,
             window: Arc::new(Window::new(0, 0)),
             last_queue: None,
             reply_to: None,
+            info,
         }
     }
 

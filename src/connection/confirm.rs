@@ -28,6 +28,8 @@ pub(super) struct Confirms {
 pub(super) struct Ack {
     pub(super) tag: PublishSeq,
     pub(super) multiple: bool,
+    /// Publishes that it stands for.
+    pub(super) count: u64,
 }
 
 impl Confirms {
@@ -56,6 +58,11 @@ impl Confirms {
         !self.runs.is_empty()
     }
 
+    /// How many do, with those among them that were answered at once.
+    pub(super) fn pending(&self) -> u64 {
+        self.runs.back().map_or(0, |run| run.last.0 - self.confirmed)
+    }
+
     /// What the store must reach before the next confirm, if any is pending.
     pub(super) fn needed(&self) -> Option<CommitSeq> {
         self.runs.front().map(|run| run.needed)
@@ -69,9 +76,9 @@ impl Confirms {
             self.runs.pop_front();
         }
         let tag = last?;
-        let multiple = tag.0 - self.confirmed > 1;
+        let count = tag.0 - self.confirmed;
         self.confirmed = tag.0;
-        Some(Ack { tag, multiple })
+        Some(Ack { tag, multiple: count > 1, count })
     }
 }
 
@@ -85,13 +92,23 @@ mod tests {
         for needed in [0, 3, 0, 5, 9] {
             confirms.published(CommitSeq(needed));
         }
-        assert_eq!(confirms.take(CommitSeq(0)), Some(Ack { tag: PublishSeq(1), multiple: false }));
+        assert_eq!(
+            confirms.take(CommitSeq(0)),
+            Some(Ack { tag: PublishSeq(1), multiple: false, count: 1 })
+        );
         assert_eq!(confirms.take(CommitSeq(2)), None);
-        assert_eq!(confirms.take(CommitSeq(5)), Some(Ack { tag: PublishSeq(4), multiple: true }));
+        assert_eq!(
+            confirms.take(CommitSeq(5)),
+            Some(Ack { tag: PublishSeq(4), multiple: true, count: 3 })
+        );
         assert_eq!(confirms.needed(), Some(CommitSeq(9)));
         assert!(confirms.is_pending());
         assert_eq!(confirms.published_in_vain(), PublishSeq(6));
-        assert_eq!(confirms.take(CommitSeq(9)), Some(Ack { tag: PublishSeq(5), multiple: false }));
+        assert_eq!(confirms.pending(), 1);
+        assert_eq!(
+            confirms.take(CommitSeq(9)),
+            Some(Ack { tag: PublishSeq(5), multiple: false, count: 1 })
+        );
         assert_eq!(confirms.take(CommitSeq(99)), None);
     }
 }

@@ -18,6 +18,7 @@ use crate::{
         arguments::{self, QueueType},
         outbox::Event,
         queue::{Cause, ConsumeRefused, Consumer, GetOutcome, Got, Held, Queue},
+        stats::Stat,
     },
     config::GlobalPrefetch,
     names::ChannelId,
@@ -45,9 +46,11 @@ impl Session {
         let Some(channel) = self.channel_mut(id) else { return Ok(()) };
         if is_window {
             channel.window.set_limit(u32::from(prefetch_count));
+            channel.info.global_prefetch.set(prefetch_count.into());
             self.resume_consumers(id);
         } else {
             channel.prefetch = prefetch_count;
+            channel.info.prefetch.set(prefetch_count.into());
         }
         self.reply(id, &AMQPClass::Basic(basic::AMQPMethod::QosOk(basic::QosOk {})));
         Ok(())
@@ -108,10 +111,14 @@ impl Session {
         let slot = self.sources.next_slot();
         let Some(channel) = self.channels.open(id) else { return Ok(slot) };
         let consumer = Consumer {
+            connection: self.id,
             outbox: Arc::clone(&self.outbox),
             slot,
             channel: id,
             tag: Arc::clone(tag),
+            arguments: (!method.arguments.inner().is_empty())
+                .then(|| Arc::new(method.arguments.clone())),
+            exclusive: method.exclusive,
             no_ack: method.no_ack,
             prefetch: u32::from(channel.prefetch),
             window: Arc::clone(&channel.window),
@@ -136,6 +143,9 @@ impl Session {
             unacked: 0,
             is_consumer: true,
         });
+        if let Some(channel) = self.channels.open(id) {
+            channel.info.consumers.add(1);
+        }
         Ok(slot)
     }
 
@@ -160,12 +170,20 @@ impl Session {
         let Some(handle) = source.handle.take() else { return };
         let queue = Arc::clone(&source.queue);
         let id = source.channel;
+        self.lost_consumer(id);
         let is_abandoned = queue.cancel(handle, &mut self.fx);
         self.close_reply_queue(id, &queue);
         self.deliver_everything();
         self.sources.release(slot);
         if is_abandoned {
             self.delete_abandoned(&queue);
+        }
+    }
+
+    /// A channel has one consumer less.
+    pub(super) fn lost_consumer(&mut self, id: ChannelId) {
+        if let Some(channel) = self.channels.open(id) {
+            channel.info.consumers.sub(1);
         }
     }
 
@@ -193,6 +211,9 @@ impl Session {
         match queue.get(method.no_ack, &self.waker, &mut self.fx) {
             GetOutcome::Got(got) => self.got(id, &queue, got, method.no_ack),
             GetOutcome::Empty => {
+                if let Some(channel) = self.channels.open(id) {
+                    channel.info.tally.add(Stat::GetEmpty, 1);
+                }
                 let empty = AMQPClass::Basic(basic::AMQPMethod::GetEmpty(basic::GetEmpty {}));
                 self.reply(id, &empty);
             }
@@ -216,6 +237,11 @@ impl Session {
     fn got(&mut self, id: ChannelId, queue: &Arc<Queue>, got: Got, no_ack: bool) {
         let Some(channel) = self.channels.open(id) else { return };
         let tag = channel.next_tag();
+        let tally = &channel.info.tally;
+        tally.add(if no_ack { Stat::GetNoAck } else { Stat::Get }, 1);
+        if got.standing.is_redelivered() {
+            tally.add(Stat::Redeliver, 1);
+        }
         encode::get_ok(
             self.out.buffer(),
             id.0,
@@ -277,6 +303,7 @@ impl Session {
             let Some(source) = self.sources.get_mut(slot) else { continue };
             let Some(handle) = source.handle.take() else { continue };
             let queue = Arc::clone(&source.queue);
+            self.lost_consumer(id);
             if queue.cancel(handle, &mut self.fx) {
                 abandoned.push(Arc::clone(&queue));
             }

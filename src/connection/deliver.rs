@@ -7,6 +7,7 @@ use crate::{
     broker::{
         outbox::{Delivery, Event},
         queue::{Held, Queue},
+        stats::Stat,
     },
     message::Message,
     names::ChannelId,
@@ -74,6 +75,11 @@ impl Session {
         let id = source.channel;
         let Some(channel) = self.channels.open(id) else { return };
         let tag = channel.next_tag();
+        let tally = &channel.info.tally;
+        tally.add(if source.no_ack { Stat::DeliverNoAck } else { Stat::Deliver }, 1);
+        if delivery.standing.is_redelivered() {
+            tally.add(Stat::Redeliver, 1);
+        }
         encode::deliver(
             self.out.buffer(),
             id.0,
@@ -106,6 +112,7 @@ impl Session {
         source.handle = None;
         let (id, tag) = (source.channel, Arc::clone(&source.tag));
         let queue = Arc::clone(&source.queue);
+        self.lost_consumer(id);
         self.close_reply_queue(id, &queue);
         self.sources.release(slot);
         if self.capabilities.consumer_cancel_notify && self.channels.open(id).is_some() {
@@ -134,6 +141,8 @@ impl Session {
             let Mode::Confirm(confirms) = &mut channel.mode else { return false };
             if let Some(ack) = confirms.take(durable) {
                 encode::ack(self.out.buffer(), id.0, ack.tag, ack.multiple);
+                channel.info.tally.add(Stat::Confirm, ack.count);
+                channel.info.unconfirmed.set(confirms.pending());
             }
             confirms.is_pending()
         });

@@ -1,5 +1,7 @@
 //! From frames to what they ask for.
 
+use std::sync::Arc;
+
 use super::{
     Session, Stage,
     channel::{Channel, ChannelState, Expecting, Mode, PUBLISH},
@@ -8,7 +10,7 @@ use super::{
     settle::Verdict,
 };
 use crate::{
-    broker::queue::Cause,
+    broker::{client::ChannelInfo, queue::Cause},
     clock,
     names::ChannelId,
     wire::{
@@ -206,7 +208,9 @@ impl Session {
         }
         let user = self.context.auth.users().get(&self.user);
         let limit = user.and_then(|user| user.limits.max_channels);
-        if let Err(limit) = self.broker().registry.open_channel(self.id, limit) {
+        let info = Arc::new(ChannelInfo::new(id, self.fx.time));
+        let registry = &self.broker().registry;
+        if let Err(limit) = registry.open_channel(self.id, Arc::clone(&info), limit) {
             return Err(Code::NotAllowed.failure(
                 (0, 0),
                 format_args!(
@@ -216,7 +220,7 @@ impl Session {
                 ),
             ));
         }
-        self.channels.set(id, ChannelState::Open(Box::new(Channel::new())));
+        self.channels.set(id, ChannelState::Open(Box::new(Channel::new(info))));
         self.reply(id, &AMQPClass::Channel(channel::AMQPMethod::OpenOk(channel::OpenOk {})));
         Ok(())
     }
@@ -245,7 +249,7 @@ impl Session {
 
     fn forget_channel(&mut self, id: ChannelId) {
         self.channels.remove(id);
-        self.broker().registry.close_channel(self.id);
+        self.broker().registry.close_channel(self.id, id);
     }
 
     fn reply_channel_close_ok(&mut self, id: ChannelId) {
@@ -370,7 +374,10 @@ impl Session {
                     Code::PreconditionFailed.failure(ids, "cannot switch from tx to confirm mode")
                 );
             }
-            Mode::Plain => channel.mode = Mode::Confirm(Confirms::default()),
+            Mode::Plain => {
+                channel.mode = Mode::Confirm(Confirms::default());
+                channel.info.confirms.set(1);
+            }
             Mode::Confirm(_) => {}
         }
         if !nowait {

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     auth::{OFFERED_MECHANISMS, Refusal},
-    broker::registry::Full,
+    broker::{client::Introduction, registry::Full},
     clock,
     wire::{
         frame::{self, Frame, FrameKind, Octets, PROTOCOL_HEADER},
@@ -118,6 +118,13 @@ impl Session {
 
     fn start_ok(&mut self, start_ok: &connection::StartOk) -> Result<(), Failure> {
         self.capabilities = Capabilities::of(&start_ok.client_properties);
+        self.introduction = Some(Introduction {
+            client_properties: start_ok.client_properties.clone(),
+            mechanism: start_ok.mechanism.as_str().to_owned(),
+            frame_max: 0,
+            channel_max: 0,
+            heartbeat: 0,
+        });
         let response = start_ok.response.as_bytes();
         let mechanism = start_ok.mechanism.as_str();
         match self.context.auth.verify(mechanism, response, self.peer.ip()) {
@@ -172,6 +179,11 @@ impl Session {
         }
         self.tuning.frame_max = asked_frame_max;
         self.tuning.channel_max = asked_channel_max;
+        if let Some(introduction) = &mut self.introduction {
+            introduction.frame_max = asked_frame_max;
+            introduction.channel_max = asked_channel_max;
+            introduction.heartbeat = tune_ok.heartbeat;
+        }
         let interval = Duration::from_secs(u64::from(tune_ok.heartbeat));
         self.heartbeat.start(interval, clock::now());
         self.stage = Stage::AwaitOpen;
@@ -190,6 +202,10 @@ impl Session {
         }
         let not_found = || Code::NotAllowed.failure(ids, format_args!("vhost {vhost} not found"));
         self.vhost = self.broker().vhost(vhost).ok_or_else(not_found)?;
+        if let Some(introduction) = self.introduction.take() {
+            // It is set here alone, and once.
+            let _ = self.info.introduction.set(introduction);
+        }
         self.enter(ids)?;
         if self.vhost.is_deleted() {
             return Err(not_found());
@@ -309,6 +325,7 @@ impl Session {
     pub(super) fn blocked(&mut self, reason: &str) {
         if !self.is_blocked {
             self.is_blocked = true;
+            self.info.blocked.set(1);
             if self.capabilities.connection_blocked {
                 let reason = ShortString::from(reason);
                 let blocked = connection::Blocked { reason };
@@ -321,6 +338,7 @@ impl Session {
     pub(super) fn unblocked(&mut self) {
         if self.is_blocked {
             self.is_blocked = false;
+            self.info.blocked.set(0);
             if self.capabilities.connection_blocked {
                 let unblocked = connection::Unblocked {};
                 self.send_connection(connection::AMQPMethod::Unblocked(unblocked));

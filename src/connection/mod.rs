@@ -52,10 +52,11 @@ use crate::{
     auth::Authenticator,
     broker::{
         Broker, Vhost,
+        client::{ConnectionInfo, Ends, Introduction},
         outbox::{Event, Outbox, OutboxLimits, Stalled},
         queue::{Effects, Queue},
     },
-    clock::Now,
+    clock::{self, Now},
     config::Config,
     names::{ChannelId, ConnectionId, Name},
     wire::{encode, method::AMQPClass},
@@ -122,10 +123,14 @@ struct Capabilities {
 struct Session {
     context: Arc<Context>,
     id: ConnectionId,
+    /// What others see of it.
+    info: Arc<ConnectionInfo>,
     peer: SocketAddr,
     stage: Stage,
     tuning: Tuning,
     capabilities: Capabilities,
+    /// What the handshake has told so far, until it is over.
+    introduction: Option<Introduction>,
     user: Name,
     vhost: Arc<Vhost>,
     access: Access,
@@ -161,20 +166,23 @@ struct Session {
 }
 
 impl Session {
-    fn new(context: Arc<Context>, peer: SocketAddr, waker: Waker) -> Self {
+    fn new(context: Arc<Context>, ends: Ends, waker: Waker) -> Self {
         let config = &context.config;
         let outbox = Arc::new(Outbox::new(OutboxLimits {
             events_max: config.outbox_events_max as usize,
             bytes_max: config.outbox_bytes_max.bytes(),
         }));
-        let id = context.broker.registry.connect(Arc::clone(&outbox));
+        let registry = &context.broker.registry;
+        let info = registry.connect(Arc::clone(&outbox), ends, clock::unix_time());
         Self {
-            id,
-            peer,
+            id: info.id,
+            info,
+            peer: ends.peer,
             stage: Stage::ProtocolHeader,
             // What a client may send before tune (CN-028).
             tuning: Tuning { frame_max: handshake::INITIAL_FRAME_MAX, channel_max: 0 },
             capabilities: Capabilities::default(),
+            introduction: None,
             user: Name::from(""),
             // Until `connection.open` names one.
             vhost: context.broker.limbo(),

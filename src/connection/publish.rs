@@ -23,6 +23,7 @@ use crate::{
         exchange::{Headers, Tap, View},
         queue::{Arrival, Effects, Published},
         route::Cacheable,
+        stats::Stat,
     },
     clock,
     message::{INLINE_BODY_MAX, Message, Traits},
@@ -196,6 +197,7 @@ impl Session {
         };
         let message = body.into_message(address, properties, traits, &mut self.scratch);
         let kept = self.kept(&message, &scan);
+        self.routes.count();
         if let Some(channel) = self.channel_mut(id)
             && let Mode::Transaction(_) = channel.mode
         {
@@ -210,6 +212,7 @@ impl Session {
                 && let Mode::Transaction(transaction) = &mut channel.mode
             {
                 transaction.publishes.push(publish);
+                channel.info.uncommitted.add(1);
             }
             return Ok(());
         }
@@ -241,6 +244,8 @@ impl Session {
             self.flush_settlements();
         }
         let size = message.footprint();
+        let is_lost = self.routes.queues().is_empty() && kept.is_none();
+        self.tell_publish(id, &message, is_lost, mandatory);
         let mut needed = kept.map_or(CommitSeq(0), |kept| kept.keep(&self.fx));
         let mut is_returned = false;
         let mut is_refused = false;
@@ -270,6 +275,7 @@ impl Session {
             if is_returned && needed == CommitSeq(0) {
                 // Clients tell by what stands behind it which publish a return belongs to.
                 let tag = confirms.published_in_vain();
+                channel.info.tally.add(Stat::Confirm, 1);
                 encode::ack(self.out.buffer(), id.0, tag, false);
             } else if is_refused {
                 // BA-045, QU-115: one queue that refuses is enough.
@@ -277,10 +283,30 @@ impl Session {
                 encode::nack(self.out.buffer(), id.0, tag, false, false);
             } else {
                 confirms.published(needed);
+                channel.info.unconfirmed.set(confirms.pending());
                 self.note_confirms(id);
             }
         }
         self.count_published(size);
+    }
+
+    /// Counts a publish for whoever looks at the channel from outside.
+    pub(super) fn tell_publish(
+        &mut self,
+        id: ChannelId,
+        message: &Message,
+        is_lost: bool,
+        mandatory: bool,
+    ) {
+        self.info.sizes.add(message.body_len());
+        let Some(channel) = self.channels.open(id) else { return };
+        let info = &channel.info;
+        info.used_at.set(self.fx.time.0);
+        info.tally.add(Stat::Publish, 1);
+        if is_lost {
+            let stat = if mandatory { Stat::ReturnUnroutable } else { Stat::DropUnroutable };
+            info.tally.add(stat, 1);
+        }
     }
 
     /// Looks now and then whether this connection publishes faster than busy consumers can take:

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use crate::broker::{exchange::Tap, queue::Queue, route::RouteSet};
+use crate::broker::{exchange::Tap, queue::Queue, route::RouteSet, stats::ExchangeStats};
 
 /// Routes kept at the most; beyond them it starts anew.
 const ROUTES_MAX: usize = 4096;
@@ -24,13 +24,41 @@ pub(super) struct Generations {
 #[derive(Debug, Default)]
 pub(super) struct Routes {
     generations: Generations,
-    kept: HashMap<Box<[u8]>, Arc<[Arc<Queue>]>>,
+    kept: HashMap<Box<[u8]>, Route>,
     /// The route in use: that of the last publish.
-    current: Arc<[Arc<Queue>]>,
+    current: Route,
     current_address: Vec<u8>,
     has_current: bool,
     set: RouteSet<Arc<Queue>>,
     is_from_set: bool,
+    passing: Passing,
+}
+
+/// Where messages of one address go.
+#[derive(Clone, Debug, Default)]
+struct Route {
+    queues: Arc<[Arc<Queue>]>,
+    /// What their exchange counts.
+    source: Option<Arc<ExchangeStats>>,
+}
+
+/// Messages that passed through one exchange and are not counted there yet.
+#[derive(Debug, Default)]
+struct Passing {
+    exchange: Option<Arc<ExchangeStats>>,
+    came_in: u64,
+    went_out: u64,
+}
+
+impl Passing {
+    fn settle(&mut self) {
+        if let Some(exchange) = &self.exchange
+            && self.came_in > 0
+        {
+            exchange.add(self.came_in, self.went_out);
+        }
+        (self.came_in, self.went_out) = (0, 0);
+    }
 }
 
 impl Routes {
@@ -45,7 +73,7 @@ impl Routes {
             return true;
         }
         let Some(route) = self.kept.get(address) else { return false };
-        self.current = Arc::clone(route);
+        self.current = route.clone();
         self.set_address(address);
         true
     }
@@ -72,8 +100,9 @@ impl Routes {
         if self.kept.len() >= ROUTES_MAX {
             self.kept.clear();
         }
-        self.current = self.set.queues().into();
-        self.kept.insert(address.into(), Arc::clone(&self.current));
+        let source = self.set.source().cloned();
+        self.current = Route { queues: self.set.queues().into(), source };
+        self.kept.insert(address.into(), self.current.clone());
         self.set_address(address);
     }
 
@@ -84,6 +113,26 @@ impl Routes {
 
     /// The queues of the current route.
     pub(super) fn queues(&self) -> &[Arc<Queue>] {
-        if self.is_from_set { self.set.queues() } else { &self.current }
+        if self.is_from_set { self.set.queues() } else { &self.current.queues }
+    }
+
+    /// Counts a message that took the current route, for its exchange. The exchange knows of it at
+    /// the latest after [`Self::settle`].
+    pub(super) fn count(&mut self) {
+        let queues = self.queues().len() as u64;
+        let source =
+            if self.is_from_set { self.set.source() } else { self.current.source.as_ref() };
+        let (Some(source), passing) = (source, &mut self.passing) else { return };
+        if !passing.exchange.as_ref().is_some_and(|exchange| Arc::ptr_eq(exchange, source)) {
+            passing.settle();
+            passing.exchange = Some(Arc::clone(source));
+        }
+        passing.came_in += 1;
+        passing.went_out += queues;
+    }
+
+    /// Tells exchanges what passed through them.
+    pub(super) fn settle(&mut self) {
+        self.passing.settle();
     }
 }

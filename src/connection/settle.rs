@@ -13,7 +13,10 @@ use super::{
     unacked::Unacked,
 };
 use crate::{
-    broker::queue::{Cause, Queue, Returned, Settled},
+    broker::{
+        queue::{Cause, Queue, Returned, Settled},
+        stats::Stat,
+    },
     names::{ChannelId, CommitSeq, DeliveryTag, QueueId},
 };
 
@@ -86,6 +89,7 @@ impl Session {
                 unacked.message.leave_to_store();
             }
             transaction.settlements.push((tag, unacked, verdict));
+            channel.info.uncommitted_acks.add(1);
             return;
         }
         self.settle_one(id, unacked, verdict);
@@ -102,6 +106,9 @@ impl Session {
         }
         let Some(source) = self.sources.get_mut(unacked.slot) else { return };
         source.unacked = source.unacked.saturating_sub(1);
+        if let Some(channel) = self.channels.open(id) {
+            channel.info.tally.add(Stat::Ack, 1);
+        }
         self.gathered.slot = unacked.slot;
         self.gathered.settled.push(Settled {
             position: unacked.position,

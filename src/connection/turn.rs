@@ -2,7 +2,6 @@
 
 use std::{
     future::{Future, poll_fn},
-    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     task::{Context as TaskContext, Poll},
@@ -12,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{Context, Session, Stage, dispatch::Flow, heartbeat::Due, input::Input};
 use crate::{
+    broker::client::Ends,
     clock::{self, Now},
     names::CommitSeq,
     store::Registration,
@@ -22,13 +22,13 @@ use crate::{
 const TURNS_MAX: usize = 16;
 
 /// Serves one connection to its end.
-pub async fn serve<S>(stream: S, peer: SocketAddr, context: Arc<Context>)
+pub async fn serve<S>(stream: S, ends: Ends, context: Arc<Context>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let waker = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
     let handshake_ends = clock::now().after(context.config.handshake_timeout);
-    let session = Session::new(context, peer, waker);
+    let session = Session::new(context, ends, waker);
     let mut connection = Connection {
         stream,
         input: Input::default(),
@@ -94,7 +94,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if self.flow == Flow::On && !matches!(self.session.stage, Stage::Finished) {
             match self.input.poll_read(&mut self.stream, cx) {
                 Poll::Ready(Ok(0) | Err(_)) => return Err(Broken),
-                Poll::Ready(Ok(_)) => {
+                Poll::Ready(Ok(count)) => {
+                    self.session.info.received_bytes.add(count as u64);
+                    self.session.info.reads.add(1);
                     self.session.heartbeat.received();
                     self.dispatch();
                     progress = true;
@@ -104,6 +106,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         self.session.deliver_some();
         self.session.confirm();
+        self.session.routes.settle();
         self.session.fx.wakes.pay();
         progress |= self.write(cx)?;
         if matches!(self.session.stage, Stage::Finished) && self.session.out.is_empty() {
@@ -127,7 +130,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let mut progress = false;
         while self.session.out.is_writable() {
             match self.session.out.poll_write(&mut self.stream, cx) {
-                Poll::Ready(Ok(_)) => {
+                Poll::Ready(Ok(count)) => {
+                    self.session.info.sent_bytes.add(count as u64);
+                    self.session.info.writes.add(1);
                     self.session.heartbeat.sent();
                     progress = true;
                 }

@@ -57,7 +57,10 @@ impl Session {
                     Code::PreconditionFailed.failure(ids, "cannot switch from confirm to tx mode")
                 );
             }
-            Mode::Plain => channel.mode = Mode::Transaction(Transaction::default()),
+            Mode::Plain => {
+                channel.mode = Mode::Transaction(Transaction::default());
+                channel.info.is_transactional.set(1);
+            }
             Mode::Transaction(_) => {}
         }
         self.reply(id, &AMQPClass::Tx(tx::AMQPMethod::SelectOk(tx::SelectOk {})));
@@ -65,8 +68,12 @@ impl Session {
     }
 
     fn take_transaction(&mut self, id: ChannelId, ids: Ids) -> Result<Transaction, Failure> {
-        match self.channel_mut(id).map(|channel| &mut channel.mode) {
-            Some(Mode::Transaction(transaction)) => Ok(mem::take(transaction)),
+        match self.channel_mut(id).map(|channel| (&mut channel.mode, &channel.info)) {
+            Some((Mode::Transaction(transaction), info)) => {
+                info.uncommitted.set(0);
+                info.uncommitted_acks.set(0);
+                Ok(mem::take(transaction))
+            }
             _ => Err(Code::PreconditionFailed.failure(ids, "channel is not transactional")),
         }
     }
@@ -79,6 +86,8 @@ impl Session {
             if publish.queues.is_empty() && publish.mandatory {
                 self.return_unroutable(id, &publish.message);
             }
+            let is_lost = publish.queues.is_empty() && publish.kept.is_none();
+            self.tell_publish(id, &publish.message, is_lost, publish.mandatory);
             needed = needed.max(publish.kept.map_or(CommitSeq(0), |kept| kept.keep(&self.fx)));
             for queue in &publish.queues {
                 let message = publish.message.clone();

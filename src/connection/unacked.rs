@@ -9,10 +9,10 @@
 //! come back, it is read again. One that the store has not keeps its message: a transient message
 //! that went straight to its consumer is nowhere else.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use crate::{
-    broker::queue::Held,
+    broker::{client::ChannelInfo, queue::Held},
     names::{DeliveryTag, Position},
     store::Standing,
 };
@@ -32,15 +32,22 @@ pub(super) struct Unacked {
     pub(super) is_stored: bool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct UnackedList {
     ring: VecDeque<(DeliveryTag, Option<Unacked>)>,
     len: usize,
     /// Bytes of memory that its messages keep alive.
     bytes: usize,
+    /// Where others see how many there are.
+    info: Arc<ChannelInfo>,
 }
 
 impl UnackedList {
+    /// None yet.
+    pub(super) fn new(info: Arc<ChannelInfo>) -> Self {
+        Self { ring: VecDeque::new(), len: 0, bytes: 0, info }
+    }
+
     /// Adds the latest delivery.
     pub(super) fn push(&mut self, tag: DeliveryTag, mut unacked: Unacked) {
         debug_assert!(self.ring.back().is_none_or(|(last, _)| *last < tag));
@@ -52,6 +59,7 @@ impl UnackedList {
         }
         self.ring.push_back((tag, Some(unacked)));
         self.len += 1;
+        self.info.unacked.set(self.len as u64);
     }
 
     fn index(&self, tag: DeliveryTag) -> Option<usize> {
@@ -72,6 +80,7 @@ impl UnackedList {
         let index = self.index(tag)?;
         let unacked = self.ring[index].1.take()?;
         self.len -= 1;
+        self.info.unacked.set(self.len as u64);
         self.bytes -= unacked.message.footprint();
         self.close_holes();
         Some(unacked)
@@ -83,12 +92,13 @@ impl UnackedList {
         tag: DeliveryTag,
     ) -> impl Iterator<Item = (DeliveryTag, Unacked)> {
         let count = self.ring.partition_point(|(at, _)| *at <= tag);
-        let (len, bytes) = (&mut self.len, &mut self.bytes);
+        let (len, bytes, shown) = (&mut self.len, &mut self.bytes, &self.info.unacked);
         self.ring
             .drain(..count)
             .filter_map(|(tag, unacked)| unacked.map(|unacked| (tag, unacked)))
             .inspect(move |(_, unacked)| {
                 *len -= 1;
+                shown.set(*len as u64);
                 *bytes -= unacked.message.footprint();
             })
     }
@@ -96,6 +106,7 @@ impl UnackedList {
     /// Takes everything out, in order.
     pub(super) fn take_all(&mut self) -> impl Iterator<Item = (DeliveryTag, Unacked)> + use<> {
         (self.len, self.bytes) = (0, 0);
+        self.info.unacked.set(0);
         let ring = std::mem::take(&mut self.ring);
         ring.into_iter().filter_map(|(tag, unacked)| unacked.map(|unacked| (tag, unacked)))
     }
@@ -105,6 +116,7 @@ impl UnackedList {
         let mut all: Vec<_> = self.take_all().chain(deliveries).collect();
         all.sort_unstable_by_key(|(tag, _)| *tag);
         self.len = all.len();
+        self.info.unacked.set(self.len as u64);
         self.bytes = all.iter().map(|(_, unacked)| unacked.message.footprint()).sum();
         self.ring = all.into_iter().map(|(tag, unacked)| (tag, Some(unacked))).collect();
     }
@@ -124,7 +136,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::message::{Message, Traits};
+    use crate::{
+        clock::UnixTime,
+        message::{Message, Traits},
+        names::ChannelId,
+    };
 
     fn unacked(position: u64) -> Unacked {
         delivery(position, 0, false)
@@ -142,13 +158,17 @@ mod tests {
         }
     }
 
+    fn list() -> UnackedList {
+        UnackedList::new(Arc::new(ChannelInfo::new(ChannelId(1), UnixTime(0))))
+    }
+
     fn is_in_memory(unacked: &Unacked) -> bool {
         matches!(unacked.message, Held::Message(_))
     }
 
     #[test]
     fn messages_that_the_store_has_leave_memory_beyond_the_limit() {
-        let mut list = UnackedList::default();
+        let mut list = list();
         for tag in 1..=5 {
             list.push(DeliveryTag(tag), delivery(tag, MESSAGES_BYTES_MAX / 3, tag != 4));
         }
@@ -163,7 +183,7 @@ mod tests {
     proptest! {
         #[test]
         fn behaves_as_an_ordered_map(steps in prop::collection::vec((0u8..4, 1u64..80), 1..300)) {
-            let mut list = UnackedList::default();
+            let mut list = list();
             let mut model = std::collections::BTreeMap::new();
             let mut next = 1;
             for (step, tag) in steps {
@@ -198,7 +218,7 @@ mod tests {
 
     #[test]
     fn an_old_delivery_does_not_keep_room_for_all_after_it() {
-        let mut list = UnackedList::default();
+        let mut list = list();
         list.push(DeliveryTag(1), unacked(1));
         for tag in 2..100_000 {
             list.push(DeliveryTag(tag), unacked(tag));

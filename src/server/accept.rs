@@ -1,12 +1,14 @@
 //! Accepts connections and keeps an eye on their tasks.
 
-use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::Future, io, sync::Arc, time::Duration};
 
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
     task::{JoinError, JoinSet},
 };
+
+use crate::broker::client::Ends;
 
 /// Time to wait when the machine has no socket to give: until some connection has been closed.
 const SHORTAGE_PAUSE: Duration = Duration::from_millis(100);
@@ -21,7 +23,7 @@ pub(super) async fn run<S, F>(
     serve: S,
 ) -> JoinSet<()>
 where
-    S: Fn(TcpStream, SocketAddr) -> F,
+    S: Fn(TcpStream, Ends) -> F,
     F: Future<Output = ()> + Send + 'static,
 {
     let mut connections = JoinSet::new();
@@ -63,7 +65,9 @@ where
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%peer, %error, "cannot set TCP_NODELAY");
         }
-        let served = serve(stream, peer);
+        // A socket without an address of its own is about to report its end.
+        let local = stream.local_addr().unwrap_or(peer);
+        let served = serve(stream, Ends { peer, local });
         connections.spawn(async move {
             served.await;
             drop(permit);
@@ -86,6 +90,8 @@ fn report(ended: Result<(), JoinError>) {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use tokio::{io::AsyncReadExt, sync::mpsc, task::JoinHandle, time::timeout};
 
     use super::*;
@@ -101,7 +107,7 @@ mod tests {
     /// Accepts on a free port of the loopback address, at most `room` connections at a time.
     async fn start<S, F>(room: usize, serve: S) -> Acceptor
     where
-        S: Fn(TcpStream, SocketAddr) -> F + Send + 'static,
+        S: Fn(TcpStream, Ends) -> F + Send + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -120,10 +126,10 @@ mod tests {
     #[tokio::test]
     async fn stopping_closes_the_listener_and_hands_back_what_is_served() {
         let (arrived, mut arrivals) = mpsc::channel(1);
-        let acceptor = start(1, move |stream: TcpStream, peer| {
+        let acceptor = start(1, move |stream: TcpStream, ends: Ends| {
             let arrived = arrived.clone();
             async move {
-                arrived.send(peer).await.unwrap();
+                arrived.send(ends.peer).await.unwrap();
                 assert!(closed(stream).await);
             }
         })
@@ -141,10 +147,10 @@ mod tests {
     #[tokio::test]
     async fn a_connection_beyond_the_limit_is_closed_and_the_next_one_served() {
         let (arrived, mut arrivals) = mpsc::channel(1);
-        let acceptor = start(1, move |stream: TcpStream, peer| {
+        let acceptor = start(1, move |stream: TcpStream, ends: Ends| {
             let arrived = arrived.clone();
             async move {
-                arrived.send(peer).await.unwrap();
+                arrived.send(ends.peer).await.unwrap();
                 assert!(closed(stream).await);
             }
         })

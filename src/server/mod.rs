@@ -132,7 +132,7 @@ impl Server {
             .map(|(listener, _)| {
                 let context = Arc::clone(&context);
                 let serve =
-                    move |stream, peer| connection::serve(stream, peer, Arc::clone(&context));
+                    move |stream, ends| connection::serve(stream, ends, Arc::clone(&context));
                 let room = Arc::clone(&room);
                 tokio::spawn(accept::run(listener, room, stopped.clone(), serve))
             })

@@ -8,7 +8,8 @@ use std::{collections::VecDeque, sync::Arc};
 
 use crate::{
     broker::outbox::{Outbox, Window},
-    names::ChannelId,
+    names::{ChannelId, ConnectionId},
+    wire::table::Table,
 };
 
 /// A consumer as its queue knows it.
@@ -20,8 +21,14 @@ pub struct Consumer {
     pub slot: u32,
     /// Its channel.
     pub channel: ChannelId,
+    /// Its connection.
+    pub connection: ConnectionId,
     /// Its tag, for the management API.
     pub tag: Arc<str>,
+    /// The arguments it came with, if any, for the management API.
+    pub arguments: Option<Arc<Table>>,
+    /// Whether it wants to be the only one.
+    pub exclusive: bool,
     /// Whether deliveries need no acknowledgement.
     pub no_ack: bool,
     /// How many messages it may hold unacknowledged; 0 for no limit.
@@ -37,6 +44,29 @@ pub struct Consumer {
 pub struct ConsumerHandle {
     index: u32,
     id: u64,
+}
+
+/// A consumer as seen from outside.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConsumerView {
+    /// Its connection.
+    pub connection: ConnectionId,
+    /// Its channel.
+    pub channel: ChannelId,
+    /// Its tag.
+    pub tag: Arc<str>,
+    /// The arguments it came with.
+    pub arguments: Option<Arc<Table>>,
+    /// Whether deliveries need no acknowledgement.
+    pub no_ack: bool,
+    /// Whether it is the only one.
+    pub exclusive: bool,
+    /// How many messages it may hold unacknowledged; 0 for no limit.
+    pub prefetch: u32,
+    /// Deliveries that it has not settled.
+    pub unacked: u32,
+    /// Whether it may be served: where one is served at a time, whether it is that one.
+    pub is_active: bool,
 }
 
 impl ConsumerHandle {
@@ -108,6 +138,40 @@ impl Consumers {
         if has_credit {
             self.join_line(index as u32);
         }
+    }
+
+    /// All of them, in the order in which they came.
+    pub(super) fn list(&self) -> Vec<ConsumerView> {
+        let entries = self.slots.iter().enumerate();
+        let mut entries: Vec<_> =
+            entries.filter_map(|(at, entry)| Some((at as u32, entry.as_ref()?))).collect();
+        entries.sort_unstable_by_key(|(_, entry)| entry.id);
+        let view = |(at, entry): (u32, &Entry)| {
+            let consumer = &entry.consumer;
+            ConsumerView {
+                connection: consumer.connection,
+                channel: consumer.channel,
+                tag: Arc::clone(&consumer.tag),
+                arguments: consumer.arguments.clone(),
+                no_ack: consumer.no_ack,
+                exclusive: consumer.exclusive,
+                prefetch: consumer.prefetch,
+                unacked: entry.unacked,
+                is_active: self.is_active(at),
+            }
+        };
+        entries.into_iter().map(view).collect()
+    }
+
+    /// The tag of one of them.
+    pub(super) fn first_tag(&self) -> Option<Arc<str>> {
+        self.slots.iter().flatten().next().map(|entry| Arc::clone(&entry.consumer.tag))
+    }
+
+    /// The tag of the one that is served, where one is served at a time.
+    pub(super) fn active_tag(&self) -> Option<Arc<str>> {
+        let entry = self.slots.get(self.active? as usize)?.as_ref()?;
+        Some(Arc::clone(&entry.consumer.tag))
     }
 
     pub(super) fn len(&self) -> usize {

@@ -184,6 +184,7 @@ impl State {
         fx: &mut Effects,
     ) {
         self.left(position);
+        self.tally.given_up[reason as usize] += 1;
         let settle = is_stored.then(|| self.settle_op(position));
         match &self.settings.dead_letter {
             None => fx.ops.extend(settle),

@@ -22,12 +22,12 @@ use std::{
     time::Duration,
 };
 
-pub use consumers::{Consumer, ConsumerHandle};
+pub use consumers::{Consumer, ConsumerHandle, ConsumerView};
 pub use delivery::{Arrival, Cause, GetOutcome, Got, Held, Returned, Settled};
 pub use effects::{DeadLetter, Effects};
 pub use residency::Budget;
 pub use settings::{DeadLetterTo, Overflow, Retry, Settings};
-pub use state::Counts;
+pub use state::{Counts, QueueView};
 use {
     effects::PageIn,
     lanes::{Lanes, Place, in_lane, lane_of},
@@ -41,6 +41,7 @@ use crate::{
         Vhost,
         arguments::{QueueSpec, QueueType},
         dead_letter::Reason,
+        stats::Departed,
         timers::{OnDeadline, Timers},
     },
     clock::{Now, UnixTime},
@@ -73,6 +74,7 @@ pub struct Queue {
     me: Weak<Self>,
     timers: Arc<Timers>,
     store: Store,
+    departed: Arc<Departed>,
     is_deduplicating: bool,
     state: Mutex<State>,
 }
@@ -108,6 +110,8 @@ pub struct Surroundings {
     pub store: Store,
     /// What memory they may take.
     pub budget: Arc<Budget>,
+    /// What keeps its counts when it is gone.
+    pub departed: Arc<Departed>,
 }
 
 /// Why a consumer was not added.
@@ -138,7 +142,7 @@ impl Queue {
         surroundings: Surroundings,
         recovered: impl Fn(QueueId) -> Option<RecoveredQueue>,
     ) -> Arc<Self> {
-        let Surroundings { vhost, timers, store, budget } = surroundings;
+        let Surroundings { vhost, timers, store, budget, departed } = surroundings;
         let residency = Residency::new(budget);
         let lanes = 0..=u64::from(settings.max_priority);
         let runs = lanes.map(|lane| {
@@ -162,6 +166,7 @@ impl Queue {
             me: me.clone(),
             timers,
             store,
+            departed,
             is_deduplicating,
             state: Mutex::new(State::new(about, settings, me.clone(), residency, ready)),
         });
@@ -432,6 +437,7 @@ impl Queue {
             return Err(DeleteRefused::InUse);
         }
         let count = state.delete(fx);
+        self.departed.queue(self.queue_type, state.tally);
         self.finish(state, fx);
         Ok(count)
     }
@@ -439,6 +445,17 @@ impl Queue {
     /// Its counts, all of one moment.
     pub fn counts(&self) -> Counts {
         self.state().counts()
+    }
+
+    /// What it looks like from outside, all of one moment; none once it is deleted.
+    pub fn view(&self) -> Option<QueueView> {
+        let state = self.state();
+        (!state.is_deleted).then(|| state.view())
+    }
+
+    /// Its consumers, in the order in which they came; only one that is active is served.
+    pub fn consumers(&self) -> Vec<ConsumerView> {
+        self.state().consumers.list()
     }
 }
 

@@ -6,7 +6,7 @@
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BinaryHeap},
-    sync::Weak,
+    sync::{Arc, Weak},
     task::Waker,
 };
 
@@ -24,7 +24,9 @@ use crate::{
     broker::{
         dead_letter::Reason,
         outbox::{Delivery, Event, Refusal, Stalled},
+        stats::{QueueTally, Stat},
     },
+    clock::UnixTime,
     message::Message,
     names::{CommitSeq, Name, Position, QueueId},
     store::{Standing, StoreOp},
@@ -80,6 +82,10 @@ pub(super) struct State {
     has_failed_gets: bool,
     /// Publishers that wait for the consumers to catch up.
     waiting_publishers: Vec<Waker>,
+    /// What happened to its messages since it was made or restored.
+    pub(super) tally: QueueTally,
+    /// When anything last happened to it (milliseconds since 1970); 0 if nothing has.
+    used_at: u64,
 }
 
 /// What may be found out about a queue at a glance.
@@ -95,6 +101,23 @@ pub struct Counts {
     pub delayed: u64,
     /// Consumers.
     pub consumers: usize,
+}
+
+/// A queue as seen from outside, at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QueueView {
+    /// What is in it.
+    pub counts: Counts,
+    /// What happened to its messages.
+    pub tally: QueueTally,
+    /// Bytes of memory that its ready messages take.
+    pub resident_bytes: u64,
+    /// When anything last happened to it; 0 if nothing has since it was made or restored.
+    pub used_at: UnixTime,
+    /// The tag of its exclusive consumer.
+    pub exclusive_consumer: Option<Arc<str>>,
+    /// The tag of the consumer that is served, where one is served at a time.
+    pub active_consumer: Option<Arc<str>>,
 }
 
 impl State {
@@ -132,6 +155,22 @@ impl State {
             waiting_gets: Vec::new(),
             has_failed_gets: false,
             waiting_publishers: Vec::new(),
+            tally: QueueTally::default(),
+            used_at: 0,
+        }
+    }
+
+    pub(super) fn view(&self) -> QueueView {
+        QueueView {
+            counts: self.counts(),
+            tally: self.tally,
+            resident_bytes: self.ready.resident_bytes() as u64,
+            used_at: UnixTime(self.used_at),
+            exclusive_consumer: self
+                .has_exclusive_consumer
+                .then(|| self.consumers.first_tag())
+                .flatten(),
+            active_consumer: self.consumers.active_tag(),
         }
     }
 
@@ -148,6 +187,8 @@ impl State {
     /// Adds a message behind all others, or hands it straight to a waiting consumer. Returns
     /// whether the queue took it.
     pub(super) fn publish(&mut self, message: Message, arrival: Arrival, fx: &mut Effects) -> bool {
+        self.used_at = fx.time.0;
+        self.tally.messages[Stat::Publish] += 1;
         let position = self.ready.next_place(message.priority());
         if self.present.as_mut().is_some_and(|present| !present.admit(position, &message)) {
             // A duplicate is confirmed no earlier than the first of its kind.
@@ -285,6 +326,11 @@ impl State {
             match consumer.outbox.offer(delivery, window, stalled, &mut fx.wakes) {
                 Ok(()) => {
                     self.unacked += u64::from(!no_ack);
+                    let stat = if no_ack { Stat::DeliverNoAck } else { Stat::Deliver };
+                    self.tally.messages[stat] += 1;
+                    if standing.is_redelivered() {
+                        self.tally.messages[Stat::Redeliver] += 1;
+                    }
                     self.consumers.served();
                     return Ok(if no_ack { Taken::Settled } else { Taken::ToBeSettled });
                 }
@@ -418,7 +464,10 @@ impl State {
         }
         let entry = match self.ready.pop_front() {
             Next::Entry(entry, _) => entry,
-            Next::Empty => return GetOutcome::Empty,
+            Next::Empty => {
+                self.tally.messages[Stat::GetEmpty] += 1;
+                return GetOutcome::Empty;
+            }
             Next::Paged if std::mem::take(&mut self.has_failed_gets) => {
                 return GetOutcome::Unreadable;
             }
@@ -431,6 +480,10 @@ impl State {
             }
         };
         self.note_memory(fx);
+        self.tally.messages[if no_ack { Stat::GetNoAck } else { Stat::Get }] += 1;
+        if entry.standing.is_redelivered() {
+            self.tally.messages[Stat::Redeliver] += 1;
+        }
         if no_ack {
             self.left(entry.position);
             if entry.is_stored {
@@ -494,6 +547,8 @@ impl State {
         if self.is_deleted {
             return;
         }
+        self.used_at = fx.time.0;
+        self.tally.messages[Stat::Ack] += settled.len() as u64;
         for delivery in settled {
             self.unacked = self.unacked.saturating_sub(1);
             if let Some(consumer) = delivery.consumer {

@@ -48,6 +48,7 @@ fn queue(store: &Store, recovered: Option<&RecoveredQueue>) -> Arc<Queue> {
         timers: Arc::default(),
         store: store.clone(),
         budget: Arc::new(Budget::new(1 << 30, QUEUE_MAX)),
+        departed: Arc::default(),
     };
     Queue::new(identity, Settings::default(), surroundings, |_| recovered.copied())
 }
@@ -161,7 +162,10 @@ fn consumer(outbox: &Arc<Outbox>, window: &Arc<Window>, prefetch: u32) -> Consum
         outbox: Arc::clone(outbox),
         slot: 0,
         channel: ChannelId(1),
+        connection: ConnectionId(1),
         tag: Arc::from(""),
+        arguments: None,
+        exclusive: false,
         no_ack: false,
         prefetch,
         window: Arc::clone(window),

@@ -8,6 +8,7 @@ use crate::{
         arguments::{self, ALTERNATE_EXCHANGE, QueueType},
         error::Kind,
         exchange::{ExchangeType, History},
+        stats::ExchangeStats,
     },
     names::Name,
     wire::table::{Table, Value},
@@ -36,6 +37,8 @@ pub struct Exchange {
     /// Where messages go that match nothing here (EX-074).
     pub(in crate::broker) alternate: Option<Name>,
     pub(in crate::broker) bound: Box<dyn ExchangeType>,
+    /// What passes through it.
+    pub(in crate::broker) stats: Arc<ExchangeStats>,
     /// The bindings that begin here.
     pub(super) from: BTreeSet<u32>,
     /// The bindings that lead here.
@@ -106,6 +109,11 @@ pub struct RemovedExchange {
 }
 
 impl Exchange {
+    /// What passes through it.
+    pub fn stats(&self) -> &ExchangeStats {
+        &self.stats
+    }
+
     /// Its name.
     pub fn name(&self) -> &Name {
         &self.name

@@ -22,7 +22,7 @@ use crate::{
         queue::{Budget, Cause, ready::Run},
     },
     message::Traits,
-    names::ChannelId,
+    names::{ChannelId, ConnectionId},
 };
 
 const QUEUE: QueueId = QueueId(7);
@@ -388,7 +388,10 @@ impl Bench {
             outbox: Arc::clone(&link.outbox),
             slot: self.clients.len() as u32,
             channel: ChannelId(1),
+            connection: ConnectionId(1),
             tag: Arc::from(""),
+            arguments: None,
+            exclusive: false,
             no_ack,
             prefetch,
             window: Arc::clone(&link.window),

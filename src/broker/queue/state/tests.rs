@@ -15,7 +15,7 @@ use crate::{
         queue::Budget,
     },
     message::Traits,
-    names::ChannelId,
+    names::{ChannelId, ConnectionId},
 };
 
 const MIB: usize = 1024 * 1024;
@@ -56,7 +56,10 @@ fn consumer(outbox: &Arc<Outbox>, window: &Arc<Window>) -> Consumer {
         outbox: Arc::clone(outbox),
         slot: 0,
         channel: ChannelId(1),
+        connection: ConnectionId(1),
         tag: Arc::from(""),
+        arguments: None,
+        exclusive: false,
         no_ack: false,
         prefetch: 0,
         window: Arc::clone(window),
