@@ -9,6 +9,7 @@
 )]
 
 mod ack;
+mod ack_timeout;
 mod alarm;
 mod bindings;
 mod channel;

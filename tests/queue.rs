@@ -465,7 +465,6 @@ fn arguments_of_other_types_are_not_for_a_classic_queue() {
         ("x-stream-max-segment-size-bytes", 1000.into(), NotForClassic),
         ("x-stream-filter-size-bytes", 32.into(), NotForClassic),
         ("x-initial-cluster-size", 3.into(), NotForClassic),
-        ("x-consumer-timeout", 1000.into(), NotForClassic),
     ]);
 }
 

@@ -127,6 +127,9 @@ settings! {
     channel_max: u16 = 2047, 1..=65535;
     /// Consumers on a channel at a time.
     channel_consumers_max: u32 = 65_536, 1..=10_000_000;
+    /// Time that a delivery may stay unacknowledged before it is taken back from its consumer,
+    /// where neither the consumer nor its queue says. Empty stands for any time.
+    consumer_timeout: Option<Duration> = None;
     /// Largest body of a message.
     max_message_size: Size = Size::mib(16), Size(1)..=Size::mib(512);
     /// What `basic.qos` with `global` set limits: "channel", the deliveries of all consumers

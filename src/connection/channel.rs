@@ -6,6 +6,7 @@ use bytes::Bytes;
 use hashbrown::HashMap;
 
 use super::{
+    ack_timeout::AckDeadlines,
     confirm::Confirms,
     error::Ids,
     tx::Transaction,
@@ -57,6 +58,7 @@ pub(super) struct Channel {
     pub(super) expecting: Expecting,
     pub(super) mode: Mode,
     pub(super) unacked: UnackedList,
+    pub(super) ack_deadlines: AckDeadlines,
     last_tag: u64,
     /// What `basic.qos` set for consumers to come.
     pub(super) prefetch: u16,
@@ -74,6 +76,7 @@ impl Channel {
             expecting: Expecting::Method,
             mode: Mode::Plain,
             unacked: UnackedList::new(Arc::clone(&info)),
+            ack_deadlines: AckDeadlines::default(),
             last_tag: 0,
             prefetch: 0,
             window: Arc::new(Window::new(0, 0)),

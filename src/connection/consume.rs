@@ -142,6 +142,8 @@ impl Session {
             no_ack: method.no_ack,
             unacked: 0,
             is_consumer: true,
+            ack_timeout: arguments::milliseconds(&method.arguments, "x-consumer-timeout"),
+            has_timed_out: false,
         });
         if let Some(channel) = self.channels.open(id) {
             channel.info.consumers.add(1);
@@ -165,7 +167,7 @@ impl Session {
 
     /// Ends a consumer: nothing more is pushed for it, what was pushed is delivered, and then it is
     /// gone. Deletes its queue if it was the last consumer of an auto-delete queue.
-    fn stop_consumer(&mut self, slot: u32) {
+    pub(super) fn stop_consumer(&mut self, slot: u32) {
         let Some(source) = self.sources.get_mut(slot) else { return };
         let Some(handle) = source.handle.take() else { return };
         let queue = Arc::clone(&source.queue);
@@ -271,6 +273,7 @@ impl Session {
                 },
             );
         }
+        self.watch_ack(id, slot, tag);
     }
 
     /// The source that stands for `basic.get` from a queue on a channel.
@@ -289,6 +292,8 @@ impl Session {
             no_ack: false,
             unacked: 0,
             is_consumer: false,
+            ack_timeout: None,
+            has_timed_out: false,
         })
     }
 

@@ -103,6 +103,7 @@ impl Session {
                     is_stored: delivery.is_stored,
                 },
             );
+            self.watch_ack(id, delivery.slot, tag);
         }
     }
 

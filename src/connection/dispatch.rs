@@ -397,7 +397,7 @@ impl Session {
         }
     }
 
-    fn close_channel(&mut self, id: ChannelId, close: &Close) {
+    pub(super) fn close_channel(&mut self, id: ChannelId, close: &Close) {
         tracing::debug!(
             connection = self.id.0,
             channel = id.0,

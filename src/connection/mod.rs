@@ -8,6 +8,7 @@
 //! - When it ends, for whatever reason, everything it holds goes back to its queues in order.
 
 mod access;
+mod ack_timeout;
 mod channel;
 mod confirm;
 mod consume;
@@ -158,6 +159,8 @@ struct Session {
     unchecked_bytes: usize,
     /// The queue whose consumers it waits for, and until when.
     ahead: Option<(Arc<Queue>, Now)>,
+    /// When deliveries may have been kept unacknowledged for too long.
+    acks_due: Option<Now>,
     /// Memory for assembling messages.
     scratch: Vec<u8>,
     /// The task's waker.
@@ -204,6 +207,7 @@ impl Session {
             is_blocked: false,
             unchecked_bytes: 0,
             ahead: None,
+            acks_due: None,
             scratch: Vec::new(),
             waker,
             has_ended: false,

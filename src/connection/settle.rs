@@ -49,18 +49,20 @@ impl Session {
         let Some(channel) = self.channel_mut(id) else { return Ok(()) };
         if !multiple {
             let Some(unacked) = channel.unacked.take(tag) else {
-                return Err(unknown_tag(tag, ids));
+                let is_late = channel.ack_deadlines.forgive(tag);
+                return if is_late { Ok(()) } else { Err(unknown_tag(tag, ids)) };
             };
             self.settle_or_buffer(id, tag, unacked, verdict);
             return Ok(());
         }
         let last = if tag == DeliveryTag(0) {
             DeliveryTag(u64::MAX)
-        } else if channel.unacked.contains(tag) {
+        } else if channel.unacked.contains(tag) || channel.ack_deadlines.forgive(tag) {
             tag
         } else {
             return Err(unknown_tag(tag, ids));
         };
+        channel.ack_deadlines.settled_up_to(last);
         let taken: Vec<_> = channel.unacked.take_up_to(last).collect();
         if let Verdict::Back(cause) = verdict
             && !matches!(channel.mode, Mode::Transaction(_))

@@ -3,7 +3,7 @@
 //! Deliveries name their source by slot. A slot is given again only when nothing can name it any
 //! more: its consumer is cancelled, its events are drained and its deliveries are settled.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     broker::queue::{ConsumerHandle, Queue},
@@ -22,6 +22,10 @@ pub(super) struct Source {
     pub(super) unacked: u32,
     /// Whether it takes places in the channel's window: consumers do, `basic.get` does not.
     pub(super) is_consumer: bool,
+    /// How long its deliveries may stay unacknowledged, if the consumer itself says.
+    pub(super) ack_timeout: Option<Duration>,
+    /// Whether some of them stayed so for too long.
+    pub(super) has_timed_out: bool,
 }
 
 #[derive(Debug, Default)]

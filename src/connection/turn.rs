@@ -209,7 +209,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Stage::Running | Stage::Finished => None,
         };
         let ahead = self.session.ahead.as_ref().map(|(_, until)| *until);
-        stage.into_iter().chain(self.session.heartbeat.next()).chain(ahead).min()
+        let others = [self.session.heartbeat.next(), ahead, self.session.acks_due];
+        stage.into_iter().chain(others.into_iter().flatten()).min()
     }
 
     /// Does what is due, and waits for what will be.
@@ -247,6 +248,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         // Whatever it waited for, it goes on.
         self.session.ahead.take_if(|(_, until)| now >= *until);
+        self.session.end_overdue(now);
         match self.session.heartbeat.due(now, self.flow == Flow::Again) {
             Due::Nothing => Ok(()),
             Due::Send => {

@@ -118,9 +118,15 @@ impl Session {
 
     fn tx_rollback(&mut self, id: ChannelId, ids: Ids) -> Result<(), Failure> {
         let transaction = self.take_transaction(id, ids)?;
+        let undone: Vec<_> =
+            transaction.settlements.iter().map(|(tag, u, _)| (*tag, u.slot)).collect();
         if let Some(channel) = self.channel_mut(id) {
-            let undone = transaction.settlements.into_iter().map(|(tag, u, _)| (tag, u));
-            channel.unacked.restore(undone);
+            let settlements = transaction.settlements.into_iter().map(|(tag, u, _)| (tag, u));
+            channel.unacked.restore(settlements);
+        }
+        // Their time begins anew: it may be over, and it is not the client that let it pass.
+        for (tag, slot) in undone {
+            self.watch_ack(id, slot, tag);
         }
         self.reply(id, &AMQPClass::Tx(tx::AMQPMethod::RollbackOk(tx::RollbackOk {})));
         Ok(())

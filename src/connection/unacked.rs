@@ -9,7 +9,7 @@
 //! come back, it is read again. One that the store has not keeps its message: a transient message
 //! that went straight to its consumer is nowhere else.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, ops::RangeInclusive, sync::Arc};
 
 use crate::{
     broker::{client::ChannelInfo, queue::Held},
@@ -73,6 +73,19 @@ impl UnackedList {
 
     pub(super) fn contains(&self, tag: DeliveryTag) -> bool {
         self.index(tag).is_some_and(|index| self.ring[index].1.is_some())
+    }
+
+    /// The oldest there is, or one before it.
+    pub(super) fn oldest(&self) -> Option<DeliveryTag> {
+        self.ring.front().map(|(tag, _)| *tag)
+    }
+
+    /// Those of a range of tags that came from a source.
+    pub(super) fn tags_of(&self, slot: u32, tags: RangeInclusive<DeliveryTag>) -> Vec<DeliveryTag> {
+        let first = self.ring.partition_point(|(tag, _)| tag < tags.start());
+        let within = self.ring.range(first..).take_while(|(tag, _)| tag <= tags.end());
+        let of_slot = |unacked: &Option<Unacked>| unacked.as_ref().is_some_and(|u| u.slot == slot);
+        within.filter(|(_, unacked)| of_slot(unacked)).map(|(tag, _)| *tag).collect()
     }
 
     /// Takes one delivery out.

@@ -49,7 +49,7 @@ type Range = (QueueType, &'static str, &'static [i64], &'static [(i64, &'static 
 #[test]
 fn integers_have_ranges() {
     use QueueType::{Classic, Quorum, Stream};
-    let cases: [Range; 11] = [
+    let cases: [Range; 12] = [
         (
             Classic,
             "x-message-ttl",
@@ -78,6 +78,7 @@ fn integers_have_ranges() {
         (Quorum, "x-quorum-initial-group-size", &[1], &[(0, "{value_zero,0}")]),
         (Quorum, "x-max-in-memory-length", &[0], &[(-1, "{value_negative,-1}")]),
         (Quorum, "x-consumer-timeout", &[0], &[(-1, "{value_negative,-1}")]),
+        (Classic, "x-consumer-timeout", &[0], &[(-1, "{value_negative,-1}")]),
         (Stream, "x-initial-cluster-size", &[1], &[(0, "{value_zero,0}")]),
         (
             Stream,
@@ -210,7 +211,7 @@ fn queue_type_is_checked_first() {
 #[test]
 fn arguments_of_other_types_are_refused_and_unknown_ones_are_not() {
     for argument in
-        ["x-max-age", "x-max-in-memory-length", "x-consumer-timeout", "x-dead-letter-strategy"]
+        ["x-max-age", "x-max-in-memory-length", "x-delayed-retry-min", "x-dead-letter-strategy"]
     {
         let expected =
             format!("invalid arg '{argument}' for queue 'q' of queue type rabbit_classic_queue");
@@ -223,8 +224,7 @@ fn arguments_of_other_types_are_refused_and_unknown_ones_are_not() {
     );
     // Bad values come before arguments of other types.
     assert_eq!(
-        declare(&[("x-consumer-timeout", Value::LongInt(1)), ("x-expires", Value::LongInt(0))])
-            .unwrap_err(),
+        declare(&[("x-max-age", Value::LongInt(1)), ("x-expires", Value::LongInt(0))]).unwrap_err(),
         "invalid arg 'x-expires' for queue 'q': {value_zero,0}"
     );
     for value in [Value::Void, text("anything"), Value::LongInt(-7)] {

@@ -17,7 +17,10 @@ mod state;
 
 use std::{
     ops::Deref,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     task::Waker,
     time::Duration,
 };
@@ -76,6 +79,9 @@ pub struct Queue {
     store: Store,
     departed: Arc<Departed>,
     is_deduplicating: bool,
+    /// Milliseconds that a delivery may stay unacknowledged, [`NO_TIMEOUT`] for any time. Apart,
+    /// since every delivery asks and the rest of a queue changes all the time.
+    consumer_timeout: Box<AtomicU64>,
     state: Mutex<State>,
 }
 
@@ -86,6 +92,9 @@ impl Deref for Queue {
         &self.identity
     }
 }
+
+/// No consumer timeout.
+const NO_TIMEOUT: u64 = u64::MAX;
 
 /// What a queue did with a publish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,6 +169,7 @@ impl Queue {
         // Recovered messages may have times of their own.
         let has_times =
             settings.expires.is_some() || settings.message_ttl.is_some() || !ready.is_empty();
+        let consumer_timeout = settings.consumer_timeout.unwrap_or(NO_TIMEOUT);
         let queue = Arc::new_cyclic(|me: &Weak<Self>| Self {
             identity,
             vhost,
@@ -168,6 +178,7 @@ impl Queue {
             store,
             departed,
             is_deduplicating,
+            consumer_timeout: Box::new(AtomicU64::new(consumer_timeout)),
             state: Mutex::new(State::new(about, settings, me.clone(), residency, ready)),
         });
         if has_times {
@@ -184,6 +195,8 @@ impl Queue {
     /// Puts other settings in effect (PO-053): a policy changed. What the queue was declared as
     /// stays.
     pub fn apply_settings(&self, settings: Settings) {
+        let consumer_timeout = settings.consumer_timeout.unwrap_or(NO_TIMEOUT);
+        self.consumer_timeout.store(consumer_timeout, Relaxed);
         self.state().apply(settings);
         // What the new settings end is ended when the time is known.
         self.arm_now();
@@ -332,6 +345,13 @@ impl Queue {
         let mut state = self.state();
         state.touch(fx);
         self.finish(state, fx);
+    }
+
+    /// How long a delivery may stay unacknowledged, if arguments or policies say (BA-142). It holds
+    /// for what is delivered from now on.
+    pub fn consumer_timeout(&self) -> Option<Duration> {
+        let timeout = self.consumer_timeout.load(Relaxed);
+        (timeout != NO_TIMEOUT).then(|| Duration::from_millis(timeout))
     }
 
     /// Whether deliveries say how often the message came back (BA-261, BA-262).
