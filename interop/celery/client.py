@@ -74,11 +74,11 @@ class Rig:
             for exchange in (f"{self.prefix}.pidbox", f"reply.{self.prefix}.pidbox", f"{self.prefix}.events"):
                 channel.exchange_delete(exchange)
 
-    def work(self, name, queues=(), pool="solo", concurrency=1):
+    def work(self, name, queues=(), pool="solo", concurrency=1, flags=()):
         """Starts a worker, and waits until it is ready."""
         log = self.directory / f"{name}.log"
         command = [sys.executable, "-m", "celery", "-A", "tasks", "worker", "-n", f"{name}@interop", "-P", pool,
-                   "-c", str(concurrency), "-l", "INFO"]
+                   "-c", str(concurrency), "-l", "INFO", *flags]
         if queues:
             command += ["-Q", ",".join(queues)]
         environment = os.environ | {"PYTHONPATH": str(HERE), "C_FORCE_ROOT": "1"}
@@ -239,7 +239,9 @@ def many_channels(options):
 
 def heartbeat_idle(options):
     with Rig(options, broker_heartbeat=2) as rig:
-        worker = rig.work("one")
+        # A worker looks for others until nothing came for 1 s, and sends no heartbeats meanwhile; the broker's heartbeats,
+        # one a second, can keep it there until it is cut off, with RabbitMQ too.
+        worker = rig.work("one", flags=["--without-mingle"])
         time.sleep(6)
         expect(get(rig.tasks.add.delay(1, 2)), 3, "result after the idle time")
         ensure("onnection to broker lost" not in worker.text(), f"the worker lost its connection\n{worker.text()}")

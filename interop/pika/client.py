@@ -12,57 +12,12 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 import pika  # noqa: E402
 from pika.exceptions import ChannelClosedByBroker, ConnectionClosedByBroker, UnroutableError  # noqa: E402
 
+from blocking import PERSISTENT, connect, drain, ready, take, until  # noqa: E402
 from scenario import (  # noqa: E402
     DEADLINE, FRAME_EDGES, HEADER_BINDINGS, HEADER_MESSAGES, LARGE, LOGIN_REFUSED, TOPIC_KEYS, TOPICS,
     ensure, expect, locked_text, main, pattern,
 )
-
-PERSISTENT = pika.BasicProperties(delivery_mode=2)
-
-
-def connect(options, **settings):
-    """A connection, with pika's parameters changed as the keywords say."""
-    parameters = pika.URLParameters(options.uri)
-    for key, value in settings.items():
-        setattr(parameters, key, value)
-    return pika.BlockingConnection(parameters)
-
-
-def take(channel, queue, count, auto_ack=True):
-    """The next `count` deliveries of a queue, as (method, properties, body)."""
-    taken = []
-    while len(taken) < count:
-        for delivery in channel.consume(queue, auto_ack=auto_ack, inactivity_timeout=DEADLINE):
-            ensure(delivery[0] is not None, f"nothing came for {DEADLINE} s; {len(taken)} of {count} messages taken")
-            taken.append(delivery)
-            if len(taken) == count:
-                break
-    channel.cancel()
-    return taken
-
-
-def drain(channel, queue):
-    """The bodies of all ready messages of a queue, got one by one."""
-    bodies = []
-    while True:
-        method, _, body = channel.basic_get(queue, auto_ack=True)
-        if method is None:
-            return bodies
-        bodies.append(body)
-
-
-def ready(channel, queue):
-    """How many messages are ready in a queue."""
-    return channel.queue_declare(queue, passive=True).method.message_count
-
-
-def until(connection, done, what):
-    """Serves the connection until `done()` holds."""
-    end = time.monotonic() + DEADLINE
-    while not done():
-        ensure(time.monotonic() < end, f"waited {DEADLINE} s for {what}")
-        connection.process_data_events(time_limit=0.1)
-
+import extensions  # noqa: E402
 
 # The scenarios that every client has
 
@@ -701,4 +656,5 @@ if __name__ == "__main__":
         "article-durable-logs": article_durable_logs,
         "article-hello-auto-ack": article_hello_auto_ack,
         "article-republish": article_republish,
+        **extensions.SCENARIOS,
     })
