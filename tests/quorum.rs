@@ -328,7 +328,6 @@ fn quorum_queue_drops_where_others_refuse_to_dead_letters() {
 
 // QT-026
 #[test]
-#[ignore = "quorum queues have no priorities yet"]
 fn quorum_queue_has_32_priorities() {
     let channel = Channel::open();
     let q = channel.durable_queue(quorum());

@@ -358,8 +358,15 @@ pub fn milliseconds(arguments: &Table, argument: &str) -> Option<Duration> {
     integer(arguments, argument)?.try_into().ok().map(Duration::from_millis)
 }
 
-/// The highest priority of a queue with these arguments; 0 for one without priorities (QU-130).
+/// The highest priority of every quorum queue (QT-026).
+const QUORUM_MAX_PRIORITY: u8 = 31;
+
+/// The highest priority of a queue with these arguments, its type among them; 0 for one without
+/// priorities (QU-130).
 pub fn max_priority(arguments: &Table) -> u8 {
+    if text(arguments, QUEUE_TYPE) == Some(QueueType::Quorum.as_str()) {
+        return QUORUM_MAX_PRIORITY;
+    }
     integer(arguments, "x-max-priority")
         .map_or(0, |value| u8::try_from(value.clamp(0, 255)).unwrap_or(0))
 }

@@ -30,7 +30,7 @@ use super::{
 };
 
 /// The version of the files' format.
-pub(super) const FORMAT: u64 = 1;
+pub(super) const FORMAT: u64 = 2;
 
 /// A page's key: queue, first place.
 pub(super) type PageKey = (u64, u64);

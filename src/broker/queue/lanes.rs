@@ -1,5 +1,5 @@
-//! The ready messages of a queue by priority: one [`Ready`] for each level, served from the highest
-//! (QU-130).
+//! The ready messages of a queue by priority: one [`Ready`] for each level that has been used,
+//! served from the highest (QU-130, QT-026). Levels that no message has cost nothing.
 //!
 //! A message's lane stands in the top byte of its place, so that a place alone says where it
 //! belongs. The store knows nothing of lanes: each is a queue of its own there, numbered on from
@@ -42,6 +42,7 @@ fn lane_bits(lane: u64) -> u64 {
 
 #[derive(Debug)]
 struct Lane {
+    level: u8,
     ready: Ready,
     /// The place of the next message.
     next: Position,
@@ -49,45 +50,59 @@ struct Lane {
 
 #[derive(Debug)]
 pub(super) struct Lanes {
-    /// Never empty.
+    /// The highest level that there may be.
+    top: u8,
+    /// By their levels, the lowest first; never empty.
     lanes: Vec<Lane>,
 }
 
+impl Lane {
+    fn new(level: u8) -> Self {
+        let first = in_lane(usize::from(level), Position(1));
+        Self { level, ready: Ready::default(), next: first }
+    }
+}
+
 impl Lanes {
-    /// One lane for each of `runs`: what the store holds of it, with its places as the store has
-    /// them.
-    pub(super) fn recovered(runs: impl IntoIterator<Item = Option<Run>>) -> Self {
-        let lanes = runs.into_iter().enumerate().map(|(lane, run)| {
-            let run = run.map(|run| Run {
-                from: in_lane(lane, run.from),
-                end: in_lane(lane, run.end),
-                ..run
-            });
-            Lane {
-                next: run.map_or(in_lane(lane, Position(1)), |run| run.end),
-                ready: Ready::recovered(run.filter(|run| run.count > 0)),
-            }
+    /// Lanes up to level `top`. `recovered` is what the store holds of a level, with its places as
+    /// the store has them. `usual` is the level that most messages have.
+    pub(super) fn recovered(top: u8, usual: u8, recovered: impl Fn(u8) -> Option<Run>) -> Self {
+        let lanes = (0..=top).filter_map(|level| {
+            let Some(run) = recovered(level) else {
+                return (level == usual.min(top)).then(|| Lane::new(level));
+            };
+            let lane = usize::from(level);
+            let run = Run { from: in_lane(lane, run.from), end: in_lane(lane, run.end), ..run };
+            let ready = Ready::recovered((run.count > 0).then_some(run));
+            Some(Lane { level, ready, next: run.end })
         });
-        Self { lanes: lanes.collect() }
+        Self { top, lanes: lanes.collect() }
     }
 
-    /// How many lanes there are.
-    pub(super) fn len(&self) -> usize {
-        self.lanes.len()
+    /// The levels of which the store may hold something.
+    pub(super) fn levels(&self) -> impl Iterator<Item = u8> {
+        self.lanes.iter().map(|lane| lane.level)
     }
 
     /// The place of a new message of this priority.
     pub(super) fn next_place(&mut self, priority: u8) -> Position {
-        let last = self.lanes.len() - 1;
-        let lane = &mut self.lanes[usize::from(priority).min(last)];
+        let level = priority.min(self.top);
+        let index = self.lanes.binary_search_by_key(&level, |lane| lane.level);
+        let index = index.unwrap_or_else(|index| {
+            self.lanes.insert(index, Lane::new(level));
+            index
+        });
+        let lane = &mut self.lanes[index];
         let place = lane.next;
         lane.next = place.next();
         place
     }
 
     pub(super) fn of(&mut self, position: Position) -> &mut Ready {
+        let level = lane_of(position);
+        let index = self.lanes.partition_point(|lane| usize::from(lane.level) < level);
         let last = self.lanes.len() - 1;
-        &mut self.lanes[lane_of(position).min(last)].ready
+        &mut self.lanes[index.min(last)].ready
     }
 
     fn all(&self) -> impl Iterator<Item = &Ready> {

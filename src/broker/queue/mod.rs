@@ -153,17 +153,16 @@ impl Queue {
     ) -> Arc<Self> {
         let Surroundings { vhost, timers, store, budget, departed } = surroundings;
         let residency = Residency::new(budget);
-        let lanes = 0..=u64::from(settings.max_priority);
-        let runs = lanes.map(|lane| {
-            recovered(QueueId(identity.id.0 + lane)).map(|found| Run {
+        let run = |level: u8| {
+            recovered(QueueId(identity.id.0 + u64::from(level))).map(|found| Run {
                 from: found.first,
                 end: found.end,
                 count: found.count,
                 bytes: found.bytes,
                 after: CommitSeq(0),
             })
-        });
-        let ready = Lanes::recovered(runs);
+        };
+        let ready = Lanes::recovered(settings.max_priority, settings.usual_priority(), run);
         let is_deduplicating = settings.is_deduplicating;
         let about = (identity.id, identity.name.clone(), identity.spec.durable);
         // Recovered messages may have times of their own.

@@ -5,8 +5,9 @@
 
 use crate::{
     broker::arguments::{self, QueueType},
+    message::Message,
     names::Name,
-    wire::table::Table,
+    wire::{properties::Properties, table::Table},
 };
 
 /// What becomes of a message for which a queue has no room.
@@ -62,7 +63,7 @@ pub struct Settings {
     pub overflow: Overflow,
     /// Where dead letters go; nowhere if not said.
     pub dead_letter: Option<DeadLetterTo>,
-    /// The highest priority; 0 for none (QU-130).
+    /// The highest priority; 0 for none (QU-130, QT-026).
     pub max_priority: u8,
     /// Whether only one consumer is served at a time (QU-140).
     pub is_single_active: bool,
@@ -81,7 +82,24 @@ pub struct Settings {
 /// The delivery limit of a quorum queue that sets none (QT-029).
 const QUORUM_DELIVERY_LIMIT: u32 = 20;
 
+/// The priority of a message in a quorum queue that says none (QT-026).
+const QUORUM_PRIORITY: u8 = 4;
+
 impl Settings {
+    /// The priority of messages that say none.
+    pub fn usual_priority(&self) -> u8 {
+        if self.is_quorum { QUORUM_PRIORITY } else { 0 }
+    }
+
+    /// The priority of a message in this queue.
+    pub fn priority(&self, message: &Message) -> u8 {
+        let said = message.priority();
+        if said > 0 || !self.is_quorum {
+            return said;
+        }
+        Properties::of_message(message.properties()).priority().unwrap_or(QUORUM_PRIORITY)
+    }
+
     /// What these arguments of a queue of this type ask for.
     pub fn of(queue_type: QueueType, arguments: &Table) -> Self {
         let number = |name: &str| {

@@ -189,7 +189,7 @@ impl State {
     pub(super) fn publish(&mut self, message: Message, arrival: Arrival, fx: &mut Effects) -> bool {
         self.used_at = fx.time.0;
         self.tally.messages[Stat::Publish] += 1;
-        let position = self.ready.next_place(message.priority());
+        let position = self.ready.next_place(self.settings.priority(&message));
         if self.present.as_mut().is_some_and(|present| !present.admit(position, &message)) {
             // A duplicate is confirmed no earlier than the first of its kind.
             self.has_paged_out = true;
@@ -639,8 +639,8 @@ impl State {
         drop(self.ready.clear());
         self.residency.report(0);
         if self.uses_store {
-            for lane in 0..self.ready.len() as u64 {
-                fx.ops.push(StoreOp::DropQueue { queue: QueueId(self.id.0 + lane) });
+            for level in self.ready.levels() {
+                fx.ops.push(StoreOp::DropQueue { queue: QueueId(self.id.0 + u64::from(level)) });
             }
         }
         self.delayed.clear();

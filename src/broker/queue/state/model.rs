@@ -287,7 +287,7 @@ impl Bench {
                 Settings::default(),
                 Weak::new(),
                 residency,
-                Lanes::recovered([run]),
+                Lanes::recovered(0, 0, |_| run),
             ),
             fx: Effects::default(),
             old: log.len(),

@@ -79,7 +79,7 @@ impl Busy {
             Settings::default(),
             Weak::new(),
             residency,
-            Lanes::recovered([None]),
+            Lanes::recovered(0, 0, |_| None),
         );
         let mut fx = Effects::default();
         let (outbox, window) = (outbox(), Arc::new(Window::new(0, 0)));
@@ -195,7 +195,7 @@ fn queue_that_has_much_pages_out_in_batches_when_memory_is_short() {
         Settings::default(),
         Weak::new(),
         Residency::new(budget),
-        Lanes::recovered([None]),
+        Lanes::recovered(0, 0, |_| None),
     );
     let mut fx = Effects::default();
     let mut sections_with_spills = 0;
@@ -217,7 +217,7 @@ fn queue_that_has_much_pages_out_in_batches_when_memory_is_short() {
 fn paging(settings: Settings) -> State {
     let residency = Residency::new(Arc::new(Budget::new(1 << 40, 1)));
     let about = (QueueId(1), "q".into(), true);
-    State::new(about, settings, Weak::new(), residency, Lanes::recovered([None]))
+    State::new(about, settings, Weak::new(), residency, Lanes::recovered(0, 0, |_| None))
 }
 
 /// Publishes a message; returns what the store would give back for it.
