@@ -10,9 +10,14 @@
 //!
 //! Bodies above [`INLINE_BODY_MAX`] stay in the buffers they were read into.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
+
+use crate::wire::{
+    properties::Properties,
+    table::{RawArray, RawTable, RawValue},
+};
 
 /// Bodies up to this many bytes are copied beside the header; longer ones are kept as the chunks
 /// that they were read in.
@@ -40,6 +45,11 @@ pub struct Traits {
     pub priority: u8,
     /// Whether the header `x-death` is the broker's own.
     pub has_deaths: bool,
+    /// Whether the header `BCC` holds routing keys that no client is to see.
+    pub has_blind_keys: bool,
+    /// Whether the routing key is the only one, whatever `CC` and `BCC` say: a queue's key for its
+    /// dead letters took the place of all.
+    pub has_one_key: bool,
 }
 
 impl Message {
@@ -113,9 +123,34 @@ impl Message {
         &self.bytes[2 + usize::from(self.bytes[0])..usize::from(self.properties_at)]
     }
 
-    /// The content header's property flags and property list, in wire form.
+    /// The content header's property flags and property list, in wire form. Clients are sent
+    /// [`Self::shown_properties`].
     pub fn properties(&self) -> &[u8] {
         &self.bytes[usize::from(self.properties_at)..self.body_at as usize]
+    }
+
+    /// The properties as clients may see them: without the header `BCC` (BA-011).
+    pub fn shown_properties(&self) -> Cow<'_, [u8]> {
+        if self.traits.has_blind_keys {
+            return Properties::of_message(self.properties()).without_header(b"BCC").into();
+        }
+        self.properties().into()
+    }
+
+    /// The keys by which the message is routed: its own, and those in its headers (BA-010, BA-011).
+    pub fn routing_keys(&self) -> Vec<&[u8]> {
+        let mut keys = vec![self.routing_key()];
+        if !self.traits.has_one_key {
+            keys.extend(self.keys_in(b"CC").chain(self.keys_in(b"BCC")));
+        }
+        keys
+    }
+
+    /// The routing keys in one of its headers.
+    pub fn keys_in(&self, header: &[u8]) -> impl Iterator<Item = &[u8]> {
+        let headers = Properties::of_message(self.properties()).headers().map(RawTable);
+        let array = headers.and_then(|headers| headers.get(header)?.as_array());
+        array.into_iter().flat_map(RawArray::iter).filter_map(RawValue::as_longstr)
     }
 
     /// The body in the pieces it is stored in; one piece, perhaps empty, when it is inline.
@@ -176,7 +211,7 @@ mod tests {
 
     #[test]
     fn copied_message_gives_back_its_parts() {
-        let traits = Traits { is_persistent: true, priority: 7, has_deaths: false };
+        let traits = Traits { is_persistent: true, priority: 7, ..Traits::default() };
         let message =
             Message::copied(ADDRESS, b"props", &[b"one", b"", b"two"], traits, &mut Vec::new());
         assert_eq!(message.address(), ADDRESS);

@@ -364,7 +364,6 @@ fn further_keys_are_keys_of_the_dead_letter_too() {
 
 // BA-231
 #[test]
-#[ignore = "blind keys are not kept with the message"]
 fn blind_keys_are_keys_of_the_dead_letter_too() {
     let channel = Channel::open();
     let (from, to) = (channel.exchange("direct"), channel.exchange("direct"));
@@ -376,6 +375,129 @@ fn blind_keys_are_keys_of_the_dead_letter_too() {
     refuse(&channel, &q);
     let letter = arrival(&channel, &dead);
     assert_eq!(letter.deaths()[0].get("routing-keys"), Some(&Value::Array(vec!["key".into()])));
+}
+
+/// The routing keys of each entry of `x-death`, the latest first.
+fn keys_told(letter: &Message) -> Vec<Vec<String>> {
+    let keys = |entry: &Table| match entry.get("routing-keys") {
+        Some(Value::Array(keys)) => keys
+            .iter()
+            .map(|key| match key {
+                Value::Text(key) => key.clone(),
+                other => panic!("expected a key, got {other:?}"),
+            })
+            .collect(),
+        other => panic!("expected routing keys, got {other:?}"),
+    };
+    letter.deaths().iter().map(keys).collect()
+}
+
+// BA-231, BA-234
+#[test]
+fn all_keys_of_a_message_go_along_the_whole_chain() {
+    let channel = Channel::open();
+    let exchanges = [(); 4].map(|()| channel.exchange("direct"));
+    let [from, first, second, last] = &exchanges;
+    let one = channel.queue_with(dlx(first));
+    let two = channel.queue_with(dlx(second));
+    let three = channel.queue_with(dlx(last));
+    channel.call(&bind(&one, from, "key"));
+    channel.call(&bind(&two, first, "copy"));
+    channel.call(&bind(&three, second, "blind"));
+    let ends = ["key", "copy", "blind"].map(|key| {
+        let end = channel.queue();
+        channel.call(&bind(&end, last, key));
+        end
+    });
+    let headers =
+        Table::new().with("CC", vec![Value::from("copy")]).with("BCC", vec![Value::from("blind")]);
+    channel.publish(&publish(from, "key", "m").headers(headers));
+    for q in [&one, &two, &three] {
+        channel.send(&reject(arrival(&channel, q).delivery_tag, false));
+    }
+    for end in &ends {
+        let letter = arrival(&channel, end);
+        assert_eq!(keys_told(&letter), [["key", "copy"]; 3]);
+        assert_eq!(letter.routing_key, "key");
+        assert_eq!(letter.headers().get("BCC"), None);
+        assert_eq!(channel.get(end), None);
+    }
+}
+
+// BA-231, BA-234, BA-243
+#[test]
+fn key_of_a_queue_stays_the_only_one_along_the_chain() {
+    let channel = Channel::open();
+    let exchanges = [(); 3].map(|()| channel.exchange("direct"));
+    let [from, first, last] = &exchanges;
+    let one = channel.queue_with(dlx(first).with("x-dead-letter-routing-key", "other"));
+    let two = channel.queue_with(dlx(last));
+    channel.call(&bind(&one, from, "key"));
+    channel.call(&bind(&two, first, "other"));
+    let [end, never @ ..] = ["other", "key", "copy", "blind"].map(|key| {
+        let end = channel.queue();
+        channel.call(&bind(&end, last, key));
+        end
+    });
+    let headers =
+        Table::new().with("CC", vec![Value::from("copy")]).with("BCC", vec![Value::from("blind")]);
+    channel.publish(&publish(from, "key", "m").headers(headers));
+    for q in [&one, &two] {
+        channel.send(&reject(arrival(&channel, q).delivery_tag, false));
+    }
+    let letter = arrival(&channel, &end);
+    assert_eq!(keys_told(&letter), [vec!["other"], vec!["key", "copy"]]);
+    assert_eq!(letter.headers().get("CC"), Some(&Value::Array(vec!["copy".into()])));
+    for q in &never {
+        assert_eq!(channel.get(q), None);
+    }
+}
+
+// BA-234
+#[test]
+fn blind_keys_are_taken_out_of_those_that_are_told_once_each() {
+    let channel = Channel::open();
+    let (from, to) = (channel.exchange("direct"), channel.exchange("direct"));
+    let q = channel.queue_with(dlx(&to));
+    channel.call(&bind(&q, &from, "key"));
+    let end = channel.queue();
+    channel.call(&bind(&end, &to, "key"));
+    for (cc, bcc, told) in [
+        (&["key"][..], &[][..], &["key", "key"][..]),
+        (&["a", "b"], &["b", "c"], &["key", "a", "b"]),
+        (&[], &["key"], &["key"]),
+        (&["key", "a"], &["key", "a"], &["key", "key", "a"]),
+    ] {
+        let array = |keys: &[&str]| keys.iter().map(|key| Value::from(*key)).collect::<Vec<_>>();
+        let headers = Table::new().with("CC", array(cc)).with("BCC", array(bcc));
+        channel.publish(&publish(&from, "key", "m").headers(headers));
+        refuse(&channel, &q);
+        assert_eq!(keys_told(&arrival(&channel, &end)), [told], "{cc:?} {bcc:?}");
+    }
+}
+
+// BA-011, BA-231
+#[test]
+fn blind_keys_outlive_a_restart_unseen() {
+    let Some(mut private) = private_broker("") else { return };
+    let channel = private.open().channel(1);
+    channel.call(&exchange("to", "direct").durable());
+    let arguments = Table::new().with("x-dead-letter-exchange", "to");
+    channel.declare(&queue("q").durable().args(arguments));
+    channel.declare(&queue("end").durable());
+    channel.call(&bind("end", "to", "blind"));
+    channel.confirm_select();
+    let headers = Table::new().with("BCC", vec![Value::from("blind")]).with("h", 1);
+    channel.publish(&publish("", "q", "m").headers(headers).persistent());
+    channel.expect_acked(1);
+    private.restart();
+    let channel = private.open().channel(1);
+    let got = channel.get("q").unwrap();
+    assert_eq!(got.headers(), Table::new().with("h", 1));
+    channel.send(&reject(got.delivery_tag, false));
+    let letter = arrival(&channel, "end");
+    assert_eq!(keys_told(&letter), [["q"]]);
+    assert_eq!(letter.headers().get("BCC"), None);
 }
 
 // BA-243

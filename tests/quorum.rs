@@ -351,6 +351,34 @@ fn quorum_queue_has_32_priorities() {
     remove(&channel, &q);
 }
 
+// QT-026
+#[test]
+fn priorities_of_a_quorum_queue_outlive_a_restart() {
+    let Some(mut private) = private_broker("") else { return };
+    let channel = private.open().channel(1);
+    channel.declare(&queue("q").durable().args(quorum()));
+    channel.declare(&queue("other").durable().args(quorum()));
+    channel.confirm_select();
+    for (body, priority) in [("a", Some(0)), ("b", None), ("c", Some(31)), ("d", Some(7))] {
+        let mut message = publish("", "q", body);
+        message.properties.priority = priority;
+        channel.publish(&message);
+    }
+    channel.fill("other", ["e", "f"]);
+    channel.expect_acked(6);
+    private.restart();
+    let channel = private.open().channel(1);
+    channel.fill("q", ["g"]);
+    channel.expect_ready("q", 5);
+    assert_eq!(channel.drain("q"), ["c", "d", "b", "g", "a"]);
+    assert_eq!(channel.drain("other"), ["e", "f"]);
+    channel.call(&delete("q"));
+    private.restart();
+    let channel = private.open().channel(1);
+    channel.declare(&queue("q").durable().args(quorum()));
+    assert_eq!(channel.get("q"), None);
+}
+
 // QT-027
 #[test]
 fn delivery_mode_comes_as_it_was_sent() {

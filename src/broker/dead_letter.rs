@@ -101,7 +101,8 @@ pub fn dead_letter(message: &Message, death: &Death<'_>) -> Message {
         properties.with(&[(Property::Headers, Some(&table)), (Property::Expiration, None)]);
     let key = death.routing_key.unwrap_or_else(|| message.routing_key());
     let address = address(death.exchange.as_bytes(), key);
-    let traits = Traits { has_deaths: true, ..message.traits() };
+    let mut traits = Traits { has_deaths: true, ..message.traits() };
+    traits.has_one_key |= death.routing_key.is_some();
     message.readdressed(&address, &properties, traits)
 }
 
@@ -161,12 +162,15 @@ fn counted_on(entry: RawTable<'_>) -> Vec<u8> {
 
 /// A new entry, its fields in RabbitMQ's order (BA-233).
 fn first_of_its_kind(message: &Message, death: &Death<'_>, expiration: Option<&[u8]>) -> Vec<u8> {
-    let mut keys = ArrayWriter::new();
-    keys.push(RawValue::LongStr(message.routing_key()));
     // BA-234: those of CC with it, those of BCC never.
-    let headers = Properties::of_message(message.properties()).headers().map(RawTable);
-    let copies = headers.and_then(|headers| headers.get(b"CC")).and_then(RawValue::as_array);
-    for key in copies.into_iter().flat_map(RawArray::iter).filter_map(RawValue::as_longstr) {
+    let mut known = message.routing_keys();
+    for blind in message.keys_in(b"BCC") {
+        if let Some(index) = known.iter().position(|key| *key == blind) {
+            known.remove(index);
+        }
+    }
+    let mut keys = ArrayWriter::new();
+    for key in known {
         keys.push(RawValue::LongStr(key));
     }
     let keys = keys.finish();

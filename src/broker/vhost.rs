@@ -17,7 +17,7 @@ use crate::{
         arguments::{self, QueueSpec, QueueType},
         dead_letter::{self, Death},
         error::{Kind, Reason},
-        exchange::{Fittings, View, delayed},
+        exchange::{Fittings, View},
         log::{self, Backing},
         policy::Policies,
         queue::{
@@ -333,10 +333,7 @@ impl Vhost {
         time: UnixTime,
         out: &mut RouteSet<Arc<Queue>>,
     ) -> Result<(), Error> {
-        let headers = Properties::of_message(message.properties()).headers();
-        let headers = RawTable(headers.unwrap_or_default());
-        let keys = delayed::keys(message.routing_key(), headers);
-        self.route_by(&keys, exchange, message, time, out)
+        self.route_by(&message.routing_keys(), exchange, message, time, out)
     }
 
     fn route_by(

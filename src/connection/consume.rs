@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Session,
-    deliver::counts,
+    deliver::shown,
     dispatch::Flow,
     error::{self, Code, Failure, Ids},
     reply_to,
@@ -252,8 +252,8 @@ impl Session {
             got.message.address(),
             u32::try_from(got.left).unwrap_or(u32::MAX),
         );
-        let counted = counts(queue, &got.message, got.standing);
-        self.content_with(id, &got.message, counted.as_deref());
+        let shown = shown(queue, &got.message, got.standing);
+        self.content_with(id, &got.message, shown.as_deref());
         if no_ack {
             return;
         }

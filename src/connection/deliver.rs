@@ -1,6 +1,6 @@
 //! From the outbox to the socket: tags, `basic.deliver`, and news of other kinds.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use super::{Session, Stage, channel::Mode, error::Code, unacked::Unacked};
 use crate::{
@@ -88,8 +88,8 @@ impl Session {
             delivery.standing.is_redelivered(),
             delivery.message.address(),
         );
-        let counted = counts(&source.queue, &delivery.message, delivery.standing);
-        let properties = counted.as_deref().unwrap_or(delivery.message.properties());
+        let shown = shown(&source.queue, &delivery.message, delivery.standing);
+        let properties = shown.as_deref().unwrap_or(delivery.message.properties());
         content(&mut self.out, id, &delivery.message, properties, self.tuning.frame_max);
         if !source.no_ack {
             source.unacked += 1;
@@ -129,7 +129,8 @@ impl Session {
 
     /// The same with other properties.
     pub(super) fn content_with(&mut self, id: ChannelId, message: &Message, other: Option<&[u8]>) {
-        let properties = other.unwrap_or(message.properties());
+        let shown = message.shown_properties();
+        let properties = other.unwrap_or(&shown);
         content(&mut self.out, id, message, properties, self.tuning.frame_max);
     }
 
@@ -151,14 +152,18 @@ impl Session {
     }
 }
 
-/// The properties of a message that came back to a quorum queue: they say how often (BA-261,
-/// BA-262).
-pub(super) fn counts(queue: &Queue, message: &Message, standing: Standing) -> Option<Vec<u8>> {
+/// The properties that a client is sent, if they are not those of the message. Of a message that
+/// came back to a quorum queue they say how often (BA-261, BA-262).
+pub(super) fn shown(queue: &Queue, message: &Message, standing: Standing) -> Option<Vec<u8>> {
     const NAMES: [&[u8]; 2] = [b"x-delivery-count", b"x-acquired-count"];
+    let shown = message.shown_properties();
     if standing.returns == 0 || !queue.counts_deliveries() {
-        return None;
+        return match shown {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(shown) => Some(shown),
+        };
     }
-    let properties = Properties::of_message(message.properties());
+    let properties = Properties::of_message(&shown);
     let headers = properties.headers().map_or(RawTable(b""), RawTable);
     let mut table = TableWriter::with_capacity(headers.0.len() + 64);
     table.copy(headers, &NAMES);

@@ -34,7 +34,7 @@ use crate::{
         frame::{self, FrameKind},
         method,
         properties::{Properties, Scan},
-        table::{self, RawTable, RawValue},
+        table::{RawTable, RawValue},
     },
 };
 
@@ -193,10 +193,11 @@ impl Session {
         let traits = Traits {
             is_persistent: scan.delivery_mode == 2,
             priority: scan.priority,
-            has_deaths: false,
+            has_blind_keys: scan.headers.is_some_and(|raw| RawTable(raw).get(b"BCC").is_some()),
+            ..Traits::default()
         };
         let message = body.into_message(address, properties, traits, &mut self.scratch);
-        let kept = self.kept(&message, &scan);
+        let kept = self.kept(&message);
         self.routes.count();
         if let Some(channel) = self.channel_mut(id)
             && let Mode::Transaction(_) = channel.mode
@@ -221,14 +222,9 @@ impl Session {
     }
 
     /// What exchanges on the current route keep of a message, if any do.
-    fn kept(&self, message: &Message, scan: &Scan<'_>) -> Option<Kept> {
+    fn kept(&self, message: &Message) -> Option<Kept> {
         let taps = self.routes.taps();
-        if taps.is_empty() {
-            return None;
-        }
-        let bcc = scan.headers.and_then(|raw| RawTable(raw).get(b"BCC"));
-        let message = bcc.map_or_else(|| message.clone(), |bcc| with_bcc(message, bcc));
-        Some(Kept { message, taps: taps.to_vec() })
+        (!taps.is_empty()).then(|| Kept { message: message.clone(), taps: taps.to_vec() })
     }
 
     /// Hands a message to the queues of the current route, and counts it for its confirm.
@@ -394,23 +390,18 @@ impl Session {
     }
 
     /// The properties, if they are not to be passed on as they came: with the channel's own name
-    /// for direct replies (BA-162), without the keys that are nobody's business (BA-011).
+    /// for direct replies (BA-162).
     fn edited(
         &mut self,
         id: ChannelId,
         properties: &[u8],
         scan: &Scan<'_>,
     ) -> Result<Option<Vec<u8>>, Failure> {
-        let mut edited = None;
-        if scan.reply_to == Some(reply_to::NAME.as_bytes()) {
-            let name = self.reply_name(id)?;
-            edited = Some(Properties::of_message(properties).with_reply_to(name.as_bytes()));
+        if scan.reply_to != Some(reply_to::NAME.as_bytes()) {
+            return Ok(None);
         }
-        if scan.headers.is_some_and(|raw| RawTable(raw).get(b"BCC").is_some()) {
-            let properties = edited.as_deref().unwrap_or(properties);
-            edited = Some(Properties::of_message(properties).without_header(b"BCC"));
-        }
-        Ok(edited)
+        let name = self.reply_name(id)?;
+        Ok(Some(Properties::of_message(properties).with_reply_to(name.as_bytes())))
     }
 
     /// Checks what the properties claim. Returns the message's time to live.
@@ -468,14 +459,6 @@ impl Kept {
         let needed = self.taps.iter().map(|tap| tap.keep(&self.message, fx));
         needed.max().unwrap_or_default()
     }
-}
-
-/// The message with the keys that nobody is to see: whoever keeps it will route by them.
-fn with_bcc(message: &Message, bcc: RawValue<'_>) -> Message {
-    let properties = Properties::of_message(message.properties());
-    let headers = table::put_last(properties.headers().unwrap_or_default(), b"BCC", bcc);
-    let properties = properties.with_headers(Some(&headers));
-    message.readdressed(message.address(), &properties, message.traits())
 }
 
 /// A body as it came in.

@@ -26,6 +26,10 @@ const CHUNKED: u8 = 8;
 const DEATHS: u8 = 16;
 /// When the message expires follows.
 const EXPIRES: u8 = 32;
+/// The header `BCC` is not for clients.
+const BLIND_KEYS: u8 = 64;
+/// The routing key is the only one.
+const ONE_KEY: u8 = 128;
 
 /// Where bytes are put: a vector, or a row of known length.
 pub(super) trait Out {
@@ -113,6 +117,8 @@ pub(super) fn put_record(
         (is_chunked, CHUNKED),
         (message.has_deaths(), DEATHS),
         (standing.expires_at != 0, EXPIRES),
+        (message.traits().has_blind_keys, BLIND_KEYS),
+        (message.traits().has_one_key, ONE_KEY),
     ];
     out.put(&[flags.iter().filter(|(is_set, _)| *is_set).map(|(_, bit)| bit).sum()]);
     if standing.returns != 0 {
@@ -150,9 +156,6 @@ pub(super) fn record_len(message: &Message, standing: Standing, is_chunked: bool
 /// Takes one message off the front of `bytes`.
 pub(super) fn take_record<'a>(bytes: &mut &'a [u8]) -> Option<Record<'a>> {
     let flags = take(bytes, 1)?[0];
-    if flags & !(PERSISTENT | PRIORITY | RETURNED | CHUNKED | DEATHS | EXPIRES) != 0 {
-        return None;
-    }
     let mut standing = Standing::default();
     if flags & RETURNED != 0 {
         standing.returns = u16::from_le_bytes(take(bytes, 2)?.try_into().ok()?);
@@ -177,6 +180,8 @@ pub(super) fn take_record<'a>(bytes: &mut &'a [u8]) -> Option<Record<'a>> {
             is_persistent: flags & PERSISTENT != 0,
             priority,
             has_deaths: flags & DEATHS != 0,
+            has_blind_keys: flags & BLIND_KEYS != 0,
+            has_one_key: flags & ONE_KEY != 0,
         },
         standing,
         address,
@@ -245,7 +250,13 @@ mod tests {
             is_chunked: bool,
             priority in 0u8..3,
         ) {
-            let traits = Traits { is_persistent, priority, has_deaths: failures % 2 == 1 };
+            let traits = Traits {
+                is_persistent,
+                priority,
+                has_deaths: failures % 2 == 1,
+                has_blind_keys: failures % 3 == 1,
+                has_one_key: failures % 5 == 1,
+            };
             let failures = if returns == 0 { 0 } else { failures };
             let standing = Standing { expires_at, returns, failures };
             let mut scratch = Vec::new();

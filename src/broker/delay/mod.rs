@@ -38,7 +38,7 @@ use crate::{
     store::{ReadBatch, ReadRequest, Standing, Store, StoreError, StoreOp, StoredMessage},
     wire::{
         properties::Properties,
-        table::{RawTable, RawValue, put_last, remove},
+        table::{RawTable, RawValue, put_last},
     },
 };
 
@@ -274,31 +274,25 @@ impl DelayLog {
     /// Routes a message whose time has come by the bindings as they are.
     fn hand_on(&self, vhost: &Vhost, waited: &Message, fx: &mut Effects) {
         let mut route = RouteSet::new();
-        let (message, bcc) = passed_on(waited);
+        let message = passed_on(waited);
         // An exchange that was deleted just now routes to nothing.
         if vhost.route_again(&self.exchange, &message, fx.time, &mut route).is_ok() {
-            let visible = bcc.as_ref().unwrap_or(&message);
-            route.hand_out(visible, fx);
+            route.hand_out(&message, fx);
         }
     }
 }
 
-/// A message that has waited: its header `x-delay` is negated (EX-099). If it has keys that nobody
-/// is to see, it comes without them, too (BA-011).
-fn passed_on(waited: &Message) -> (Message, Option<Message>) {
+/// A message that has waited: its header `x-delay` is negated (EX-099).
+fn passed_on(waited: &Message) -> Message {
     let properties = Properties::of_message(waited.properties());
     let headers = properties.headers().unwrap_or_default();
     let negated = match RawTable(headers).get(delayed::HEADER) {
         Some(RawValue::I32(delay)) => RawValue::I32(delay.saturating_neg()),
         other => RawValue::I64(other.and_then(delayed::millis).unwrap_or(0).saturating_neg()),
     };
-    let with_headers = |headers: &[u8]| {
-        let properties = properties.with_headers(Some(headers));
-        waited.readdressed(waited.address(), &properties, waited.traits())
-    };
     let headers = put_last(headers, delayed::HEADER, negated);
-    let has_bcc = RawTable(&headers).get(b"BCC").is_some();
-    (with_headers(&headers), has_bcc.then(|| with_headers(&remove(&headers, b"BCC"))))
+    let properties = properties.with_headers(Some(&headers));
+    waited.readdressed(waited.address(), &properties, waited.traits())
 }
 
 impl OnDeadline for DelayLog {

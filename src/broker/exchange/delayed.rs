@@ -11,7 +11,7 @@ use crate::{
         error::{ExchangeFault, Kind},
         log::Backing,
     },
-    wire::table::{RawTable, RawValue, Table},
+    wire::table::{RawValue, Table},
 };
 
 /// The header that says how long, in milliseconds.
@@ -62,14 +62,6 @@ pub(in crate::broker) fn millis(value: RawValue<'_>) -> Option<i64> {
         RawValue::LongStr(digits) | RawValue::Bytes(digits) => integer(digits),
         other => other.as_int(),
     }
-}
-
-/// The keys by which a message is routed: its own, and those in its headers (BA-010, BA-011).
-pub(in crate::broker) fn keys<'a>(routing_key: &'a [u8], headers: RawTable<'a>) -> Vec<&'a [u8]> {
-    let of_header = |name: &[u8]| headers.get(name).and_then(RawValue::as_array);
-    let arrays = [&b"CC"[..], b"BCC"].into_iter().filter_map(of_header);
-    let more = arrays.flat_map(|array| array.iter().filter_map(RawValue::as_longstr));
-    std::iter::once(routing_key).chain(more).collect()
 }
 
 impl ExchangeType for Delayed {
