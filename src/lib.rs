@@ -57,13 +57,13 @@
 //!
 //! | floor | modules |
 //! | --- | --- |
-//! | 0 | [`names`], [`clock`], [`pattern`] |
+//! | 0 | [`names`], [`clock`], [`pattern`], [`machine`] |
 //! | 1 | [`wire`]: bytes to frames to methods, and back; [`config`]: every setting |
 //! | 2 | [`message`]: the bytes that came in, kept as they came |
 //! | 3 | [`store`]: durable queues in redb |
 //! | 4 | [`broker`]: exchanges, queues, consumers, as plain data; [`auth`]: users and permissions |
 //! | 5 | [`admin`]: what operators change |
-//! | 6 | [`connection`]: the protocol, one task for each connection |
+//! | 6 | [`connection`]: the protocol, one task for each connection; [`http`]: the management API |
 //! | 7 | [`server`]: listeners, start and stop, alarms |
 //! | 8 | [`cli`]: the program |
 //!
@@ -84,7 +84,7 @@
 //! * **R7** Whoever makes an outbox non-empty owes its wake, and pays before its own task waits.
 //! * **R8** Every buffer and list has a named limit.
 //! * **R9** The broker is given the time and returns plain data; only `clock` reads clocks.
-//! * **R10** Reply codes exist only in `connection`.
+//! * **R10** Reply codes exist only in `connection`, JSON only in `http`.
 
 pub mod admin;
 pub mod auth;
@@ -93,6 +93,8 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod connection;
+pub mod http;
+pub mod machine;
 pub mod message;
 pub mod names;
 pub mod pattern;

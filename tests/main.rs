@@ -11,6 +11,7 @@
 mod ack;
 mod ack_timeout;
 mod alarm;
+mod api;
 mod bindings;
 mod channel;
 mod confirm;

@@ -9,6 +9,7 @@
 //! - Changes are made one at a time, and take effect at once, on live connections and queues, too.
 //! - A change returns what the store must reach for it to be durable; [`Admin::durable`] waits.
 
+mod alarm_limits;
 mod limits;
 mod users;
 mod vhosts;
@@ -18,6 +19,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+pub use alarm_limits::{AlarmLimits, Limits};
 pub use users::NewPassword;
 
 use crate::{
@@ -44,6 +46,7 @@ const NAME_BYTES_MAX: usize = 255;
 pub struct Admin {
     broker: Arc<Broker>,
     auth: Arc<Authenticator>,
+    alarm_limits: AlarmLimits,
     /// Held while a change is made, so that memory and store see the same order.
     changing: Arc<Mutex<()>>,
 }
@@ -89,8 +92,8 @@ pub enum Error {
 
 impl Admin {
     /// The administration of this broker.
-    pub fn new(broker: Arc<Broker>, auth: Arc<Authenticator>) -> Self {
-        Self { broker, auth, changing: Arc::default() }
+    pub fn new(broker: Arc<Broker>, auth: Arc<Authenticator>, alarm_limits: AlarmLimits) -> Self {
+        Self { broker, auth, alarm_limits, changing: Arc::default() }
     }
 
     /// Waits until a change is durable.
@@ -105,6 +108,11 @@ impl Admin {
             Some(reason) if store.durable() < needed => Err(Error::Store(reason.to_string())),
             _ => Ok(()),
         }
+    }
+
+    /// The limits of memory and disk beyond which publishers wait.
+    pub fn alarm_limits(&self) -> &AlarmLimits {
+        &self.alarm_limits
     }
 
     fn changing(&self) -> MutexGuard<'_, ()> {

@@ -273,6 +273,71 @@ pub enum Error {
     InvalidExchange(#[from] ExchangeFault),
 }
 
+/// `queue 'q' in vhost '/'` (ER-23).
+pub fn resource(kind: Kind, name: &str, vhost: &str) -> String {
+    format!("{kind} '{name}' in vhost '{vhost}'")
+}
+
+impl Error {
+    /// RabbitMQ's words for the refusal, behind the name of its code (ER-19, ER-23).
+    pub fn in_vhost(&self, vhost: &str) -> String {
+        use Error as E;
+        let queue = |name: &str| resource(Kind::Queue, name, vhost);
+        let exchange = |name: &str| resource(Kind::Exchange, name, vhost);
+        let named = |kind: &Kind, name: &str| resource(*kind, name, vhost);
+        match self {
+            E::NotFound { kind, name } => format!("no {}", named(kind, name)),
+            E::Inequivalent { kind, name, property, received, current } => format!(
+                "inequivalent arg '{property}' for {}: received {received} but current is \
+                 {current}",
+                named(kind, name)
+            ),
+            E::InvalidArgument { name, argument, reason } => {
+                format!("invalid arg '{argument}' for {}: {reason}", queue(name))
+            }
+            E::ArgumentOfOtherType { name, argument, queue_type } => format!(
+                "invalid arg '{argument}' for {} of queue type rabbit_{queue_type}_queue",
+                queue(name)
+            ),
+            E::InvalidArgumentType { kind, name, argument, type_name } => {
+                format!("invalid type '{type_name}' for arg '{argument}' in {}", named(kind, name))
+            }
+            E::InvalidProperty { name, property } => {
+                format!("invalid property '{property}' for {}", queue(name))
+            }
+            E::ConditionalDelete { name, flag } => format!(
+                "cannot delete {}. queue.delete operations with {flag} flag set are not supported \
+                 by quorum queues",
+                queue(name)
+            ),
+            E::GetFromSingleActive { name } => format!(
+                "cannot obtain access to locked {}. basic.get operations are not supported by quorum \
+                 queues with single active consumer",
+                queue(name)
+            ),
+            E::SystemExchange { name } => {
+                format!("deletion of system {} not allowed", exchange(name))
+            }
+            E::InUse { kind, name } => format!("{} in use", named(kind, name)),
+            E::NotEmpty { name } => format!("{} not empty", queue(name)),
+            E::InternalExchange { name } => {
+                format!("cannot publish to internal {}", exchange(name))
+            }
+            E::Locked { name } => format!(
+                "cannot obtain exclusive access to locked {}. It could be originally declared on \
+                 another connection or the exclusive property value does not match that of the \
+                 original declaration.",
+                queue(name)
+            ),
+            E::QueueLimit { name, limit } => format!(
+                "cannot declare queue '{name}': queue limit in vhost '{vhost}' ({limit}) is reached"
+            ),
+            E::InExclusiveUse { name } => format!("{} in exclusive use", queue(name)),
+            other => other.to_string(),
+        }
+    }
+}
+
 /// What is wrong with an exchange's arguments.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]

@@ -33,7 +33,7 @@ pub(super) struct Args {
     /// Authorities of clients' certificates (PEM)
     #[arg(long, value_name = "FILE")]
     tls_ca: Option<PathBuf>,
-    /// Port for the management API; not served yet [default: 15672]
+    /// Port for the management API [default: 15672]
     #[arg(long, value_name = "N")]
     http_port: Option<u16>,
     /// Port for Prometheus; not served yet [default: 15692]

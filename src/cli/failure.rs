@@ -48,8 +48,10 @@ impl Failure {
         match self {
             Self::Configuration(_) => CONFIGURATION,
             Self::System(_) => SYSTEM,
-            Self::Start(error) => match error {
-                StartError::PortTaken(_) | StartError::Listen { .. } => UNAVAILABLE,
+            Self::Start(error) => match error.cause() {
+                StartError::Web { .. } | StartError::PortTaken(_) | StartError::Listen { .. } => {
+                    UNAVAILABLE
+                }
                 StartError::PortForbidden(_) => NOT_PERMITTED,
                 StartError::NoSuchAddress(_) => CONFIGURATION,
                 StartError::DataDirectory { .. } => CANNOT_CREATE,
@@ -63,6 +65,15 @@ impl Failure {
     fn advice(&self) -> Option<&'static str> {
         match self {
             Self::Configuration(_) | Self::System(_) => None,
+            Self::Start(StartError::Web { setting: "http_port", .. }) => Some(
+                "stop the program that listens there (perhaps another lepus, or RabbitMQ), \
+                 choose another port with --http-port, or turn the management API off with \
+                 LEPUS_HTTP=false",
+            ),
+            Self::Start(StartError::Web { .. }) => Some(
+                "stop the program that listens there (perhaps another lepus, or RabbitMQ), or \
+                 choose another port with --metrics-port",
+            ),
             Self::Start(error) => Some(match error {
                 StartError::PortTaken(_) => {
                     "stop the program that listens there (perhaps another lepus, or RabbitMQ), \
@@ -76,7 +87,8 @@ impl Failure {
                 StartError::Listen { .. } => "choose another address or port",
                 StartError::DataDirectory { .. } => "choose another with --data-dir",
                 // These say it themselves.
-                StartError::Store(_)
+                StartError::Web { .. }
+                | StartError::Store(_)
                 | StartError::Restore(_)
                 | StartError::User(_)
                 | StartError::Random(_) => return None,

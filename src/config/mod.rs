@@ -47,7 +47,10 @@ settings! {
     amqp_plain: bool = true;
     /// Port for AMQP over TLS, listened on when there is a `tls_certificate`.
     tls_port: u16 = 5671, 0..=65535;
-    /// Port for the management API. Nothing listens on it yet.
+    /// Whether the management API is served to clients. Without it `lepus ctl` still works on
+    /// this machine, through a socket in the data directory.
+    http: bool = true;
+    /// Port for the management API.
     http_port: u16 = 15672, 0..=65535;
     /// Port for the management API over TLS, listened on when there is an `https_certificate`.
     https_port: u16 = 15671, 0..=65535;

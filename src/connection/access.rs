@@ -9,11 +9,11 @@ use hashbrown::HashMap;
 
 use super::{
     Session,
-    error::{Code, Failure, Ids, resource},
+    error::{Code, Failure, Ids},
 };
 use crate::{
     auth::{Permission, Permissions, permissions::Grant},
-    broker::Kind,
+    broker::{Kind, error::resource},
     names::Name,
 };
 

@@ -9,14 +9,15 @@
 //!   them that ends that one alone;
 //! * memory and disk (`monitor`): the alarms that hold publishers up;
 //! * the timer task (`timers`): whoever waits for a moment is called when it has come;
+//! * the management API (`web`): its port, and the operator's socket;
 //! * stopping: no new connections, a goodbye to the old ones, then the store is closed.
 
 mod accept;
 mod listen;
 mod monitor;
 mod node;
-mod resources;
 mod timers;
+mod web;
 
 use std::{
     fs::DirBuilder,
@@ -33,15 +34,18 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-pub use monitor::AlarmLimits;
 use monitor::Monitor;
+pub use web::OPERATOR_SOCKET;
+use web::Web;
 
 use crate::{
-    admin::Admin,
+    admin::{Admin, AlarmLimits},
     auth,
     broker::RestoreError,
+    clock,
     config::Config,
     connection::{self, Context},
+    http::{Api, Listening, Shared},
     store::StoreError,
 };
 
@@ -73,6 +77,14 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
+    /// The management API or the metrics cannot be listened for.
+    #[error("{source}")]
+    Web {
+        /// The setting of the port.
+        setting: &'static str,
+        /// Why.
+        source: Box<StartError>,
+    },
     /// The data directory cannot be made or is none.
     #[error("cannot use the data directory {}: {source}", path.display())]
     DataDirectory {
@@ -95,6 +107,16 @@ pub enum StartError {
     Random(#[from] getrandom::Error),
 }
 
+impl StartError {
+    /// What is behind it: what kept the management API from being served, or the error itself.
+    pub fn cause(&self) -> &Self {
+        match self {
+            Self::Web { source, .. } => source.cause(),
+            other => other,
+        }
+    }
+}
+
 /// The server, before it runs.
 #[derive(Debug)]
 pub struct Server;
@@ -105,15 +127,16 @@ impl Server {
         let data_path = config.data_path();
         // The listeners come first: a second start must not touch the data of the first.
         let listeners = listen::open(&config.bind, config.amqp_port, config.listen_backlog)?;
+        let web = Web::open(&config)?;
         make_data_directory(&data_path)?;
         let config = Arc::new(config);
-        let alarm_limits = AlarmLimits::new(&config);
+        let alarm_limits = AlarmLimits::new(&config, &data_path);
         let opening = (Arc::clone(&config), data_path.clone(), alarm_limits.clone());
         let opened = tokio::task::spawn_blocking(move || {
             let (config, path, limits) = opening;
             let context = node::open_blocking(&config, &path)?;
             // Nobody publishes before the first look.
-            let mut monitor = Monitor::new(Arc::clone(&context.broker), path, &limits);
+            let mut monitor = Monitor::new(Arc::clone(&context.broker), &limits);
             monitor.look_blocking();
             Ok::<_, StartError>((context, monitor))
         });
@@ -126,7 +149,9 @@ impl Server {
         let room = Arc::new(Semaphore::new(room.min(Semaphore::MAX_PERMITS)));
         let (running, stopped) = watch::channel(());
         tokio::spawn(monitor.run(stopped.clone()));
-        let addresses = listeners.iter().map(|(_, address)| *address).collect();
+        let addresses: Vec<_> = listeners.iter().map(|(_, address)| *address).collect();
+        let amqp = addresses.iter().map(|&address| Listening { protocol: "amqp", address });
+        let amqp: Vec<_> = amqp.collect();
         let acceptors = listeners
             .into_iter()
             .map(|(listener, _)| {
@@ -137,17 +162,30 @@ impl Server {
                 tokio::spawn(accept::run(listener, room, stopped.clone(), serve))
             })
             .collect();
-        let timers = tokio::spawn(run_timers(Arc::clone(&context), stopped));
+        let timers = tokio::spawn(run_timers(Arc::clone(&context), stopped.clone()));
+        let (broker, auth) = (Arc::clone(&context.broker), Arc::clone(&context.auth));
+        let admin = Admin::new(broker, auth, alarm_limits.clone());
+        let api = Api::new(Shared {
+            broker: Arc::clone(&context.broker),
+            auth: Arc::clone(&context.auth),
+            admin: admin.clone(),
+            config: Arc::clone(&config),
+            started_at: clock::unix_time(),
+            listeners: amqp.into_iter().chain(web.listening()).collect(),
+        });
+        let http_addresses = web.http_addresses();
+        let web = web.serve(&api, &data_path, &stopped);
         let drain_timeout = config.drain_timeout;
-        let admin = Admin::new(Arc::clone(&context.broker), Arc::clone(&context.auth));
         Ok(Handle {
             addresses,
+            http_addresses,
             data_path,
             drain_timeout,
             alarm_limits,
             running,
             acceptors,
             timers,
+            web,
             context,
             admin,
         })
@@ -158,6 +196,7 @@ impl Server {
 #[derive(Debug)]
 pub struct Handle {
     addresses: Vec<SocketAddr>,
+    http_addresses: Vec<SocketAddr>,
     data_path: PathBuf,
     drain_timeout: Duration,
     alarm_limits: AlarmLimits,
@@ -165,6 +204,7 @@ pub struct Handle {
     running: watch::Sender<()>,
     acceptors: Vec<JoinHandle<JoinSet<()>>>,
     timers: JoinHandle<()>,
+    web: JoinSet<()>,
     context: Arc<Context>,
     admin: Admin,
 }
@@ -178,6 +218,11 @@ impl Handle {
     /// All AMQP addresses listened on, with their real ports.
     pub fn addrs(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// All addresses where the management API is served, with their real ports.
+    pub fn http_addrs(&self) -> &[SocketAddr] {
+        &self.http_addresses
     }
 
     /// The data directory in use.
@@ -198,7 +243,7 @@ impl Handle {
     /// Stops the server: accepts nothing more, tells every connection, waits for them up to
     /// `drain_timeout`, cuts those that are left, and closes the store. When this returns, port
     /// and data directory are free.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
         drop(self.running);
         self.context.broker.registry.close_all(SHUTDOWN);
         let mut connections = Vec::new();
@@ -218,6 +263,8 @@ impl Handle {
                 set.shutdown().await;
             }
         }
+        // Calls that are being answered are cut with the rest.
+        self.web.shutdown().await;
         // A panic of it has been logged.
         let _ = self.timers.await;
         let store = self.context.broker.store.clone();
@@ -250,7 +297,8 @@ mod tests {
     use super::*;
 
     fn config(directory: &Path) -> Config {
-        Config { amqp_port: 0, data_dir: Some(directory.join("data")), ..Config::default() }
+        let data_dir = Some(directory.join("data"));
+        Config { amqp_port: 0, http_port: 0, metrics_port: 0, data_dir, ..Config::default() }
     }
 
     #[tokio::test]

@@ -4,42 +4,14 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
-use super::resources;
 use crate::{
+    admin::{AlarmLimits, Limits},
     broker::{Broker, alarm::Alarm},
-    clock,
-    config::{Config, MemoryLimit, Size},
+    clock, machine,
 };
 
 /// Time between two looks.
 const INTERVAL: Duration = Duration::from_secs(1);
-
-/// The limits behind the alarms, which may be changed while the server runs (AL-005).
-#[derive(Clone, Debug)]
-pub struct AlarmLimits(watch::Sender<Limits>);
-
-#[derive(Clone, Copy, Debug)]
-struct Limits {
-    memory: MemoryLimit,
-    disk_free: Size,
-}
-
-impl AlarmLimits {
-    pub(super) fn new(config: &Config) -> Self {
-        let (memory, disk_free) = (config.memory_watermark, config.disk_free_limit);
-        Self(watch::Sender::new(Limits { memory, disk_free }))
-    }
-
-    /// Sets the memory in use beyond which publishers wait; 0 makes them wait in any case.
-    pub fn set_memory_watermark(&self, watermark: MemoryLimit) {
-        self.0.send_modify(|limits| limits.memory = watermark);
-    }
-
-    /// Sets the free space on the disk below which publishers wait.
-    pub fn set_disk_free_limit(&self, limit: Size) {
-        self.0.send_modify(|limits| limits.disk_free = limit);
-    }
-}
 
 /// Compares what is used with what may be.
 #[derive(Debug)]
@@ -52,8 +24,9 @@ pub(super) struct Monitor {
 }
 
 impl Monitor {
-    pub(super) fn new(broker: Arc<Broker>, data_path: PathBuf, limits: &AlarmLimits) -> Self {
-        Self { broker, data_path, limits: limits.0.subscribe(), is_blind: false }
+    pub(super) fn new(broker: Arc<Broker>, limits: &AlarmLimits) -> Self {
+        let data_path = limits.data_path().into();
+        Self { broker, data_path, limits: limits.subscribe(), is_blind: false }
     }
 
     /// Looks every second, and at once when a limit was changed, until `stopped` has lost its
@@ -79,24 +52,17 @@ impl Monitor {
     /// Raises and clears the alarms. Reads a few small files of the system.
     pub(super) fn look_blocking(&mut self) {
         let limits = *self.limits.borrow_and_update();
-        self.look_at_memory(limits.memory);
+        self.look_at_memory(limits.memory_bytes());
         self.look_at_disk(limits.disk_free.0);
     }
 
-    fn look_at_memory(&self, limit: MemoryLimit) {
-        let limit = match limit {
-            MemoryLimit::Absolute(size) => Some(size.0),
-            MemoryLimit::Percent(0) => Some(0),
-            MemoryLimit::Percent(share) => {
-                resources::memory_available().map(|bytes| bytes / 100 * u64::from(share))
-            }
-        };
+    fn look_at_memory(&self, limit: Option<u64>) {
         // Where the system does not say, there is no alarm but for a limit of 0.
         let is_over = |used: Option<u64>| limit.is_some_and(|limit| used.unwrap_or(1) > limit);
-        let mut used = resources::memory_used();
+        let mut used = machine::memory_used();
         if is_over(used) {
-            resources::give_back_memory();
-            used = resources::memory_used();
+            machine::give_back_memory();
+            used = machine::memory_used();
         }
         let is_over = is_over(used);
         if !self.broker.gate.set(Alarm::Memory, is_over) {
@@ -111,7 +77,7 @@ impl Monitor {
 
     fn look_at_disk(&mut self, limit: u64) {
         let path = self.data_path.display();
-        let free = match resources::disk_free(&self.data_path) {
+        let free = match machine::disk_free(&self.data_path) {
             Ok(free) => free,
             Err(error) => {
                 if !self.is_blind {

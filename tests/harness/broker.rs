@@ -10,14 +10,14 @@ use std::{
 };
 
 use lepus::{
-    admin::Admin,
+    admin::{Admin, AlarmLimits},
     config::Config,
-    server::{AlarmLimits, Server},
+    server::Server,
 };
 use tempfile::TempDir;
 use tokio::{runtime, sync::oneshot};
 
-use super::{Connection, Operator, Options};
+use super::{Api, Connection, Operator, Options};
 
 /// Where the tests connect.
 #[derive(Debug)]
@@ -25,6 +25,8 @@ pub(crate) struct Broker {
     pub(crate) address: SocketAddr,
     /// Started by somebody else, and taken for a RabbitMQ 4.3.
     pub(crate) is_external: bool,
+    /// Where the management API is.
+    pub(crate) http_address: String,
     /// Of ours.
     pub(crate) admin: Option<Admin>,
 }
@@ -34,14 +36,18 @@ pub(crate) fn broker() -> &'static Broker {
     static BROKER: OnceLock<Broker> = OnceLock::new();
     BROKER.get_or_init(|| {
         if let Ok(uri) = env::var("LEPUS_TEST_URI") {
-            return Broker { address: address_of(&uri), is_external: true, admin: None };
+            let http_address =
+                env::var("LEPUS_TEST_API").unwrap_or_else(|_| "127.0.0.1:15673".into());
+            let address = address_of(&uri);
+            return Broker { address, is_external: true, http_address, admin: None };
         }
         sweep_directories();
         let running = start_lepus(&fresh_directory().keep(), "");
         let (address, admin) = (running.address, Some(running.admin.clone()));
+        let http_address = running.http_address.to_string();
         // It serves all tests, and ends with the process.
         std::mem::forget(running);
-        Broker { address, is_external: false, admin }
+        Broker { address, is_external: false, http_address, admin }
     })
 }
 
@@ -64,8 +70,8 @@ pub(crate) fn only_on_lepus(reason: &str) -> bool {
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
+    pub(crate) http_address: SocketAddr,
     admin: Admin,
-    alarm_limits: AlarmLimits,
     /// Ends the server's thread when dropped.
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -83,15 +89,14 @@ fn start_lepus(directory: &Path, settings: &str) -> Running {
         let runtime = runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
             let server = Server::start(config).await.unwrap_or_else(|error| panic!("{error}"));
-            let running =
-                (server.amqp_addr(), server.admin().clone(), server.alarm_limits().clone());
+            let running = (server.amqp_addr(), server.http_addrs()[0], server.admin().clone());
             started.send(running).expect("the test waits for the start");
             let _ = stopped.await;
             server.stop().await;
         });
     });
-    let (address, admin, alarm_limits) = start.recv().expect("the server starts");
-    Running { address, admin, alarm_limits, stop: Some(stop), thread: Some(thread) }
+    let (address, http_address, admin) = start.recv().expect("the server starts");
+    Running { address, http_address, admin, stop: Some(stop), thread: Some(thread) }
 }
 
 impl Running {
@@ -129,13 +134,19 @@ impl PrivateBroker {
         Operator::Lepus(self.running.admin.clone())
     }
 
+    /// The management API, asked by guest.
+    #[allow(dead_code, reason = "the endpoints that need it come with it")]
+    pub(crate) fn api(&self) -> Api {
+        Api::at(self.running.http_address.to_string()).login("guest", "guest")
+    }
+
     #[track_caller]
     pub(crate) fn open(&self) -> Connection {
         self.options().open()
     }
 
     pub(crate) fn alarm_limits(&self) -> &AlarmLimits {
-        &self.running.alarm_limits
+        self.running.admin.alarm_limits()
     }
 
     /// Stops in order.

@@ -12,6 +12,7 @@
 mod broker;
 mod channel;
 mod connection;
+mod http;
 mod letters;
 mod message;
 mod operator;
@@ -31,6 +32,7 @@ use std::{
 pub(crate) use broker::*;
 pub(crate) use channel::*;
 pub(crate) use connection::*;
+pub(crate) use http::*;
 pub(crate) use letters::*;
 pub(crate) use message::*;
 pub(crate) use operator::*;

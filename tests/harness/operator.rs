@@ -2,7 +2,6 @@
 //! management API where it is not.
 
 use std::{
-    env,
     fmt::Write as _,
     io::{Read, Write},
     net::TcpStream,
@@ -39,8 +38,7 @@ pub(crate) fn operator() -> Operator {
     if let Some(admin) = &broker().admin {
         return Operator::Lepus(admin.clone());
     }
-    let address = env::var("LEPUS_TEST_API").unwrap_or_else(|_| "127.0.0.1:15673".into());
-    Operator::RabbitMq(address)
+    Operator::RabbitMq(broker().http_address.clone())
 }
 
 /// A definition of a policy, or limits.

@@ -19,6 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) fn lepus(home: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lepus"));
     command.env_clear().env("HOME", home).args(args).stdin(Stdio::null());
+    // Many run side by side.
+    command.envs([("LEPUS_HTTP_PORT", "0"), ("LEPUS_METRICS_PORT", "0")]);
     command
 }
 

@@ -1,0 +1,121 @@
+//! The endpoints, one file for each kind of thing (COMPATIBILITY 8.2).
+//!
+//! A handler finds out who asks ([`Caller`]), reads what it is to do, does it, waits until it is
+//! durable, and answers. Lists are made in [`blocking`](super::blocking).
+
+mod overview;
+mod queues;
+mod stats;
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{FromRequest, Request},
+    http::StatusCode,
+    response::IntoResponse,
+};
+use serde_json::{Map, Value};
+
+use super::{Api, Failure, Reply, caller::Caller};
+use crate::names::CommitSeq;
+
+/// Bytes of a request's body at most (HT-023).
+const BODY_BYTES_MAX: usize = 20_000_000;
+
+/// All routes below `/api`.
+pub(super) fn routes() -> Router<Api> {
+    Router::new()
+        .merge(overview::routes())
+        .merge(queues::routes())
+        .fallback(|_: Caller| async { Failure::NotFound })
+        .layer(axum::extract::DefaultBodyLimit::max(BODY_BYTES_MAX))
+}
+
+/// The JSON object in a request's body; an empty body is an empty object (HT-009).
+#[derive(Debug)]
+struct Body(Map<String, Value>);
+
+impl<S: Send + Sync> FromRequest<S> for Body {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
+        let bytes = Bytes::from_request(request, state).await.map_err(|_| Failure::TooLarge)?;
+        if bytes.is_empty() {
+            return Ok(Self(Map::new()));
+        }
+        match serde_json::from_slice(&bytes) {
+            Ok(Value::Object(object)) => Ok(Self(object)),
+            Ok(_) | Err(_) => Err(Failure::bad_request("not_json")),
+        }
+    }
+}
+
+impl Body {
+    /// A flag, `true` or `"true"`; `default` where nothing is said.
+    ///
+    /// # Errors
+    /// [`Failure::BadRequest`] for anything else.
+    fn flag(&self, key: &str, default: bool) -> Result<bool, Failure> {
+        match self.0.get(key) {
+            None | Some(Value::Null) => Ok(default),
+            Some(Value::Bool(value)) => Ok(*value),
+            Some(Value::String(text)) if text == "true" => Ok(true),
+            Some(Value::String(text)) if text == "false" => Ok(false),
+            Some(_) => Err(Failure::bad_request(format!("{key} must be true or false"))),
+        }
+    }
+
+    /// A text.
+    ///
+    /// # Errors
+    /// [`Failure::BadRequest`] for anything else.
+    fn text(&self, key: &str) -> Result<Option<&str>, Failure> {
+        match self.0.get(key) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(_) => Err(Failure::bad_request(format!("{key} must be a string"))),
+        }
+    }
+
+    /// An object.
+    ///
+    /// # Errors
+    /// [`Failure::BadRequest`] for anything else.
+    fn object(&self, key: &str) -> Result<Map<String, Value>, Failure> {
+        match self.0.get(key) {
+            None | Some(Value::Null) => Ok(Map::new()),
+            // An empty object may be written as an empty array (HT-018).
+            Some(Value::Array(items)) if items.is_empty() => Ok(Map::new()),
+            Some(Value::Object(object)) => Ok(object.clone()),
+            Some(_) => Err(Failure::bad_request(format!("{key} must be an object"))),
+        }
+    }
+
+    /// Asks for keys that must be there (HT-007).
+    ///
+    /// # Errors
+    /// [`Failure::BadRequest`] that names those that are not.
+    fn require(&self, keys: &[&str]) -> Result<(), Failure> {
+        let missing: Vec<String> = keys
+            .iter()
+            .filter(|key| !self.0.contains_key(**key))
+            .map(|key| format!("{{key_missing,{key}}}"))
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::BadRequest(format!("[{}]", missing.join(","))))
+    }
+}
+
+/// Answers a PUT once it is durable: 201 for something new, 204 for what was there (HT-008).
+async fn put(api: &Api, is_new: bool, needed: CommitSeq) -> Reply {
+    api.admin.durable(needed).await?;
+    let status = if is_new { StatusCode::CREATED } else { StatusCode::NO_CONTENT };
+    Ok(status.into_response())
+}
+
+/// Answers with 204 once it is durable.
+async fn done(api: &Api, needed: CommitSeq) -> Reply {
+    put(api, false, needed).await
+}

@@ -1,0 +1,210 @@
+//! `/queues`: list, look, declare, delete, purge (HT-041 to HT-043).
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::{Path, State},
+    response::IntoResponse,
+    routing::{delete, get},
+};
+use serde_json::{Map, Value, json};
+
+use super::{Body, Reply, done, put, stats};
+use crate::{
+    auth::Permission,
+    broker::{
+        Vhost,
+        arguments::{QueueSpec, with_queue_type},
+        policy::Policy,
+        queue::{Effects, Queue},
+        stats::Stat,
+        vhost::DeclaredBy,
+    },
+    clock,
+    http::{Api, Failure, blocking, caller::Caller, json, listing::Query},
+    names::ConnectionId,
+};
+
+/// What `message_stats` of a queue has.
+const STATS: [Stat; 8] = [
+    Stat::Publish,
+    Stat::Deliver,
+    Stat::DeliverNoAck,
+    Stat::Get,
+    Stat::GetNoAck,
+    Stat::GetEmpty,
+    Stat::Redeliver,
+    Stat::Ack,
+];
+
+/// No connection: what the API declares belongs to none.
+const NOBODY: ConnectionId = ConnectionId(0);
+
+pub(super) fn routes() -> Router<Api> {
+    Router::new()
+        .route("/queues", get(list))
+        .route("/queues/{vhost}", get(list_of_vhost))
+        .route("/queues/{vhost}/{queue}", get(one).put(declare).delete(remove))
+        .route("/queues/{vhost}/{queue}/contents", delete(purge))
+}
+
+async fn list(State(api): State<Api>, caller: Caller, query: Query) -> Reply {
+    blocking(move || {
+        let items = caller.vhosts(&api).iter().flat_map(|vhost| queues(&api, vhost)).collect();
+        query.list(items)
+    })
+    .await
+}
+
+async fn list_of_vhost(
+    State(api): State<Api>,
+    Path(vhost): Path<String>,
+    caller: Caller,
+    query: Query,
+) -> Reply {
+    let vhost = caller.vhost(&api, &vhost)?;
+    blocking(move || query.list(queues(&api, &vhost))).await
+}
+
+async fn one(
+    State(api): State<Api>,
+    Path((vhost, queue)): Path<(String, String)>,
+    caller: Caller,
+    query: Query,
+) -> Reply {
+    let vhost = caller.vhost(&api, &vhost)?;
+    let queue = find(&vhost, &queue)?;
+    let object = describe(&api, &vhost, &queue).ok_or(Failure::NotFound)?;
+    Ok(query.item(Value::Object(object)).into_response())
+}
+
+async fn declare(
+    State(api): State<Api>,
+    Path((vhost, name)): Path<(String, String)>,
+    caller: Caller,
+    body: Body,
+) -> Reply {
+    let vhost = caller.vhost(&api, &vhost)?;
+    caller.check(&api, &vhost, Permission::Configure, &name)?;
+    let arguments = json::to_table(&body.object("arguments")?)
+        .ok_or_else(|| Failure::bad_request("arguments cannot be written as a table"))?;
+    let (durable, auto_delete) = (body.flag("durable", true)?, body.flag("auto_delete", false)?);
+    let default_type = vhost.default_queue_type(durable, false, auto_delete);
+    let arguments = with_queue_type(arguments, default_type);
+    let spec = QueueSpec { durable, auto_delete, arguments };
+    let by = DeclaredBy {
+        connection: NOBODY,
+        user: caller.user.clone(),
+        gave_name: false,
+        may_create: true,
+    };
+    let is_new = vhost.topology().queue(&name).is_none();
+    let declared = vhost
+        .declare_queue(&name, spec, None, &by)
+        .map_err(|error| Failure::of_broker(&error, vhost.name()))?;
+    put(&api, is_new, declared.needed).await
+}
+
+async fn remove(
+    State(api): State<Api>,
+    Path((vhost, name)): Path<(String, String)>,
+    caller: Caller,
+    query: Query,
+) -> Reply {
+    let vhost = caller.vhost(&api, &vhost)?;
+    caller.check(&api, &vhost, Permission::Configure, &name)?;
+    let queue = find(&vhost, &name)?;
+    let (if_unused, if_empty) = (query.is_true("if-unused"), query.is_true("if-empty"));
+    let refused = |error| Failure::of_broker(&error, vhost.name());
+    Vhost::check_conditions(&queue, if_unused, if_empty).map_err(refused)?;
+    let deleted = {
+        let mut fx = effects();
+        let deleted = vhost.delete_queue(&queue, if_unused, if_empty, &mut fx);
+        fx.wakes.pay();
+        deleted
+    };
+    let (_, needed) = deleted.map_err(refused)?;
+    done(&api, needed).await
+}
+
+async fn purge(
+    State(api): State<Api>,
+    Path((vhost, name)): Path<(String, String)>,
+    caller: Caller,
+) -> Reply {
+    let vhost = caller.vhost(&api, &vhost)?;
+    caller.check(&api, &vhost, Permission::Read, &name)?;
+    let queue = find(&vhost, &name)?;
+    {
+        let mut fx = effects();
+        queue.purge(&mut fx);
+        fx.wakes.pay();
+    }
+    done(&api, api.broker.store.submitted()).await
+}
+
+/// What a queue's methods are given.
+fn effects() -> Effects {
+    let mut fx = Effects::default();
+    (fx.now, fx.time) = (clock::now(), clock::unix_time());
+    fx
+}
+
+/// A queue by name, whoever it belongs to.
+fn find(vhost: &Vhost, name: &str) -> Result<Arc<Queue>, Failure> {
+    vhost.topology().queue(name).cloned().ok_or(Failure::NotFound)
+}
+
+/// All queues of a vhost, by name.
+fn queues(api: &Api, vhost: &Vhost) -> Vec<Value> {
+    let mut queues: Vec<_> =
+        vhost.topology().queues().map(|(_, queue)| Arc::clone(queue)).collect();
+    queues.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+    let objects = queues.iter().filter_map(|queue| describe(api, vhost, queue));
+    objects.map(Value::Object).collect()
+}
+
+/// A queue as lists have it (HT-078); none if it was deleted just now.
+fn describe(api: &Api, vhost: &Vhost, queue: &Queue) -> Option<Map<String, Value>> {
+    let view = queue.view()?;
+    let applied = vhost.policies().for_queue(&queue.name, queue.queue_type);
+    let policy = |policy: &Option<Arc<Policy>>| {
+        policy.as_ref().map_or(Value::Null, |policy| json!(policy.name.as_str()))
+    };
+    let name_of = |name: Option<&str>| name.map_or(Value::Null, |name| json!(name));
+    let node = api.config.node();
+    let mut object = Map::new();
+    let mut put = |key: &str, value: Value| object.insert(key.to_owned(), value);
+    put("name", json!(queue.name.as_str()));
+    put("vhost", json!(vhost.name().as_str()));
+    put("type", json!(queue.queue_type.as_str()));
+    put("durable", json!(queue.spec.durable));
+    put("auto_delete", json!(queue.spec.auto_delete));
+    put("exclusive", json!(queue.owner.is_some()));
+    put("arguments", json::of_table(&queue.spec.arguments));
+    put("node", json!(node));
+    put("state", json!("running"));
+    put("consumers", json!(view.counts.consumers));
+    put("policy", policy(&applied.policy));
+    put("operator_policy", policy(&applied.operator_policy));
+    put("effective_policy_definition", json::of_map(&applied.definition()));
+    put("exclusive_consumer_tag", name_of(view.exclusive_consumer.as_deref()));
+    put("single_active_consumer_tag", name_of(view.active_consumer.as_deref()));
+    put("memory", json!(view.resident_bytes));
+    put("message_bytes_ready", json!(view.counts.ready_bytes));
+    let counts = view.counts;
+    let gauges = [
+        ("messages", counts.ready + counts.unacked + counts.delayed),
+        ("messages_ready", counts.ready),
+        ("messages_unacknowledged", counts.unacked),
+    ];
+    for (name, value) in gauges {
+        stats::put(&mut object, name, value, 0.0);
+    }
+    if !view.tally.messages.is_zero() {
+        let stats = stats::messages(&view.tally.messages, &STATS, |_, _| 0.0);
+        object.insert("message_stats".to_owned(), Value::Object(stats));
+    }
+    Some(object)
+}

@@ -1,0 +1,194 @@
+//! Who asks, and what that user may see and do (PO-030 to PO-034).
+
+use std::{net::IpAddr, sync::Arc};
+
+use axum::{
+    extract::{ConnectInfo, FromRequestParts},
+    http::{header::AUTHORIZATION, request::Parts},
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+
+use super::{Api, Failure, Peer};
+use crate::{
+    auth::{Permission, Reason, Refusal},
+    broker::{Vhost, registry::Place},
+    names::Name,
+};
+
+/// The user as whom the operator's socket acts, for whatever keeps a name.
+const OPERATOR: &str = "rmq-cli";
+
+/// A user who may use the API.
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
+    /// The user's name.
+    pub(super) user: Name,
+    /// The user's tags.
+    pub(super) tags: Vec<String>,
+    /// Whether it is the operator on the machine itself, who may do everything.
+    is_operator: bool,
+}
+
+impl Caller {
+    fn operator() -> Self {
+        Self { user: OPERATOR.into(), tags: vec!["administrator".into()], is_operator: true }
+    }
+
+    fn has(&self, tags: &[&str]) -> bool {
+        self.tags.iter().any(|tag| tags.contains(&tag.as_str()))
+    }
+
+    /// Whether the user is an administrator.
+    pub(super) fn is_administrator(&self) -> bool {
+        self.has(&["administrator"])
+    }
+
+    /// Whether the user sees everything that happens, in all vhosts.
+    pub(super) fn is_monitor(&self) -> bool {
+        self.has(&["monitoring", "administrator"])
+    }
+
+    /// Lets administrators pass.
+    ///
+    /// # Errors
+    /// [`Failure::NotAuthorised`].
+    pub(super) fn administrator(&self) -> Result<(), Failure> {
+        self.must(self.is_administrator(), "Not administrator user")
+    }
+
+    /// Lets those pass who see everything.
+    ///
+    /// # Errors
+    /// [`Failure::NotAuthorised`].
+    pub(super) fn monitor(&self) -> Result<(), Failure> {
+        self.must(self.is_monitor(), "Not monitor user")
+    }
+
+    /// Lets those pass who make policies and parameters.
+    ///
+    /// # Errors
+    /// [`Failure::NotAuthorised`].
+    pub(super) fn policymaker(&self) -> Result<(), Failure> {
+        self.must(self.has(&["policymaker", "administrator"]), "Not policymaker user")
+    }
+
+    #[expect(clippy::unused_self, reason = "reads as what the caller must be")]
+    fn must(&self, holds: bool, otherwise: &str) -> Result<(), Failure> {
+        if holds { Ok(()) } else { Err(Failure::NotAuthorised(otherwise.to_owned())) }
+    }
+
+    /// Whether the user may see a vhost: may enter it, or sees everything.
+    pub(super) fn sees(&self, api: &Api, vhost: &Name) -> bool {
+        self.is_operator
+            || self.is_monitor()
+            || api.auth.permissions().grant(&self.user, vhost).is_some()
+    }
+
+    /// The vhosts that the user may see, by name.
+    pub(super) fn vhosts(&self, api: &Api) -> Vec<Arc<Vhost>> {
+        let mut vhosts = api.admin.vhosts();
+        vhosts.retain(|vhost| self.sees(api, vhost.name()));
+        vhosts
+    }
+
+    /// A vhost that the user may see.
+    ///
+    /// # Errors
+    /// [`Failure::NotFound`]; [`Failure::NotAuthorised`] for a vhost of others.
+    pub(super) fn vhost(&self, api: &Api, name: &str) -> Result<Arc<Vhost>, Failure> {
+        let vhost = api.admin.vhost(name)?;
+        self.must(self.sees(api, vhost.name()), "User not authorised to access virtual host")?;
+        Ok(vhost)
+    }
+
+    /// Whether the user may see a connection: it is the user's own, or the user sees everything.
+    pub(super) fn sees_connection(&self, place: &Place) -> bool {
+        self.is_monitor() || place.user == self.user
+    }
+
+    /// Whether the user may do this to an exchange or a queue, as an AMQP client would need
+    /// (PO-010 to PO-021). The default exchange is asked for as `amq.default` (PO-002).
+    ///
+    /// # Errors
+    /// [`Failure::NotAuthorised`] (HT-004).
+    pub(super) fn check(
+        &self,
+        api: &Api,
+        vhost: &Vhost,
+        permission: Permission,
+        name: &str,
+    ) -> Result<(), Failure> {
+        let name = if name.is_empty() { "amq.default" } else { name };
+        let grant = api.auth.permissions().grant(&self.user, vhost.name());
+        let allows = self.is_operator || grant.is_some_and(|grant| grant.allows(permission, name));
+        self.must(allows, "Access refused.")
+    }
+}
+
+impl FromRequestParts<Api> for Caller {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Failure> {
+        let peer = match parts.extensions.get::<ConnectInfo<Peer>>() {
+            Some(ConnectInfo(Peer::Operator)) => return Ok(Self::operator()),
+            Some(ConnectInfo(Peer::Network(peer))) => peer.ip(),
+            None => return Err(Failure::Internal),
+        };
+        let header = parts.headers.get(AUTHORIZATION).ok_or(Failure::LoginFailed)?;
+        let credentials = header.to_str().ok().and_then(credentials);
+        let (user, password) = credentials.ok_or(Failure::LoginFailed)?;
+        log_in(api, &user, &password, peer)
+    }
+}
+
+/// User and password of a header `Basic ...`.
+fn credentials(header: &str) -> Option<(String, String)> {
+    let (scheme, encoded) = header.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let decoded = String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()?;
+    let (user, password) = decoded.split_once(':')?;
+    Some((user.to_owned(), password.to_owned()))
+}
+
+/// Finds out whether that is a user who may use the API.
+pub(super) fn log_in(
+    api: &Api,
+    user: &str,
+    password: &str,
+    peer: IpAddr,
+) -> Result<Caller, Failure> {
+    let response = format!("\0{user}\0{password}");
+    let user = api.auth.verify("PLAIN", response.as_bytes(), peer).map_err(|refusal| {
+        tracing::warn!(%peer, %refusal, "login to the API refused");
+        match refusal {
+            Refusal::BadCredentials { reason: reason @ Reason::NotLocal, user, .. } => {
+                Failure::NotAuthorised(format!("user '{user}' {reason}"))
+            }
+            _ => Failure::LoginFailed,
+        }
+    })?;
+    let tags = api.auth.users().get(&user).map(|user| user.tags.clone()).unwrap_or_default();
+    let caller = Caller { user, tags, is_operator: false };
+    let tags = ["management", "policymaker", "monitoring", "administrator"];
+    caller.must(caller.has(&tags), "Not management user")?;
+    Ok(caller)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // HT-001
+    #[test]
+    fn credentials_are_read_from_a_basic_header_alone() {
+        let read = |header: &str| credentials(header);
+        let pair = |user: &str, password: &str| Some((user.to_owned(), password.to_owned()));
+        assert_eq!(read("Basic Z3Vlc3Q6Z3Vlc3Q="), pair("guest", "guest"));
+        assert_eq!(read("basic dTphOmI="), pair("u", "a:b"));
+        for header in ["", "Basic", "Basic !", "Bearer Z3Vlc3Q6Z3Vlc3Q=", "Basic Z3Vlc3Q="] {
+            assert_eq!(read(header), None, "{header}");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! What cannot be done, in RabbitMQ's status codes and words (HT-002 to HT-007).
+
+use axum::{
+    http::{HeaderValue, StatusCode, header::WWW_AUTHENTICATE},
+    response::{IntoResponse, Response},
+};
+use serde_json::json;
+
+use super::Json;
+use crate::{admin, broker};
+
+/// Why a call is not answered as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// 401, and the browser may ask for a password: no credentials, or wrong ones (HT-002).
+    LoginFailed,
+    /// 401: the user may not do this (HT-003, HT-004).
+    NotAuthorised(String),
+    /// 404: there is no such thing (HT-005).
+    NotFound,
+    /// 400: it makes no sense (HT-006, HT-007).
+    BadRequest(String),
+    /// 400 with another word than `bad_request` for the error.
+    Invalid {
+        /// The word.
+        error: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+    /// 405: the thing is there, but that cannot be done to it.
+    MethodNotAllowed(String),
+    /// 412: what should hold before does not.
+    PreconditionFailed(String),
+    /// 413: the body is too large (HT-023).
+    TooLarge,
+    /// 500: what should not happen. The log says more.
+    Internal,
+    /// 503: not now.
+    Unavailable(String),
+}
+
+impl Failure {
+    /// 400, for this reason.
+    pub fn bad_request(reason: impl Into<String>) -> Self {
+        Self::BadRequest(reason.into())
+    }
+
+    /// What the broker refused in a vhost: the words that an AMQP client would be told (HT-006).
+    pub fn of_broker(error: &broker::Error, vhost: &str) -> Self {
+        match error {
+            broker::Error::NotFound { .. } => Self::NotFound,
+            _ => Self::BadRequest(error.in_vhost(vhost)),
+        }
+    }
+}
+
+impl From<admin::Error> for Failure {
+    fn from(error: admin::Error) -> Self {
+        use admin::Error as E;
+        match error {
+            E::NoSuchVhost | E::NoSuchUser | E::NotFound => Self::NotFound,
+            E::Protected(_) => Self::PreconditionFailed(error.to_string()),
+            E::Random(_) | E::Store(_) => {
+                tracing::error!(%error, "an API call failed");
+                Self::Internal
+            }
+            _ => Self::BadRequest(error.to_string()),
+        }
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let (status, error, reason) = match self {
+            Self::LoginFailed => {
+                (StatusCode::UNAUTHORIZED, "not_authorized", "Not_Authorized".to_owned())
+            }
+            Self::NotAuthorised(reason) => (StatusCode::UNAUTHORIZED, "not_authorised", reason),
+            Self::NotFound => (StatusCode::NOT_FOUND, "Object Not Found", "Not Found".to_owned()),
+            Self::BadRequest(reason) => (StatusCode::BAD_REQUEST, "bad_request", reason),
+            Self::Invalid { error, reason } => (StatusCode::BAD_REQUEST, error, reason),
+            Self::MethodNotAllowed(reason) => {
+                (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", reason)
+            }
+            Self::PreconditionFailed(reason) => {
+                (StatusCode::PRECONDITION_FAILED, "precondition_failed", reason)
+            }
+            Self::TooLarge => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "payload_too_large",
+                "the request body is too large".to_owned(),
+            ),
+            Self::Internal => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal_error",
+                "the broker's log says more".to_owned(),
+            ),
+            Self::Unavailable(reason) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "service_unavailable", reason)
+            }
+        };
+        let mut response =
+            (status, Json(json!({"error": error, "reason": reason}))).into_response();
+        if error == "not_authorized" {
+            let challenge = HeaderValue::from_static("Basic realm=\"RabbitMQ Management\"");
+            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        }
+        response
+    }
+}

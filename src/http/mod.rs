@@ -1,0 +1,160 @@
+//! The management API, as RabbitMQ's tools expect it (COMPATIBILITY chapter 8).
+//!
+//! Floor 6, over `admin`, `broker` and `auth`. The only place that knows JSON (R10).
+//!
+//! - [`caller`]: who asks, and what that user may see and do.
+//! - [`failure`]: RabbitMQ's status codes and bodies for what cannot be done.
+//! - [`listing`]: columns, sorting, filters and pages of lists.
+//! - [`json`]: arguments and properties, to JSON and back.
+//! - [`api`]: one file for each kind of thing, with its routes.
+//!
+//! What is listed is true at the moment of the call; only rates look back. Work that grows with
+//! the number of things runs beside the tasks that serve clients ([`blocking`]).
+
+#[allow(dead_code, reason = "the endpoints that use all of it come with it")]
+mod api;
+#[allow(dead_code, reason = "the endpoints that use all of it come with it")]
+mod caller;
+mod failure;
+#[allow(dead_code, reason = "the endpoints that use all of it come with it")]
+mod json;
+mod listing;
+
+use std::{io, net::SocketAddr, ops::Deref, sync::Arc};
+
+use axum::{
+    Router,
+    extract::connect_info::Connected,
+    response::{IntoResponse, Response},
+    serve::{IncomingStream, Listener},
+};
+use serde_json::Value;
+use tokio::{net::TcpListener, sync::watch};
+
+pub use failure::Failure;
+
+use crate::{admin::Admin, auth::Authenticator, broker::Broker, clock::UnixTime, config::Config};
+
+/// What an endpoint answers.
+pub type Reply = Result<Response, Failure>;
+
+/// What the API is an API of. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct Api(Arc<Shared>);
+
+/// What all endpoints share.
+#[derive(Debug)]
+pub struct Shared {
+    /// The broker.
+    pub broker: Arc<Broker>,
+    /// Its users.
+    pub auth: Arc<Authenticator>,
+    /// What operators do.
+    pub admin: Admin,
+    /// Its settings.
+    pub config: Arc<Config>,
+    /// When it was started.
+    pub started_at: UnixTime,
+    /// Where it listens.
+    pub listeners: Vec<Listening>,
+}
+
+/// A port that the broker listens on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listening {
+    /// `amqp`, `amqp/ssl`, `http`, `https`, `http/prometheus`.
+    pub protocol: &'static str,
+    /// The address with the real port.
+    pub address: SocketAddr,
+}
+
+impl Deref for Api {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+impl Api {
+    /// The API of a broker.
+    pub fn new(shared: Shared) -> Self {
+        Self(Arc::new(shared))
+    }
+
+    /// All routes, for callers who log in.
+    fn router(&self) -> Router {
+        Router::new().nest("/api", api::routes()).with_state(self.clone())
+    }
+
+    /// Serves on a listener until `stopped` has lost its sender.
+    ///
+    /// # Errors
+    /// None but those of the runtime: accepting goes on after a failure.
+    pub async fn serve<L>(self, listener: L, mut stopped: watch::Receiver<()>) -> io::Result<()>
+    where
+        L: Listener,
+        L::Addr: std::fmt::Debug,
+        Peer: for<'a> Connected<IncomingStream<'a, L>>,
+    {
+        let service = self.router().into_make_service_with_connect_info::<Peer>();
+        axum::serve(listener, service)
+            .with_graceful_shutdown(async move {
+                // It never changes; it ends.
+                let _ = stopped.changed().await;
+            })
+            .await
+    }
+}
+
+/// Who is at the other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// A client, who has to log in.
+    Network(SocketAddr),
+    /// Whoever may open the socket in the data directory: an operator, without a password.
+    Operator,
+}
+
+impl Connected<IncomingStream<'_, TcpListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, TcpListener>) -> Self {
+        Self::Network(*stream.remote_addr())
+    }
+}
+
+impl Connected<IncomingStream<'_, tokio::net::UnixListener>> for Peer {
+    fn connect_info(_: IncomingStream<'_, tokio::net::UnixListener>) -> Self {
+        Self::Operator
+    }
+}
+
+/// Runs what takes long beside the tasks that serve clients, and answers with its result.
+async fn blocking<T, F>(work: F) -> Reply
+where
+    T: IntoResponse + Send + 'static,
+    F: FnOnce() -> Result<T, Failure> + Send + 'static,
+{
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result.map(IntoResponse::into_response),
+        Err(error) => {
+            tracing::error!(%error, "an API call failed");
+            Err(Failure::Internal)
+        }
+    }
+}
+
+/// A JSON answer.
+struct Json(Value);
+
+impl IntoResponse for Json {
+    fn into_response(self) -> Response {
+        // Keys are strings, so this cannot fail.
+        let text = serde_json::to_vec(&self.0).unwrap_or_default();
+        let headers = [
+            ("content-type", "application/json"),
+            ("cache-control", "no-cache"),
+            ("vary", "accept, accept-encoding, origin"),
+        ];
+        (headers, text).into_response()
+    }
+}

@@ -1,0 +1,54 @@
+//! The management API. `LEPUS_TEST_API` and `LEPUS_TEST_URI` make the same tests ask a RabbitMQ.
+
+mod queues;
+
+use serde_json::json;
+
+use crate::harness::{api, name, operator, part};
+
+// HT-002
+#[test]
+fn whoever_is_not_known_is_asked_for_a_password() {
+    let refused = || (401, "not_authorized".to_owned(), "Not_Authorized".to_owned());
+    let answer = api().login("guest", "wrong").call("GET", "/whoami", "");
+    assert_eq!(answer.refusal(), refused());
+    let challenge = answer.header("www-authenticate");
+    assert_eq!(challenge, Some("Basic realm=\"RabbitMQ Management\""));
+    assert_eq!(api().login("nobody", "x").call("GET", "/queues", "").refusal(), refused());
+}
+
+// HT-003, PO-030
+#[test]
+fn a_user_without_a_tag_is_no_management_user() {
+    let user = name("user");
+    operator().add_user(&user, &[]);
+    let answer = api().login(&user, crate::harness::PASSWORD).call("GET", "/whoami", "");
+    let refused = (401, "not_authorised".to_owned(), "Not management user".to_owned());
+    assert_eq!(answer.refusal(), refused);
+    operator().delete_user(&user);
+}
+
+// HT-005
+#[test]
+fn what_is_not_there_is_not_found() {
+    let missing = (404, "Object Not Found".to_owned(), "Not Found".to_owned());
+    for path in ["/queues/%2F/none", "/queues/no-such-vhost", "/queues/none/none"] {
+        assert_eq!(api().call("GET", path, "").refusal(), missing, "{path}");
+    }
+}
+
+// HT-051
+#[test]
+fn whoami_tells_name_and_tags() {
+    let me = api().get("/whoami");
+    assert_eq!((&me["name"], &me["tags"]), (&json!("guest"), &json!(["administrator"])));
+}
+
+// HT-022
+#[test]
+fn other_methods_are_not_allowed() {
+    let answer = api().call("POST", "/whoami", "{}");
+    assert_eq!(answer.status, 405);
+    assert!(answer.header("allow").is_some_and(|allow| allow.contains("GET")), "{answer:?}");
+    assert_eq!(part("a/b c"), "a%2Fb%20c");
+}

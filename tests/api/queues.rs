@@ -1,0 +1,53 @@
+//! Queues through the API.
+
+use serde_json::json;
+
+use crate::harness::{Channel, api, name, part};
+
+fn path(queue: &str) -> String {
+    format!("/queues/%2F/{}", part(queue))
+}
+
+// HT-008, HT-009, HT-041
+#[test]
+fn a_queue_is_declared_listed_and_deleted() {
+    let queue = name("api queue/1");
+    assert_eq!(api().call("PUT", &path(&queue), "").status, 201);
+    assert_eq!(api().put(&path(&queue), &json!({})).status, 204);
+    let found = api().get(&path(&queue));
+    assert_eq!(found["name"], json!(queue));
+    assert_eq!((&found["durable"], &found["auto_delete"]), (&json!(true), &json!(false)));
+    assert_eq!((&found["vhost"], &found["type"]), (&json!("/"), &json!("classic")));
+    let list = api().get("/queues/%2F?columns=name");
+    assert!(list.as_array().unwrap().contains(&json!({"name": queue})));
+    assert_eq!(api().delete(&path(&queue)).status, 204);
+    assert_eq!(api().delete(&path(&queue)).status, 404);
+}
+
+// HT-006
+#[test]
+fn an_unequal_declare_is_refused_in_the_words_of_the_protocol() {
+    let queue = name("queue");
+    assert_eq!(api().put(&path(&queue), &json!({"durable": true})).status, 201);
+    let (status, error, reason) = api().put(&path(&queue), &json!({"durable": false})).refusal();
+    assert_eq!((status, error.as_str()), (400, "bad_request"));
+    assert_eq!(
+        reason,
+        format!(
+            "inequivalent arg 'durable' for queue '{queue}' in vhost '/': received 'false' but \
+             current is 'true'"
+        )
+    );
+    api().delete(&path(&queue));
+}
+
+// HT-043
+#[test]
+fn a_queue_is_purged() {
+    let channel = Channel::open();
+    let queue = channel.shared_queue();
+    channel.fill(&queue, ["a", "b"]);
+    channel.expect_ready(&queue, 2);
+    assert_eq!(api().delete(&format!("{}/contents", path(&queue))).status, 204);
+    assert_eq!(channel.drain(&queue), Vec::<String>::new());
+}
