@@ -12,9 +12,18 @@ fn whoever_is_not_known_is_asked_for_a_password() {
     let refused = || (401, "not_authorized".to_owned(), "Not_Authorized".to_owned());
     let answer = api().login("guest", "wrong").call("GET", "/whoami", "");
     assert_eq!(answer.refusal(), refused());
+    // A page that asked for the password itself must not be interrupted by the browser.
+    assert_eq!(answer.header("www-authenticate"), None);
+    assert_eq!(api().login("nobody", "x").call("GET", "/queues", "").refusal(), refused());
+}
+
+// HT-002
+#[test]
+fn whoever_says_nothing_is_challenged() {
+    let answer = api().anonymous().call("GET", "/whoami", "");
+    assert_eq!((answer.status, answer.text.as_str()), (401, ""));
     let challenge = answer.header("www-authenticate");
     assert_eq!(challenge, Some("Basic realm=\"RabbitMQ Management\""));
-    assert_eq!(api().login("nobody", "x").call("GET", "/queues", "").refusal(), refused());
 }
 
 // HT-003, PO-030

@@ -311,8 +311,8 @@ impl Error {
                 queue(name)
             ),
             E::GetFromSingleActive { name } => format!(
-                "cannot obtain access to locked {}. basic.get operations are not supported by quorum \
-                 queues with single active consumer",
+                "cannot obtain access to locked {}. basic.get operations are not supported by \
+                 quorum queues with single active consumer",
                 queue(name)
             ),
             E::SystemExchange { name } => {

@@ -134,7 +134,7 @@ impl FromRequestParts<Api> for Caller {
             Some(ConnectInfo(Peer::Network(peer))) => peer.ip(),
             None => return Err(Failure::Internal),
         };
-        let header = parts.headers.get(AUTHORIZATION).ok_or(Failure::LoginFailed)?;
+        let header = parts.headers.get(AUTHORIZATION).ok_or(Failure::NoCredentials)?;
         let credentials = header.to_str().ok().and_then(credentials);
         let (user, password) = credentials.ok_or(Failure::LoginFailed)?;
         log_in(api, &user, &password, peer)

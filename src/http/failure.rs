@@ -1,7 +1,7 @@
 //! What cannot be done, in RabbitMQ's status codes and words (HT-002 to HT-007).
 
 use axum::{
-    http::{HeaderValue, StatusCode, header::WWW_AUTHENTICATE},
+    http::{StatusCode, header::WWW_AUTHENTICATE},
     response::{IntoResponse, Response},
 };
 use serde_json::json;
@@ -12,7 +12,9 @@ use crate::{admin, broker};
 /// Why a call is not answered as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// 401, and the browser may ask for a password: no credentials, or wrong ones (HT-002).
+    /// 401 without a word: there are no credentials. A browser asks for them (HT-002).
+    NoCredentials,
+    /// 401: these are no credentials of anybody. No browser interrupts whoever typed them.
     LoginFailed,
     /// 401: the user may not do this (HT-003, HT-004).
     NotAuthorised(String),
@@ -72,6 +74,10 @@ impl From<admin::Error> for Failure {
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let (status, error, reason) = match self {
+            Self::NoCredentials => {
+                let challenge = [(WWW_AUTHENTICATE, "Basic realm=\"RabbitMQ Management\"")];
+                return (StatusCode::UNAUTHORIZED, challenge).into_response();
+            }
             Self::LoginFailed => {
                 (StatusCode::UNAUTHORIZED, "not_authorized", "Not_Authorized".to_owned())
             }
@@ -99,12 +105,6 @@ impl IntoResponse for Failure {
                 (StatusCode::SERVICE_UNAVAILABLE, "service_unavailable", reason)
             }
         };
-        let mut response =
-            (status, Json(json!({"error": error, "reason": reason}))).into_response();
-        if error == "not_authorized" {
-            let challenge = HeaderValue::from_static("Basic realm=\"RabbitMQ Management\"");
-            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
-        }
-        response
+        (status, Json(json!({"error": error, "reason": reason}))).into_response()
     }
 }

@@ -42,6 +42,10 @@ impl Api {
         Self { credentials, ..self.clone() }
     }
 
+    pub(crate) fn anonymous(&self) -> Self {
+        Self::at(self.address.clone())
+    }
+
     /// Asks for a path below `/api`, with this body if there is any.
     #[track_caller]
     pub(crate) fn call(&self, method: &str, path: &str, body: &str) -> Answer {

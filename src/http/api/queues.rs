@@ -89,7 +89,7 @@ async fn declare(
     caller.check(&api, &vhost, Permission::Configure, &name)?;
     let arguments = json::to_table(&body.object("arguments")?)
         .ok_or_else(|| Failure::bad_request("arguments cannot be written as a table"))?;
-    let (durable, auto_delete) = (body.flag("durable", true)?, body.flag("auto_delete", false)?);
+    let (durable, auto_delete) = (body.flag("durable", false)?, body.flag("auto_delete", false)?);
     let default_type = vhost.default_queue_type(durable, false, auto_delete);
     let arguments = with_queue_type(arguments, default_type);
     let spec = QueueSpec { durable, auto_delete, arguments };
