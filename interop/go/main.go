@@ -49,6 +49,27 @@ var scenarios = map[string]func(){
 	"many-channels":      manyChannels,
 	"heartbeat-idle":     heartbeatIdle,
 	"error-codes":        errorCodes,
+
+	"ttl":                    extension(ttl),
+	"dead-letters":           extension(deadLetters),
+	"max-length":             extension(maxLength),
+	"queue-expires":          extension(queueExpires),
+	"priorities":             extension(priorities),
+	"single-active-consumer": extension(singleActiveConsumer),
+	"consumer-priority":      extension(consumerPriority),
+	"delivery-limit":         extension(deliveryLimit),
+	"quorum-refusals":        extension(quorumRefusals),
+	"direct-reply-to":        extension(directReplyTo),
+	"cc-bcc":                 extension(ccBcc),
+	"user-id":                extension(userID),
+	"alternate-exchange":     extension(alternateExchange),
+	"consistent-hash":        extension(consistentHash),
+	"modulus-hash":           extension(modulusHash),
+	"random":                 extension(random),
+	"recent-history":         extension(recentHistory),
+	"delayed-message":        extension(delayedMessage),
+	"deduplication":          extension(deduplication),
+	"retry-delay":            extension(retryDelay),
 }
 
 func main() {

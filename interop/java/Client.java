@@ -5,10 +5,8 @@ import com.rabbitmq.client.Connection;
 import com.rabbitmq.client.ConnectionFactory;
 import com.rabbitmq.client.Delivery;
 import com.rabbitmq.client.GetResponse;
-import com.rabbitmq.client.Method;
 import com.rabbitmq.client.MessageProperties;
 import com.rabbitmq.client.ShutdownSignalException;
-import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
@@ -17,39 +15,21 @@ import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Objects;
 import java.util.concurrent.BlockingQueue;
-import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 
 /** RabbitMQ's Java client through the interop scenarios: {@code Client --uri URI [--id ID] [--clean] SCENARIO}. */
-public final class Client {
-  private static final int DEADLINE = 30;
+public final class Client extends Scenario {
   private static final int LIMIT = 110;
   private static final int LARGE = 10 * 1024 * 1024;
 
   /** Body sizes around the largest payload of one frame (frame-max 131072 less 8). */
   private static final int[] FRAME_EDGES = {0, 1, 131063, 131064, 131065, 262128};
 
-  private static String uri = System.getenv("AMQP_URI");
-  private static String id = Long.toString(ProcessHandle.current().pid());
   private static boolean clean;
-  private static String scenario = "";
-
-  /** The broker did not do what RabbitMQ does. */
-  private static final class Failure extends RuntimeException {
-    Failure(String message) {
-      super(message);
-    }
-  }
-
-  /** A step that may throw anything. */
-  private interface Step {
-    void run(Channel channel) throws Exception;
-  }
 
   public static void main(String[] args) {
     for (int at = 0; at < args.length; at++) {
@@ -100,133 +80,8 @@ public final class Client {
       case "many-channels": manyChannels(); break;
       case "heartbeat-idle": heartbeatIdle(); break;
       case "error-codes": errorCodes(); break;
-      default: throw new Failure("no such scenario");
+      default: Extensions.run();
     }
-  }
-
-  // What the scenarios share
-
-  private static void expect(Object seen, Object wanted, String what) {
-    if (!Objects.equals(seen, wanted)) {
-      throw new Failure(what + ": expected " + brief(wanted) + ", got " + brief(seen));
-    }
-  }
-
-  private static String brief(Object value) {
-    String text = String.valueOf(value);
-    return text.length() <= 400 ? text : text.substring(0, 400) + "...";
-  }
-
-  private static String name(String what) {
-    return "interop.java." + scenario.replaceAll("-(before|after)$", "") + "." + id + "." + what;
-  }
-
-  private static ConnectionFactory factory() throws Exception {
-    ConnectionFactory factory = new ConnectionFactory();
-    factory.setUri(uri);
-    factory.setAutomaticRecoveryEnabled(false);
-    return factory;
-  }
-
-  private static Connection connect() throws Exception {
-    return factory().newConnection();
-  }
-
-  private static Channel confirming(Connection connection) throws Exception {
-    Channel channel = connection.createChannel();
-    channel.confirmSelect();
-    return channel;
-  }
-
-  /** Publishes on a confirming channel and waits for the ack. */
-  private static void publish(Channel channel, String exchange, String key, AMQP.BasicProperties properties, byte[] body)
-      throws Exception {
-    channel.basicPublish(exchange, key, properties, body);
-    channel.waitForConfirmsOrDie(TimeUnit.SECONDS.toMillis(DEADLINE));
-  }
-
-  private static void publish(Channel channel, String exchange, String key, String body) throws Exception {
-    publish(channel, exchange, key, null, bytes(body));
-  }
-
-  private static byte[] bytes(String text) {
-    return text.getBytes(StandardCharsets.UTF_8);
-  }
-
-  private static String text(byte[] body) {
-    return new String(body, StandardCharsets.UTF_8);
-  }
-
-  private static void declare(Channel channel, String queue) throws Exception {
-    channel.queueDeclare(queue, true, false, false, null);
-  }
-
-  /** Declares an exclusive queue that the server names. */
-  private static String temporary(Channel channel) throws Exception {
-    return channel.queueDeclare("", false, true, false, null).getQueue();
-  }
-
-  private static int ready(Channel channel, String queue) throws Exception {
-    return channel.queueDeclarePassive(queue).getMessageCount();
-  }
-
-  private static <T> T next(BlockingQueue<T> events, String what) throws Exception {
-    T event = events.poll(DEADLINE, TimeUnit.SECONDS);
-    if (event == null) {
-      throw new Failure("waited " + DEADLINE + " s for " + what);
-    }
-    return event;
-  }
-
-  /** Starts a consumer whose deliveries go into a queue of this program. */
-  private static BlockingQueue<Delivery> consume(Channel channel, String queue, boolean autoAck) throws Exception {
-    BlockingQueue<Delivery> deliveries = new LinkedBlockingQueue<>();
-    channel.basicConsume(queue, autoAck, (tag, delivery) -> deliveries.add(delivery), tag -> { });
-    return deliveries;
-  }
-
-  /** The next deliveries of a queue. */
-  private static List<Delivery> take(Channel channel, String queue, int count) throws Exception {
-    BlockingQueue<Delivery> deliveries = new LinkedBlockingQueue<>();
-    String consumer = channel.basicConsume(queue, true, (tag, delivery) -> deliveries.add(delivery), tag -> { });
-    List<Delivery> taken = new ArrayList<>();
-    while (taken.size() < count) {
-      taken.add(next(deliveries, "message " + taken.size() + " of " + count));
-    }
-    channel.basicCancel(consumer);
-    return taken;
-  }
-
-  /** All ready messages of a queue as text, got one by one. */
-  private static List<String> drain(Channel channel, String queue) throws Exception {
-    List<String> texts = new ArrayList<>();
-    for (GetResponse got; (got = channel.basicGet(queue, true)) != null; ) {
-      texts.add(text(got.getBody()));
-    }
-    return texts;
-  }
-
-  /** A body in which no two pages are alike, so that a lost or swapped frame shows. */
-  private static byte[] pattern(int size) {
-    StringBuilder body = new StringBuilder(size + 8);
-    for (int n = 0; body.length() < size; n++) {
-      String digits = Integer.toString(n);
-      body.append("0000000", 0, 7 - digits.length()).append(digits).append('\n');
-    }
-    body.setLength(size);
-    return bytes(body.toString());
-  }
-
-  private static List<String> series(String prefix, int from, int to) {
-    return IntStream.range(from, to).mapToObj(n -> prefix + n).collect(Collectors.toList());
-  }
-
-  private static Map<String, Object> table(Object... pairs) {
-    Map<String, Object> table = new HashMap<>();
-    for (int at = 0; at < pairs.length; at += 2) {
-      table.put((String) pairs[at], pairs[at + 1]);
-    }
-    return table;
   }
 
   // The scenarios
@@ -772,53 +627,5 @@ public final class Client {
     channel.queueDelete(queue);
     channel.exchangeDelete(exchange);
     connection.close();
-  }
-
-  /** Does something that must close its channel, and only that, with the given reply. */
-  private static void channelError(Connection connection, int code, int classId, int methodId, String text, Step act)
-      throws Exception {
-    Channel channel = connection.createChannel();
-    CompletableFuture<ShutdownSignalException> closed = new CompletableFuture<>();
-    channel.addShutdownListener(closed::complete);
-    try {
-      act.run(channel);
-    } catch (java.io.IOException | ShutdownSignalException expected) {
-      // The reason comes to the listener.
-    }
-    ShutdownSignalException signal = closed.get(DEADLINE, TimeUnit.SECONDS);
-    expect(signal.isHardError(), false, "a connection error where a channel error is due: " + text);
-    expectClose(signal.getReason(), code, classId, methodId, text);
-  }
-
-  /** Does something that must close its connection with the given reply. */
-  private static void connectionError(int code, int classId, int methodId, String text, Step act) throws Exception {
-    Connection connection = connect();
-    CompletableFuture<ShutdownSignalException> closed = new CompletableFuture<>();
-    connection.addShutdownListener(closed::complete);
-    try {
-      act.run(connection.createChannel());
-    } catch (java.io.IOException | ShutdownSignalException expected) {
-      // The reason comes to the listener.
-    }
-    expectClose(closed.get(DEADLINE, TimeUnit.SECONDS).getReason(), code, classId, methodId, text);
-  }
-
-  /** A reply text as it is sent: 255 octets at most. */
-  private static String cut(String text) {
-    return text.length() <= 255 ? text : text.substring(0, 252) + "...";
-  }
-
-  private static void expectClose(Method reason, int code, int classId, int methodId, String text) {
-    List<Object> seen;
-    if (reason instanceof AMQP.Channel.Close) {
-      AMQP.Channel.Close close = (AMQP.Channel.Close) reason;
-      seen = List.of(close.getReplyCode(), close.getClassId(), close.getMethodId(), close.getReplyText());
-    } else if (reason instanceof AMQP.Connection.Close) {
-      AMQP.Connection.Close close = (AMQP.Connection.Close) reason;
-      seen = List.of(close.getReplyCode(), close.getClassId(), close.getMethodId(), close.getReplyText());
-    } else {
-      throw new Failure("no close where " + code + " " + text + " is due, but " + reason);
-    }
-    expect(seen, List.of(code, classId, methodId, cut(text)), "the close");
   }
 }

@@ -2,85 +2,14 @@
 // amqplib, the Node client, through the interop scenarios: `client.js --uri URI [--id ID] [--clean] SCENARIO`.
 
 const assert = require('node:assert/strict');
-const amqp = require('amqplib');
+const extensions = require('./extensions');
+const {
+  options, name, connect, within, take, drain, ready, withResolvers, pattern, range,
+} = require('./scenario');
 
-const DEADLINE = 30_000;
 const LIMIT = Number(process.env.INTEROP_LIMIT ?? 110) * 1000;
 const LARGE = 10 * 1024 * 1024;
 const FRAME_EDGES = [0, 1, 131063, 131064, 131065, 262128];
-
-// The command line
-
-const options = { uri: process.env.AMQP_URI ?? 'amqp://guest:guest@127.0.0.1:5672', id: String(process.pid) };
-for (let args = process.argv.slice(2); args.length; ) {
-  const arg = args.shift();
-  if (arg === '--clean') options.clean = true;
-  else if (arg.startsWith('--')) options[arg.slice(2)] = args.shift();
-  else options.scenario = arg;
-}
-const family = String(options.scenario).replace(/-(before|after)$/, '');
-const name = (what) => `interop.node.${family}.${options.id}.${what}`;
-
-// What the scenarios share
-
-/** A connection; `change` edits the URL first. Its errors are kept in `connection.failure`. */
-async function connect(change = () => {}) {
-  const url = new URL(options.uri);
-  change(url);
-  const connection = await amqp.connect(url.href, { noDelay: true });
-  connection.failure = new Promise((resolve) => connection.on('error', resolve));
-  return connection;
-}
-
-/** Waits for a promise, but not forever. */
-function within(promise, what) {
-  let timer;
-  const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`waited ${DEADLINE / 1000} s for ${what}`)), DEADLINE);
-  });
-  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
-}
-
-/** The next `count` deliveries of a queue. */
-async function take(channel, queue, count) {
-  const taken = [];
-  const { promise, resolve } = withResolvers();
-  const onMessage = (message) => {
-    taken.push(message);
-    if (taken.length === count) resolve();
-  };
-  const { consumerTag } = await channel.consume(queue, onMessage, { noAck: true });
-  if (count) await within(promise, `${count} messages`);
-  await channel.cancel(consumerTag);
-  return taken;
-}
-
-/** All ready messages of a queue as text, got one by one. */
-async function drain(channel, queue) {
-  const texts = [];
-  for (;;) {
-    const message = await channel.get(queue, { noAck: true });
-    if (!message) return texts;
-    texts.push(message.content.toString());
-  }
-}
-
-const ready = async (channel, queue) => (await channel.checkQueue(queue)).messageCount;
-
-function withResolvers() {
-  const parts = {};
-  parts.promise = new Promise((resolve, reject) => Object.assign(parts, { resolve, reject }));
-  return parts;
-}
-
-/** A body in which no two pages are alike, so that a lost or swapped frame shows. */
-function pattern(size) {
-  const body = Buffer.alloc(size);
-  for (let n = 0; n * 8 < size; n++) body.write(`${String(n).padStart(7, '0')}\n`, n * 8);
-  return body;
-}
-
-const range = (from, to) => Array.from({ length: to - from }, (_, n) => from + n);
 
 // The scenarios
 
@@ -560,6 +489,7 @@ function setImmediateFlag(channel) {
 
 // The start
 
+Object.assign(scenarios, extensions);
 const scenario = scenarios[options.scenario];
 if (!scenario) {
   console.error(`usage: client.js --uri URI SCENARIO, with one of: ${Object.keys(scenarios).join(' ')}`);
