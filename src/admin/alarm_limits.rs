@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use tokio::sync::watch;
 
 use crate::{
-    config::{Config, MemoryLimit, Size},
+    config::{Config, DiskLimit, MemoryLimit, Size},
     machine,
 };
 
@@ -42,7 +42,15 @@ impl Limits {
 impl AlarmLimits {
     /// The limits that the configuration sets, for the disk of this directory.
     pub fn new(config: &Config, data_path: &Path) -> Self {
-        let (memory, disk_free) = (config.memory_watermark, config.disk_free_limit);
+        let memory = config.memory_watermark;
+        let disk_free = match config.disk_free_limit {
+            DiskLimit::Absolute(size) => size,
+            // Where the system does not say how much memory there is, there is no limit.
+            DiskLimit::PercentOfMemory(share) => Size(
+                machine::memory_available()
+                    .map_or(0, |bytes| (bytes / 100).saturating_mul(share.into())),
+            ),
+        };
         let limits = watch::Sender::new(Limits { memory, disk_free });
         Self { limits, data_path: data_path.into() }
     }

@@ -72,7 +72,7 @@ impl User {
     /// The user that is made when there is none.
     pub fn by_default(config: &Config) -> Result<Self, getrandom::Error> {
         let password = PasswordHash::new(config.default_pass.reveal().as_bytes())?;
-        let tags = vec!["administrator".into()];
+        let tags = config.default_user_tags.iter().map(|tag| tag.as_str().into()).collect();
         Ok(Self { password: Some(password), tags, ..Self::new(config.default_user.as_str()) })
     }
 
@@ -314,10 +314,15 @@ mod tests {
 
     #[test]
     fn the_default_user_is_the_configurations() {
-        let config = Config { default_user: "root".into(), ..Config::default() };
+        let config = Config {
+            default_user: "root".into(),
+            default_user_tags: vec!["monitoring".into()],
+            ..Config::default()
+        };
         let user = User::by_default(&config).unwrap();
         assert_eq!(user.name, "root".into());
         assert!(user.password.unwrap().verifies(b"guest"));
-        assert_eq!(user.tags, ["administrator"]);
+        assert_eq!(user.tags, ["monitoring"]);
+        assert_eq!(User::by_default(&Config::default()).unwrap().tags, ["administrator"]);
     }
 }

@@ -8,7 +8,9 @@ use std::{
 /// Where a setting was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// In the configuration file.
+    /// Nowhere.
+    Default,
+    /// In a configuration file.
     File {
         /// The file.
         path: PathBuf,
@@ -20,11 +22,18 @@ pub enum Origin {
         /// The variable.
         variable: String,
     },
+    /// In an argument of the program.
+    Flag {
+        /// The flag, with its dashes.
+        flag: String,
+    },
 }
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Default => f.write_str("default"),
+            Self::Flag { flag } => f.write_str(flag),
             Self::File { path, line } => write!(f, "{}:{line}", path.display()),
             Self::Environment { variable } => write!(f, "environment variable {variable}"),
         }
@@ -66,8 +75,8 @@ pub enum Error {
     BadValue {
         /// Where.
         origin: Origin,
-        /// The setting.
-        key: &'static str,
+        /// The setting, as it is called there.
+        key: String,
         /// The value as written; empty for a secret.
         value: String,
         /// What it may be.

@@ -4,14 +4,17 @@
 //!
 //! * the one table of settings, below, from which all else follows: the fields of [`Config`], the
 //!   keys of the file, the environment variables, and `config/lepus.toml`, which a test compares;
-//! * reading them. Later wins: defaults, the file, `RABBITMQ_*` variables (the four that the
-//!   official image takes), `LEPUS_*` variables, flags (which `cli` writes into the fields);
+//! * reading them (`loaded`). Later wins: defaults, RabbitMQ's files (`rabbitmq`), our file,
+//!   `RABBITMQ_*` variables, `LEPUS_*` variables, flags (which `cli` writes into the fields); and
+//!   remembering where each came from;
 //! * refusing what it does not know or cannot use, with file, line and key or with the variable.
 //!
 //! The names are flat, and the same everywhere: `frame_max`, `LEPUS_FRAME_MAX`.
 
 mod choice;
 mod error;
+mod loaded;
+mod rabbitmq;
 mod source;
 mod table;
 #[cfg(test)]
@@ -27,20 +30,23 @@ use std::{
 };
 
 use table::settings;
-use value::{Limit, NotEmpty, Value};
+use value::{Limit, NotEmpty, RegularExpression, Value};
 
 pub use choice::{
     AuthBackend, AuthMechanism, CertificateLogin, GlobalPrefetch, JwtAlgorithm, LogFormat, SanType,
     SyncMode, TlsVersion,
 };
 pub use error::{Error, Origin};
+pub use loaded::{Loaded, Note, Sources};
 pub use table::Setting;
-pub use value::{LogFilter, MemoryLimit, Seconds, Secret, ServerVersion, Size};
+pub use value::{DiskLimit, LogFilter, MemoryLimit, Seconds, Secret, ServerVersion, Size};
 
 settings! {
     /// Addresses to listen on. The default lets only programs on this machine in;
     /// `0.0.0.0` and `::` let everybody in. `::1` is left out where there is no IPv6.
     bind: Vec<IpAddr> = vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()], NotEmpty;
+    /// Addresses to listen on for AMQP over TLS. Without any they are those of `bind`.
+    tls_bind: Vec<IpAddr> = Vec::new();
     /// Port for AMQP. 0 takes a free one, here and for the other ports.
     amqp_port: u16 = 5672, 0..=65535;
     /// Whether that port is listened on. Without it there is AMQP over TLS alone.
@@ -117,7 +123,7 @@ settings! {
     memory_watermark: MemoryLimit = MemoryLimit::Percent(60);
     /// Free space on the disk of the data directory below which publishing connections are
     /// blocked.
-    disk_free_limit: Size = Size(50_000_000);
+    disk_free_limit: DiskLimit = DiskLimit::Absolute(Size(50_000_000));
 
     /// Time that a client has from connecting to `connection.open`.
     handshake_timeout: Duration = Duration::from_secs(10),
@@ -149,8 +155,8 @@ settings! {
     /// Bytes written to a connection at a time.
     write_buffer: Size = Size::kib(64), Size::kib(4)..=Size::mib(16);
 
-    /// Name of this node, as clients and tools see it. Empty stands for `rabbit@` and the
-    /// name of the machine.
+    /// Name of this node, as clients and tools see it. Where it has no `@`, that and the name
+    /// of the machine are added. Empty stands for `rabbit`.
     node_name: Option<String> = None;
     /// Name of the cluster, as clients and tools see it. Empty stands for `node_name`.
     cluster_name: Option<String> = None;
@@ -163,6 +169,14 @@ settings! {
     default_pass: Secret = "guest".into();
     /// Vhost that is created when there is none.
     default_vhost: String = "/".into(), NotEmpty;
+    /// The created user's tags.
+    default_user_tags: Vec<String> = vec!["administrator".into()];
+    /// What the created user may configure in the created vhost, a regular expression.
+    default_permissions_configure: String = ".*".into(), RegularExpression;
+    /// What the created user may write to.
+    default_permissions_write: String = ".*".into(), RegularExpression;
+    /// What the created user may read from.
+    default_permissions_read: String = ".*".into(), RegularExpression;
     /// Users who may only connect from this machine.
     loopback_users: Vec<String> = vec!["guest".into()];
     /// Mechanisms of login that clients may choose from. EXTERNAL is for those whose
@@ -204,10 +218,16 @@ settings! {
     oauth2_preferred_username_claims: Vec<String> = vec!["sub".into(), "client_id".into()],
         NotEmpty;
 
+    /// File with definitions, RabbitMQ's JSON, or directory with such files, imported at the
+    /// start. With it neither the default user nor the default vhost is made.
+    load_definitions: Option<PathBuf> = None;
+
     /// What is logged. Where `LEPUS_LOG` is not set, the variable `RUST_LOG` is taken.
     log: LogFilter = LogFilter::default();
     /// How it is written: "text" for people, "json" for programs, one object to a line.
     log_format: LogFormat = LogFormat::Text;
+    /// File that the process id is written to when clients are accepted. Removed at the end.
+    pid_file: Option<PathBuf> = None;
     /// Time that connections have to say goodbye when the broker stops.
     drain_timeout: Duration = Duration::from_secs(5), Duration::ZERO..=Duration::from_secs(600);
 }
@@ -219,23 +239,16 @@ impl Config {
         file: Option<&Path>,
         variables: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Self, Error> {
-        let variables: Vec<_> = variables.into_iter().collect();
-        let named = variables.iter().find(|(name, _)| name == source::CONFIG_VARIABLE);
-        let named = named.map(|(_, value)| Path::new(value)).filter(|p| !p.as_os_str().is_empty());
-        let mut config = Self::default();
-        if let Some(path) = file.or(named) {
-            source::apply_file(&mut config, path)?;
-        }
-        source::apply_environment(&mut config, variables)?;
-        Ok(config)
+        let sources = Sources { file, ..Sources::default() };
+        Loaded::read(&sources, variables).map(|loaded| loaded.config)
     }
 
     /// Reads the defaults and the text of a file, and nothing of the environment; `path` is for
     /// the messages.
     pub fn from_toml(path: &Path, text: &str) -> Result<Self, Error> {
-        let mut config = Self::default();
-        source::apply_toml(&mut config, path, text)?;
-        Ok(config)
+        let mut loaded = Loaded::default();
+        source::apply_toml(&mut loaded, path, text)?;
+        Ok(loaded.config)
     }
 
     /// The data directory: the one that was chosen, else the platform's place for it.
@@ -253,14 +266,16 @@ impl Config {
         }
     }
 
-    /// The node's name: the one that was chosen, else `rabbit@` and the machine's.
+    /// The node's name: the one that was chosen, else `rabbit`, with the machine's.
     pub fn node(&self) -> String {
-        self.node_name.clone().unwrap_or_else(|| {
-            let host = gethostname::gethostname();
-            // RabbitMQ's short names end at the first dot.
-            let host = host.to_string_lossy();
-            format!("rabbit@{}", host.split('.').next().unwrap_or("localhost"))
-        })
+        let name = self.node_name.as_deref().unwrap_or("rabbit");
+        if name.contains('@') {
+            return name.into();
+        }
+        let host = gethostname::gethostname();
+        // RabbitMQ's short names end at the first dot.
+        let host = host.to_string_lossy();
+        format!("{name}@{}", host.split('.').next().unwrap_or("localhost"))
     }
 
     /// The cluster's name: the one that was chosen, else the node's.

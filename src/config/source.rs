@@ -8,15 +8,7 @@ use std::{
 
 use toml::de::{DeTable, DeValue};
 
-use super::{Config, Error, LogFilter, Origin, Setting, value::Written};
-
-/// The variables of the official RabbitMQ image that set something here. Lepus's own win.
-const RABBITMQ_VARIABLES: [(&str, &str); 4] = [
-    ("RABBITMQ_DEFAULT_USER", "default_user"),
-    ("RABBITMQ_DEFAULT_PASS", "default_pass"),
-    ("RABBITMQ_DEFAULT_VHOST", "default_vhost"),
-    ("RABBITMQ_NODE_PORT", "amqp_port"),
-];
+use super::{Error, LogFilter, Origin, Setting, loaded::Loaded, value::Written};
 
 /// What the variables of our own begin with.
 const PREFIX: &str = "LEPUS_";
@@ -26,16 +18,59 @@ const PREFIX: &str = "LEPUS_";
 /// every container near a service that is called `lepus`; `LEPUS_TEST_*` are for the tests.
 pub(super) const FOREIGN: [&str; 3] = ["PORT", "SERVICE_", "TEST_"];
 
-/// Names the configuration file; read before everything else, and no setting.
+/// Names the configuration file; no setting.
 pub(super) const CONFIG_VARIABLE: &str = "LEPUS_CONFIG";
+/// Names the file with other defaults; no setting.
+pub(super) const DEFAULTS_VARIABLE: &str = "LEPUS_DEFAULTS";
+/// Names the only file of RabbitMQ's that is read; no setting.
+pub(super) const RABBITMQ_CONF_VARIABLE: &str = "LEPUS_RABBITMQ_CONF";
 
-pub(super) fn apply_file(config: &mut Config, path: &Path) -> Result<(), Error> {
-    let text = fs::read_to_string(path)
-        .map_err(|source| Error::Unreadable { path: path.into(), source })?;
-    apply_toml(config, path, &text)
+/// The environment, without the empty variables: one that is empty is as good as none, because
+/// that is what compose files make of `${VARIABLE:-}`.
+#[derive(Debug)]
+pub(super) struct Variables(Vec<(String, OsString)>);
+
+impl Variables {
+    pub(super) fn new(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
+        let variables = variables
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
+            .filter(|(_, value)| !value.is_empty());
+        Self(variables.collect())
+    }
+
+    /// The value of a variable.
+    pub(super) fn get(&self, name: &str) -> Option<&OsStr> {
+        self.iter().find(|(other, _)| *other == name).map(|(_, value)| value)
+    }
+
+    /// The path that a variable names.
+    pub(super) fn path(&self, name: &str) -> Option<&Path> {
+        self.get(name).map(Path::new)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &OsStr)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_os_str()))
+    }
 }
 
-pub(super) fn apply_toml(config: &mut Config, path: &Path, text: &str) -> Result<(), Error> {
+/// Where a variable is.
+pub(super) fn variable(name: &str) -> Origin {
+    Origin::Environment { variable: name.into() }
+}
+
+/// The text of a configuration file.
+pub(super) fn read(path: &Path) -> Result<String, Error> {
+    fs::read_to_string(path).map_err(|source| Error::Unreadable { path: path.into(), source })
+}
+
+pub(super) fn apply_file(loaded: &mut Loaded, path: &Path) -> Result<(), Error> {
+    let text = read(path)?;
+    loaded.files.push(path.display().to_string());
+    apply_toml(loaded, path, &text)
+}
+
+pub(super) fn apply_toml(loaded: &mut Loaded, path: &Path, text: &str) -> Result<(), Error> {
     let line_of = |offset: usize| 1 + text[..offset].matches('\n').count();
     let table = DeTable::parse(text).map_err(|error| {
         let offset = error.span().map_or(0, |span| span.start.min(text.len()));
@@ -46,16 +81,12 @@ pub(super) fn apply_toml(config: &mut Config, path: &Path, text: &str) -> Result
     entries.sort_by_key(|(key, _)| key.span().start);
     for (key, value) in entries {
         let origin = Origin::File { path: path.into(), line: line_of(key.span().start) };
-        let setting = Setting::find(key.get_ref()).ok_or_else(|| Error::UnknownKey {
-            origin: origin.clone(),
-            key: key.get_ref().to_string(),
-            nearest: Setting::nearest(key.get_ref()),
-        })?;
+        let setting = Setting::named(key.get_ref(), &origin)?;
         let Some(written) = written(value.get_ref()) else {
             let value = format!("a {}", value.get_ref().type_str());
-            return Err(setting.refused(origin, value));
+            return Err(setting.refused(&origin, value));
         };
-        setting.apply(config, &written, origin)?;
+        loaded.set(setting, &written, &origin)?;
     }
     Ok(())
 }
@@ -85,31 +116,23 @@ fn scalar(value: &DeValue<'_>) -> Option<String> {
     }
 }
 
-/// Applies the variables; an empty one is as good as none, because that is what compose files
-/// make of `${VARIABLE:-}`.
-pub(super) fn apply_environment(
-    config: &mut Config,
-    variables: impl IntoIterator<Item = (OsString, OsString)>,
-) -> Result<(), Error> {
-    let variables: Vec<_> = variables
-        .into_iter()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
-        .filter(|(_, value)| !value.is_empty())
-        .collect();
-    // Everybody's variable: what it says for other programs is no mistake of ours.
-    let rust_log = variables.iter().find(|(name, _)| name == "RUST_LOG");
-    if let Some(filter) = rust_log.and_then(|(_, value)| LogFilter::parse(value.to_str()?)) {
-        config.log = filter;
+/// Everybody's variable: what it says for other programs is no mistake of ours.
+pub(super) fn apply_rust_log(loaded: &mut Loaded, variables: &Variables) {
+    let name = "RUST_LOG";
+    let value = variables.get(name).and_then(OsStr::to_str);
+    if let Some(filter) = value.and_then(LogFilter::parse) {
+        loaded.config.log = filter;
+        loaded.came_from("log", variable(name));
     }
-    for (name, value) in &variables {
-        if let Some((_, key)) = RABBITMQ_VARIABLES.iter().find(|(variable, _)| variable == name) {
-            apply_variable(config, name, key, value)?;
-        }
-    }
-    for (name, value) in &variables {
+}
+
+/// Applies the variables of our own.
+pub(super) fn apply_environment(loaded: &mut Loaded, variables: &Variables) -> Result<(), Error> {
+    const NO_SETTINGS: [&str; 3] = [CONFIG_VARIABLE, DEFAULTS_VARIABLE, RABBITMQ_CONF_VARIABLE];
+    for (name, value) in variables.iter() {
         match name.strip_prefix(PREFIX) {
-            Some(rest) if name != CONFIG_VARIABLE && !is_foreign(rest) => {
-                apply_variable(config, name, &rest.to_ascii_lowercase(), value)?;
+            Some(rest) if !NO_SETTINGS.contains(&name) && !is_foreign(rest) => {
+                apply_variable(loaded, name, &rest.to_ascii_lowercase(), value)?;
             }
             _ => {}
         }
@@ -121,18 +144,15 @@ fn is_foreign(name: &str) -> bool {
     FOREIGN.iter().any(|prefix| name.starts_with(prefix))
 }
 
-fn apply_variable(
-    config: &mut Config,
-    variable: &str,
+/// Gives a setting the value of a variable.
+pub(super) fn apply_variable(
+    loaded: &mut Loaded,
+    name: &str,
     key: &str,
     value: &OsStr,
 ) -> Result<(), Error> {
-    let origin = Origin::Environment { variable: variable.into() };
-    let setting = Setting::find(key).ok_or_else(|| Error::UnknownKey {
-        origin: origin.clone(),
-        key: key.into(),
-        nearest: Setting::nearest(key),
-    })?;
-    let text = value.to_str().ok_or_else(|| setting.refused(origin.clone(), "no UTF-8".into()))?;
-    setting.apply(config, &Written::One(text.into()), origin)
+    let origin = variable(name);
+    let setting = Setting::named(key, &origin)?;
+    let text = value.to_str().ok_or_else(|| setting.refused(&origin, "no UTF-8".into()))?;
+    loaded.set(setting, &Written::One(text.into()), &origin)
 }

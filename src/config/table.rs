@@ -24,6 +24,15 @@ impl Setting {
         Self::ALL.iter().find(|setting| setting.key == key)
     }
 
+    /// The setting of this name, or the error that there is none.
+    pub(super) fn named(key: &str, origin: &Origin) -> Result<&'static Self, Error> {
+        Self::find(key).ok_or_else(|| Error::UnknownKey {
+            origin: origin.clone(),
+            key: key.into(),
+            nearest: Self::nearest(key),
+        })
+    }
+
     /// The setting whose name is most like `key`, if one is alike enough to be meant.
     pub(super) fn nearest(key: &str) -> Option<&'static str> {
         let (likeness, nearest) = Self::ALL
@@ -37,7 +46,7 @@ impl Setting {
         &self,
         config: &mut Config,
         written: &Written,
-        origin: Origin,
+        origin: &Origin,
     ) -> Result<(), Error> {
         if (self.set)(config, written) {
             return Ok(());
@@ -46,8 +55,9 @@ impl Setting {
         Err(self.refused(origin, value))
     }
 
-    pub(super) fn refused(&self, origin: Origin, value: String) -> Error {
-        Error::BadValue { origin, key: self.key, value, expected: (self.expected)() }
+    pub(super) fn refused(&self, origin: &Origin, value: String) -> Error {
+        let (origin, key) = (origin.clone(), self.key.into());
+        Error::BadValue { origin, key, value, expected: (self.expected)() }
     }
 }
 

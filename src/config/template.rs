@@ -11,8 +11,9 @@ const HEADER: &str = "\
 #
 # Every setting is also an environment variable, LEPUS_ and its name in capitals
 # (LEPUS_AMQP_PORT=5673; lists with commas, or none), which wins over this file, as flags win
-# over both. RABBITMQ_DEFAULT_USER, RABBITMQ_DEFAULT_PASS, RABBITMQ_DEFAULT_VHOST and
-# RABBITMQ_NODE_PORT are taken too; LEPUS_ wins over them.
+# over both. What RabbitMQ's files say (rabbitmq.conf and its kin) comes before this file, what
+# the variables of its image say (RABBITMQ_DEFAULT_USER and so on) before the LEPUS_ ones.
+# `lepus config check` shows what applies and where it came from.
 #
 #     lepus --config lepus.toml
 ";

@@ -4,6 +4,8 @@ use std::{collections::HashSet, fs};
 
 use super::{source::apply_toml, *};
 
+mod rabbitmq;
+
 const SHIPPED: &str = include_str!("../../config/lepus.toml");
 
 fn from_toml(text: &str) -> Result<Config, Error> {
@@ -41,16 +43,17 @@ fn shipped_file_uncommented_names_every_setting_and_is_the_defaults() {
     let all: HashSet<_> = Setting::ALL.iter().map(|setting| setting.key.to_owned()).collect();
     assert_eq!(keys, all);
     // Read over a configuration in which nothing is as it is by default.
-    let mut config = unlike_the_defaults();
-    apply_toml(&mut config, Path::new("lepus.toml"), &text).unwrap();
-    assert_eq!(config, Config::default());
+    let mut loaded = Loaded::default();
+    loaded.config = unlike_the_defaults();
+    apply_toml(&mut loaded, Path::new("lepus.toml"), &text).unwrap();
+    assert_eq!(loaded.config, Config::default());
 }
 
 /// A configuration that differs from the defaults in every setting, by the environment.
 fn unlike_the_defaults() -> Config {
     let other = |setting: &Setting| match setting.key {
-        "bind" => "::",
-        "data_dir" => "/elsewhere",
+        "bind" | "tls_bind" => "::",
+        "data_dir" | "load_definitions" | "pid_file" => "/elsewhere",
         "memory_watermark" => "1%",
         "sync" => "off",
         "sync_interval" | "drain_timeout" | "handshake_timeout" | "heartbeat" => "77s",
@@ -71,7 +74,10 @@ fn unlike_the_defaults() -> Config {
         "log_format" => "json",
         "store_inbox_max" | "store_cache_max" | "resident_max" => "77MiB",
         key if key.contains("user") || key.contains("pass") || key.contains("name") => "other",
-        "default_vhost" => "other",
+        "default_vhost"
+        | "default_permissions_configure"
+        | "default_permissions_write"
+        | "default_permissions_read" => "other",
         _ => "7777",
     };
     let variables = Setting::ALL
@@ -173,8 +179,8 @@ fn unknown_and_bad_variables_are_named() {
 
 #[test]
 fn a_bad_password_is_not_repeated() {
-    let mut config = Config::default();
-    let error = apply_toml(&mut config, Path::new("l"), "default_pass = [\"hunter2\"]");
+    let mut loaded = Loaded::default();
+    let error = apply_toml(&mut loaded, Path::new("l"), "default_pass = [\"hunter2\"]");
     assert!(!error.unwrap_err().to_string().contains("hunter2"));
 }
 
@@ -218,6 +224,9 @@ fn lists_are_separated_by_commas_in_the_environment() {
 #[test]
 fn node_is_named_like_a_node_of_rabbitmq() {
     let config = Config::default();
+    let named = |name: &str| Config { node_name: Some(name.into()), ..Config::default() }.node();
+    assert_eq!(named("hare@field"), "hare@field");
+    assert_eq!(named("hare"), config.node().replace("rabbit", "hare"));
     assert!(config.node().len() > "rabbit@".len() && config.node().starts_with("rabbit@"));
     assert_eq!(config.cluster(), config.node());
     assert_eq!(Config { cluster_name: Some("c".into()), ..config }.cluster(), "c");

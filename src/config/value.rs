@@ -12,6 +12,8 @@ use nom::{
     sequence::preceded,
 };
 
+use crate::pattern::Pattern;
+
 /// A value as somebody wrote it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Written {
@@ -90,6 +92,18 @@ impl Limit<String> for NotEmpty {
     }
     fn describe(&self) -> String {
         ", not empty".into()
+    }
+}
+
+/// Asks for a pattern of permissions.
+pub(super) struct RegularExpression;
+
+impl Limit<String> for RegularExpression {
+    fn allows(&self, value: &String) -> bool {
+        Pattern::new(value).is_ok()
+    }
+    fn describe(&self) -> String {
+        ", a regular expression".into()
     }
 }
 
@@ -214,12 +228,12 @@ impl Size {
     /// The units, largest first; a size is shown in the first that divides it.
     const UNITS: [(&str, u64); 8] = [
         ("TiB", 1 << 40),
-        ("GiB", 1 << 30),
-        ("MiB", 1 << 20),
-        ("KiB", 1 << 10),
         ("TB", 1_000_000_000_000),
+        ("GiB", 1 << 30),
         ("GB", 1_000_000_000),
+        ("MiB", 1 << 20),
         ("MB", 1_000_000),
+        ("KiB", 1 << 10),
         ("kB", 1_000),
     ];
 
@@ -334,6 +348,33 @@ impl Value for MemoryLimit {
     fn show(&self) -> String {
         match self {
             Self::Percent(share) => format!("{share}%"),
+            Self::Absolute(size) => size.show(),
+        }
+    }
+}
+
+/// How much space on the disk must be left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskLimit {
+    /// So many hundredths of the memory that the machine or the container has.
+    PercentOfMemory(u32),
+    /// So many bytes.
+    Absolute(Size),
+}
+
+impl Value for DiskLimit {
+    fn kind() -> String {
+        "a size such as \"50MB\", or a share of the memory such as \"100%\"".into()
+    }
+    fn read(text: &str) -> Option<Self> {
+        match text.strip_suffix('%') {
+            Some(share) => share.parse().ok().map(Self::PercentOfMemory),
+            None => Size::read(text).map(Self::Absolute),
+        }
+    }
+    fn show(&self) -> String {
+        match self {
+            Self::PercentOfMemory(share) => format!("{share}%"),
             Self::Absolute(size) => size.show(),
         }
     }

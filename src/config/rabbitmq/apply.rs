@@ -1,0 +1,203 @@
+//! Gives settings the values of RabbitMQ's keys.
+
+use super::{
+    keys::{Form, GIVEN, IDLE, KEYS, LISTS, MISSED, Members},
+    listeners,
+    syntax::Entry,
+};
+use crate::config::{
+    AuthMechanism, Error, MemoryLimit, Origin, Setting, Size,
+    loaded::{Loaded, Note},
+    value::Written,
+};
+
+/// Keys that are neither a setting nor without effect.
+const ANONYMOUS_USER: &str = "anonymous_login_user";
+const TOTAL_MEMORY: &str = "total_memory_available_override_value";
+
+/// What the files say; of each key what was said last.
+#[derive(Debug, Default)]
+pub(super) struct Entries(Vec<Entry>);
+
+impl Entries {
+    /// Adds what a later file says.
+    pub(super) fn extend(&mut self, entries: impl IntoIterator<Item = Entry>) {
+        for entry in entries {
+            self.0.retain(|earlier| earlier.key != entry.key);
+            self.0.push(entry);
+        }
+    }
+
+    /// The value of a key.
+    pub(super) fn get(&self, key: &str) -> Option<&Entry> {
+        self.0.iter().find(|entry| entry.key == key)
+    }
+
+    /// The entries below a prefix and what their keys have behind it; numbers in their order.
+    pub(super) fn below(&self, prefix: &str) -> Vec<(&str, &Entry)> {
+        let member = |entry: &Entry| {
+            let rest = entry.key.strip_prefix(prefix)?.strip_prefix('.')?;
+            Some(rest.len())
+        };
+        let members = self.0.iter().filter_map(|entry| {
+            let length = member(entry)?;
+            Some((&entry.key[entry.key.len() - length..], entry))
+        });
+        let mut members: Vec<_> = members.collect();
+        members.sort_by_key(|(name, _)| (name.parse::<u32>().unwrap_or(u32::MAX), *name));
+        members
+    }
+
+    /// Applies all of them, and notes what has no effect.
+    pub(super) fn apply(&self, loaded: &mut Loaded) -> Result<(), Error> {
+        let mut idle = Vec::new();
+        let mut missed = Vec::new();
+        for entry in &self.0 {
+            let key = entry.key.as_str();
+            if apply_key(loaded, key, &entry.value, &entry.origin)? {
+                continue;
+            }
+            let begins = |list: &[&str]| list.iter().any(|prefix| key.starts_with(prefix));
+            let is_given = GIVEN.contains(&(key, entry.value.as_str()));
+            if is_given || key == TOTAL_MEMORY || is_no_anonymous(entry) || self.is_member(key) {
+            } else if begins(MISSED) {
+                missed.push(entry);
+            } else if begins(IDLE) {
+                idle.push(key);
+            } else {
+                loaded.warn(format!("{}: RabbitMQ knows no `{key}`", entry.origin));
+            }
+        }
+        for (prefix, setting, members) in LISTS {
+            self.apply_list(loaded, prefix, setting, *members)?;
+        }
+        listeners::apply(self, loaded)?;
+        if let Some(entry) = self.get(ANONYMOUS_USER).filter(|entry| is_no_anonymous(entry)) {
+            loaded.config.auth_mechanisms.retain(|other| *other != AuthMechanism::Anonymous);
+            loaded.came_from("auth_mechanisms", entry.origin.clone());
+        }
+        self.apply_total_memory(loaded)?;
+        note(loaded, &idle, &missed);
+        Ok(())
+    }
+
+    /// Whether the key belongs to a list or to the listeners.
+    fn is_member(&self, key: &str) -> bool {
+        let is_below = |prefix: &str| {
+            let rest = key.strip_prefix(prefix);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        let is_list = LISTS.iter().any(|(prefix, ..)| is_below(prefix));
+        is_list || listeners::PREFIXES.iter().any(|prefix| is_below(prefix))
+    }
+
+    fn apply_list(
+        &self,
+        loaded: &mut Loaded,
+        prefix: &str,
+        setting: &str,
+        members: Members,
+    ) -> Result<(), Error> {
+        let bare = self.get(prefix);
+        if let Some(entry) = bare.filter(|entry| entry.value != "none") {
+            return Err(refused(&entry.origin, prefix, &entry.value, "none, or a list".into()));
+        }
+        let entries = self.below(prefix);
+        let Some(first) = bare.or(entries.first().map(|(_, entry)| *entry)) else {
+            return Ok(());
+        };
+        let origin = first.origin.clone();
+        let mut values = Vec::new();
+        for (name, entry) in entries {
+            let Entry { key, value, .. } = entry;
+            match members {
+                _ if bare.is_some() => {}
+                Members::Values(form) => match form.read(value) {
+                    Some(value) => values.push(value),
+                    None => return Err(refused(&entry.origin, key, value, form.expected())),
+                },
+                Members::Pairs => values.push(format!("{name}={value}")),
+                Members::Names => match value.as_str() {
+                    "true" => values.push(name.to_owned()),
+                    "false" => {}
+                    _ => {
+                        let expected = "true or false".into();
+                        return Err(refused(&entry.origin, key, value, expected));
+                    }
+                },
+            }
+        }
+        loaded.set(Setting::named(setting, &origin)?, &Written::Many(values), &origin)
+    }
+
+    /// A share of the memory is one of the memory that there is said to be.
+    fn apply_total_memory(&self, loaded: &mut Loaded) -> Result<(), Error> {
+        let Some(entry) = self.get(TOTAL_MEMORY) else { return Ok(()) };
+        let total = Form::Units.read(&entry.value).and_then(|bytes| bytes.parse::<u64>().ok());
+        let Some(total) = total else {
+            let expected = Form::Units.expected();
+            return Err(refused(&entry.origin, TOTAL_MEMORY, &entry.value, expected));
+        };
+        if let MemoryLimit::Percent(share) = loaded.config.memory_watermark {
+            let limit = Size(total / 100 * u64::from(share));
+            loaded.config.memory_watermark = MemoryLimit::Absolute(limit);
+            loaded.came_from("memory_watermark", entry.origin.clone());
+        }
+        Ok(())
+    }
+}
+
+/// Whether it is said that nobody comes in without a name.
+fn is_no_anonymous(entry: &Entry) -> bool {
+    entry.key == ANONYMOUS_USER && entry.value == "none"
+}
+
+/// Gives the setting that RabbitMQ's key stands for its value; tells whether there is one.
+pub(super) fn apply_key(
+    loaded: &mut Loaded,
+    key: &str,
+    value: &str,
+    origin: &Origin,
+) -> Result<bool, Error> {
+    let Some((_, setting, form)) = KEYS.iter().find(|(known, ..)| *known == key) else {
+        return Ok(false);
+    };
+    let setting = Setting::named(setting, origin)?;
+    if setting.is_secret && value.starts_with("encrypted:") {
+        let expected = "plain text here: encrypted values cannot be read".into();
+        return Err(refused(origin, key, "that", expected));
+    }
+    let Some(ours) = form.read(value) else {
+        return Err(refused(origin, key, &format!("{value:?}"), form.expected()));
+    };
+    let set = loaded.set(setting, &Written::One(ours), origin);
+    set.map_err(|error| in_terms_of(key, value, *form, setting, error))?;
+    Ok(true)
+}
+
+/// Says what is wrong in RabbitMQ's words.
+fn in_terms_of(key: &str, value: &str, form: Form, setting: &Setting, error: Error) -> Error {
+    let Error::BadValue { origin, expected, .. } = error else { return error };
+    let value = if setting.is_secret { "that".into() } else { format!("{value:?}") };
+    let expected = match form {
+        Form::Same => expected,
+        form => format!("{}; here {expected}", form.expected()),
+    };
+    Error::BadValue { origin, key: key.into(), value, expected }
+}
+
+pub(super) fn refused(origin: &Origin, key: &str, value: &str, expected: String) -> Error {
+    Error::BadValue { origin: origin.clone(), key: key.into(), value: value.into(), expected }
+}
+
+/// Names what has no effect, in one line for each kind.
+fn note(loaded: &mut Loaded, idle: &[&str], missed: &[&Entry]) {
+    if !missed.is_empty() {
+        let keys: Vec<_> = missed.iter().map(|e| format!("{} ({})", e.key, e.origin)).collect();
+        loaded.warn(format!("these keys of RabbitMQ's have no effect: {}", keys.join(", ")));
+    }
+    if !idle.is_empty() {
+        let text = format!("these keys of RabbitMQ's mean nothing here: {}", idle.join(", "));
+        loaded.notes.push(Note::Idle(text));
+    }
+}
