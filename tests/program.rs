@@ -138,6 +138,58 @@ fn flags_win_over_the_environment_and_that_over_the_file() {
 }
 
 #[test]
+fn what_is_configured_for_rabbitmq_applies() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("rabbitmq.conf");
+    let text = "listeners.tcp.1 = 127.0.0.1:0\nlog.console.level = warning\nno.such.key = 1\n";
+    fs::write(&file, text).unwrap();
+    let mut command = lepus(home.path(), &["--rabbitmq-conf"]);
+    let program = Program::start(command.arg(&file));
+    TcpStream::connect(address(&program.line())).unwrap();
+    let (status, log) = program.stop("-TERM");
+    assert_eq!(status.code(), Some(0));
+    assert_eq!(log.lines().count(), 1, "{log}");
+    assert!(log.contains("no.such.key") && log.contains("rabbitmq.conf:3"), "{log}");
+    fs::write(&file, "heartbeat = often\n").unwrap();
+    let mut command = lepus(home.path(), &[]);
+    let output = command.env("LEPUS_RABBITMQ_CONF", &file).output().unwrap();
+    assert_refused(&output, 78, &["rabbitmq.conf:1", "heartbeat", "often", "seconds"]);
+}
+
+#[test]
+fn config_check_says_what_applies_and_where_it_comes_from() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("lepus.toml");
+    fs::write(&file, "\nframe_max = 8192\ndefault_pass = \"swordfish\"\n").unwrap();
+    let args = ["config", "check", "--log-level=debug", "--data-dir=/data", "--config"];
+    let mut command = lepus(home.path(), &args);
+    command.arg(&file).env("RABBITMQ_NODE_PORT", "5673").env("RABBITMQ_LOGS", "/log");
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let said = String::from_utf8(output.stdout).unwrap();
+    let origin = |line: &str| {
+        let found = said.lines().find(|found| found.starts_with(line)).expect(line);
+        found.split_once("  # ").expect(line).1.to_owned()
+    };
+    assert_eq!(origin("frame_max = \"8KiB\""), format!("{}:2", file.display()));
+    assert_eq!(origin("amqp_port = 5673"), "environment variable RABBITMQ_NODE_PORT");
+    assert_eq!(origin("log = \"debug\""), "--log-level");
+    assert_eq!(origin("data_dir = \"/data\""), "--data-dir");
+    assert_eq!(origin("heartbeat = \"60s\""), "default");
+    assert!(!said.contains("swordfish"));
+    assert!(String::from_utf8_lossy(&output.stderr).starts_with("warning: "));
+    let output = lepus(home.path(), &["config", "check"]).env("LEPUS_BIND", "home").output();
+    assert_refused(&output.unwrap(), 78, &["LEPUS_BIND", "home"]);
+}
+
+#[test]
+fn config_default_prints_the_shipped_file() {
+    let home = tempfile::tempdir().unwrap();
+    let output = lepus(home.path(), &["config", "default"]).output().unwrap();
+    assert_eq!(output.stdout, include_bytes!("../config/lepus.toml"));
+}
+
+#[test]
 fn wrong_arguments_and_questions_are_answered() {
     let home = tempfile::tempdir().unwrap();
     let output = lepus(home.path(), &["--amqp-prot", "1"]).output().unwrap();

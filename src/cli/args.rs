@@ -1,20 +1,104 @@
 //! The arguments as typed, and what they make of the configuration.
 
-use std::{env, net::IpAddr, path::PathBuf};
+use std::{
+    env,
+    ffi::OsString,
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
 
-use clap::Parser;
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource};
 
-use crate::config::{Config, Error, LogFilter, LogFormat, SyncMode};
+use crate::config::{
+    Config, Error, Loaded, LogFilter, LogFormat, Origin, Setting, Sources, SyncMode,
+};
+
+/// Where RabbitMQ has its configuration.
+const RABBITMQ_DIRECTORY: &str = "/etc/rabbitmq";
 
 const AFTER_HELP: &str = "\
 Without arguments it listens on the loopback addresses, port 5672.
 Every setting, these and more, can stand in the configuration file or in an environment variable
-LEPUS_* (LEPUS_AMQP_PORT=5673). config/lepus.toml lists them all.";
+LEPUS_* (LEPUS_AMQP_PORT=5673). `lepus config default` lists them all, `lepus config check` says
+what applies. What is configured for RabbitMQ in /etc/rabbitmq applies, too.";
 
 /// An AMQP 0-9-1 broker that RabbitMQ clients use unchanged.
 #[derive(Debug, Parser)]
-#[command(name = "lepus", version, after_help = AFTER_HELP)]
+#[command(name = "lepus", version, after_help = AFTER_HELP, args_conflicts_with_subcommands = true)]
 pub(super) struct Args {
+    #[command(flatten)]
+    settings: Settings,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Say what the configuration is, without starting the broker
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Print every setting as it would apply, and where it comes from; fail if one is wrong
+    Check(Box<Settings>),
+    /// Print the configuration file with all settings and their defaults
+    Default,
+}
+
+/// What is asked for.
+#[derive(Debug)]
+pub(super) enum Task {
+    /// Run the broker.
+    Serve(Loaded),
+    /// Say what applies.
+    Check(Loaded),
+    /// Say what the defaults are.
+    PrintDefaults,
+}
+
+/// Why nothing can be done with the arguments.
+#[derive(Debug)]
+pub(super) enum BadArgs {
+    /// They are wrong, or they ask for help.
+    Usage(clap::Error),
+    /// They are right, and the configuration is not.
+    Configuration(Error),
+}
+
+impl From<clap::Error> for BadArgs {
+    fn from(error: clap::Error) -> Self {
+        Self::Usage(error)
+    }
+}
+
+impl From<Error> for BadArgs {
+    fn from(error: Error) -> Self {
+        Self::Configuration(error)
+    }
+}
+
+impl Task {
+    /// Reads the arguments, the first of which is the program's name, and the configuration.
+    pub(super) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, BadArgs> {
+        let matches = Args::command().try_get_matches_from(args)?;
+        let Args { settings, command } = Args::from_arg_matches(&matches)?;
+        match command {
+            None => Ok(Self::Serve(settings.load(&matches)?)),
+            Some(Command::Config(ConfigCommand::Default)) => Ok(Self::PrintDefaults),
+            Some(Command::Config(ConfigCommand::Check(settings))) => {
+                let check = matches.subcommand_matches("config");
+                let check = check.and_then(|config| config.subcommand_matches("check"));
+                Ok(Self::Check(settings.load(check.unwrap_or(&matches))?))
+            }
+        }
+    }
+}
+
+/// What of the configuration can be said by arguments.
+#[derive(Debug, clap::Args)]
+struct Settings {
     /// Address to listen on; may be given more than once. 0.0.0.0 lets everybody in
     #[arg(long, value_name = "ADDR")]
     bind: Vec<IpAddr>,
@@ -45,6 +129,9 @@ pub(super) struct Args {
     /// Configuration file (TOML)
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// RabbitMQ's configuration file, instead of those in /etc/rabbitmq; none for neither
+    #[arg(long, value_name = "FILE")]
+    rabbitmq_conf: Option<PathBuf>,
     /// When what is durable reaches the disk [default: always]
     #[arg(long, value_name = "WHEN")]
     sync: Option<SyncMode>,
@@ -57,11 +144,26 @@ pub(super) struct Args {
     log_format: Option<LogFormat>,
 }
 
-impl Args {
-    /// Makes the configuration of file, environment and these arguments, which win.
-    pub(super) fn into_config(self) -> Result<Config, Error> {
-        let base = Config::load(self.config.as_deref(), env::vars_os())?;
-        Ok(self.over(base))
+impl Settings {
+    /// Makes the configuration of files, environment and these arguments, which win. `matches` is
+    /// what they were read from.
+    fn load(self, matches: &ArgMatches) -> Result<Loaded, Error> {
+        let sources = Sources {
+            file: self.config.as_deref(),
+            rabbitmq_conf: self.rabbitmq_conf.as_deref(),
+            rabbitmq_directory: Some(Path::new(RABBITMQ_DIRECTORY)),
+        };
+        let mut loaded = Loaded::read(&sources, env::vars_os())?;
+        loaded.config = self.over(loaded.config);
+        for Setting { key, .. } in Setting::ALL {
+            let name = if *key == "log" { "log_level" } else { key };
+            let is_known = matches!(matches.try_contains_id(name), Ok(true));
+            if is_known && matches.value_source(name) == Some(ValueSource::CommandLine) {
+                let flag = format!("--{}", name.replace('_', "-"));
+                loaded.came_from(key, Origin::Flag { flag });
+            }
+        }
+        Ok(loaded)
     }
 
     fn over(self, base: Config) -> Config {
@@ -89,12 +191,11 @@ fn log_filter(text: &str) -> Result<LogFilter, &'static str> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     fn config(args: &[&str]) -> Config {
-        Args::try_parse_from([&["lepus"], args].concat()).unwrap().over(Config::default())
+        let args = Args::try_parse_from([&["lepus"], args].concat()).unwrap();
+        args.settings.over(Config::default())
     }
 
     #[test]

@@ -16,14 +16,21 @@ use super::{
 };
 use crate::{
     clock::{self, Now},
-    config::Config,
+    config::{Loaded, Note},
     server::{Handle, Server},
 };
 
 /// Starts the broker, says so, and stops it at the first SIGINT or SIGTERM. A second signal, or
 /// one before the start is done, ends the program at once; the store is made for that.
-pub(super) fn run(config: Config, started: Now) -> Result<(), Failure> {
+pub(super) fn run(loaded: Loaded, started: Now) -> Result<(), Failure> {
+    let Loaded { config, notes, .. } = loaded;
     log::start(&config);
+    for note in notes {
+        match note {
+            Note::Idle(text) => tracing::info!("{text}"),
+            Note::Warning(text) => tracing::warn!("{text}"),
+        }
+    }
     runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
         let mut signals = Signals::listen()?;
         let handle = tokio::select! {

@@ -41,6 +41,9 @@ pub use loaded::{Loaded, Note, Sources};
 pub use table::Setting;
 pub use value::{DiskLimit, LogFilter, MemoryLimit, Seconds, Secret, ServerVersion, Size};
 
+/// The configuration file with every setting and its default.
+pub const SHIPPED: &str = include_str!("../../config/lepus.toml");
+
 settings! {
     /// Addresses to listen on. The default lets only programs on this machine in;
     /// `0.0.0.0` and `::` let everybody in. `::1` is left out where there is no IPv6.

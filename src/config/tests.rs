@@ -6,8 +6,6 @@ use super::{source::apply_toml, *};
 
 mod rabbitmq;
 
-const SHIPPED: &str = include_str!("../../config/lepus.toml");
-
 fn from_toml(text: &str) -> Result<Config, Error> {
     Config::from_toml(Path::new("lepus.toml"), text)
 }

@@ -81,8 +81,13 @@ fn introduce_default_user(
     let (name, vhost) = (user.name.clone(), config.default_vhost.as_str());
     let mut ops = vec![users.put(user)];
     if permissions.is_empty() {
-        let everything = UserPermissions::new(name, vhost, [".*"; 3]);
-        ops.extend(everything.map(|everything| permissions.set(everything)));
+        let patterns = [
+            config.default_permissions_configure.as_str(),
+            &config.default_permissions_write,
+            &config.default_permissions_read,
+        ];
+        let granted = UserPermissions::new(name, vhost, patterns);
+        ops.extend(granted.map(|granted| permissions.set(granted)));
     }
     store.submit_all(ops);
     Ok(())

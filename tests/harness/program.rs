@@ -15,12 +15,14 @@ use super::Options;
 /// How long the program may take to start or to end.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// `lepus` with nothing in its environment but a home of its own.
+/// `lepus` with nothing in its environment but a home of its own, and without what the machine has
+/// for RabbitMQ.
 pub(crate) fn lepus(home: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lepus"));
     command.env_clear().env("HOME", home).args(args).stdin(Stdio::null());
     // Many run side by side.
     command.envs([("LEPUS_HTTP_PORT", "0"), ("LEPUS_METRICS_PORT", "0")]);
+    command.env("LEPUS_RABBITMQ_CONF", "none");
     command
 }
 

@@ -59,7 +59,7 @@ impl Entries {
             }
             let begins = |list: &[&str]| list.iter().any(|prefix| key.starts_with(prefix));
             let is_given = GIVEN.contains(&(key, entry.value.as_str()));
-            if is_given || key == TOTAL_MEMORY || is_no_anonymous(entry) || self.is_member(key) {
+            if is_given || key == TOTAL_MEMORY || is_no_anonymous(entry) || is_member(key) {
             } else if begins(MISSED) {
                 missed.push(entry);
             } else if begins(IDLE) {
@@ -79,16 +79,6 @@ impl Entries {
         self.apply_total_memory(loaded)?;
         note(loaded, &idle, &missed);
         Ok(())
-    }
-
-    /// Whether the key belongs to a list or to the listeners.
-    fn is_member(&self, key: &str) -> bool {
-        let is_below = |prefix: &str| {
-            let rest = key.strip_prefix(prefix);
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        };
-        let is_list = LISTS.iter().any(|(prefix, ..)| is_below(prefix));
-        is_list || listeners::PREFIXES.iter().any(|prefix| is_below(prefix))
     }
 
     fn apply_list(
@@ -145,6 +135,16 @@ impl Entries {
         }
         Ok(())
     }
+}
+
+/// Whether the key belongs to a list or to the listeners.
+fn is_member(key: &str) -> bool {
+    let is_below = |prefix: &str| {
+        let rest = key.strip_prefix(prefix);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    let is_list = LISTS.iter().any(|(prefix, ..)| is_below(prefix));
+    is_list || listeners::PREFIXES.iter().any(|prefix| is_below(prefix))
 }
 
 /// Whether it is said that nobody comes in without a name.

@@ -99,10 +99,10 @@ fn apply_other(loaded: &mut Loaded, name: &str, value: &str) -> Result<(), Error
             let share = value.parse::<f64>().is_ok_and(|share| share <= 1.0);
             let form = if share { "relative" } else { "absolute" };
             let key = format!("vm_memory_high_watermark.{form}");
-            match value.ends_with('%') {
-                true => apply_variable(loaded, name, "memory_watermark", OsStr::new(value)),
-                false => apply_key(loaded, &key, value, &origin).map(|_| ()),
+            if value.ends_with('%') {
+                return apply_variable(loaded, name, "memory_watermark", OsStr::new(value));
             }
+            apply_key(loaded, &key, value, &origin).map(|_| ())
         }
         // A level, or categories with levels (`connection=debug,default=info`), and `+color`.
         "RABBITMQ_LOG" => {

@@ -200,7 +200,7 @@ mod tests {
     fn what_is_no_term_is_refused() {
         let deep = "[".repeat(100_000);
         for text in ["[", "[a,].", "{a", "a", "fun() -> ok end.", "#{}.", "\"x", deep.as_str()] {
-            assert_eq!(Term::file(text), None, "{:.20}", text);
+            assert_eq!(Term::file(text), None, "{text:.20}");
         }
         assert_eq!(Term::one("{a, b} c"), None);
     }

@@ -121,6 +121,7 @@ fn factor_to(factor: u64, power: usize) -> Option<u64> {
 pub(super) const KEYS: &[(&str, &str, Form)] = &[
     ("handshake_timeout", "handshake_timeout", Form::Millis),
     ("heartbeat", "heartbeat", Form::Seconds),
+    ("consumer_timeout", "consumer_timeout", Form::Millis),
     ("frame_max", "frame_max", Form::BinaryUnits),
     ("max_channels_per_connection", "channel_max", CHANNELS),
     ("channel_max", "channel_max", CHANNELS),
@@ -228,7 +229,6 @@ pub(super) const MISSED: &[&str] = &[
     "channel_max_per_node",
     "cluster_exchange_limit",
     "cluster_queue_limit",
-    "consumer_timeout",
     "credential_validator.",
     "default_limits.",
     "default_policies.",

@@ -6,7 +6,11 @@ use super::{
     apply::{Entries, refused},
     syntax::Entry,
 };
-use crate::config::{Error, Setting, loaded::Loaded, value::Written};
+use crate::config::{
+    Error, Setting,
+    loaded::{Loaded, Note},
+    value::Written,
+};
 
 pub(super) const PREFIXES: [&str; 2] = [TCP, SSL];
 
@@ -24,6 +28,11 @@ pub(super) fn apply(entries: &Entries, loaded: &mut Loaded) -> Result<(), Error>
             &entry.origin,
         )?;
     }
+    if tcp.is_everywhere || ssl.is_everywhere {
+        let text = "a listener without an address opens its port on the addresses of `bind`, not \
+                    on every one as RabbitMQ does";
+        loaded.notes.push(Note::Idle(text.into()));
+    }
     tcp.set_port(loaded, "amqp_port")?;
     ssl.set_port(loaded, "tls_port")?;
     tcp.set_addresses(loaded, "bind")?;
@@ -39,6 +48,8 @@ struct Listeners<'a> {
     port: Option<(u16, &'a Entry)>,
     /// The addresses; none if a port is for all of them.
     addresses: Vec<IpAddr>,
+    /// A port without an address, which to RabbitMQ is every address.
+    is_everywhere: bool,
 }
 
 impl<'a> Listeners<'a> {
@@ -51,7 +62,6 @@ impl<'a> Listeners<'a> {
             return Ok(Self { none: Some(entry), ..Self::default() });
         }
         let mut listeners = Self::default();
-        let mut is_everywhere = false;
         for (_, entry) in entries.below(prefix) {
             let Some((ip, port)) = parse(&entry.value) else {
                 let expected = "a port, or an IP address, a colon and a port".into();
@@ -64,10 +74,10 @@ impl<'a> Listeners<'a> {
             }
             match ip {
                 Some(ip) => listeners.addresses.extend(meant(ip)),
-                None => is_everywhere = true,
+                None => listeners.is_everywhere = true,
             }
         }
-        if is_everywhere {
+        if listeners.is_everywhere {
             listeners.addresses.clear();
         }
         Ok(listeners)

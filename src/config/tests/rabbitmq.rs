@@ -97,6 +97,7 @@ fn every_key_sets_what_it_means() {
         ("management.load_definitions = /d.json", "load_definitions", "\"/d.json\""),
         ("definitions.local.path = /d", "load_definitions", "\"/d\""),
         ("heartbeat = 30", "heartbeat", "\"30s\""),
+        ("consumer_timeout = 1800000", "consumer_timeout", "\"30m\""),
         ("frame_max = 64KB", "frame_max", "\"64KiB\""),
         ("channel_max = 100", "channel_max", "100"),
         ("max_channels_per_connection = 0", "channel_max", "65535"),
