@@ -51,6 +51,7 @@ mod returns;
 mod routing;
 mod single_active;
 mod tidy;
+mod tls;
 mod ttl;
 mod tx;
 mod users;

@@ -27,10 +27,12 @@ const FLOORS: [&[&str]; 9] = [
 ];
 
 /// Names that appear in one module alone.
-const CONFINED: [(&str, &str); 9] = [
+const CONFINED: [(&str, &str); 11] = [
     ("redb", "store"),
     ("amq_protocol", "wire"),
     ("fancy_regex", "pattern"),
+    ("tokio_rustls", "server"),
+    ("x509_cert", "auth"),
     ("serde_json", "http"),
     ("axum", "http"),
     ("Instant::now", "clock"),

@@ -2,15 +2,10 @@
 
 use std::fmt;
 
-use crate::wire::table::{self, RawTable, RawValue};
-
-/// A mechanism.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mechanism {
-    Plain,
-    Amqplain,
-    Anonymous,
-}
+use crate::{
+    config::AuthMechanism,
+    wire::table::{self, RawTable, RawValue},
+};
 
 /// What a client says it is. Not to be shown.
 pub(super) struct Credentials<'a> {
@@ -28,28 +23,13 @@ impl fmt::Debug for Credentials<'_> {
     }
 }
 
-impl Mechanism {
-    pub(super) fn find(name: &str) -> Option<Self> {
-        [Self::Plain, Self::Amqplain, Self::Anonymous]
-            .into_iter()
-            .find(|mechanism| mechanism.name() == name)
-    }
-
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Plain => "PLAIN",
-            Self::Amqplain => "AMQPLAIN",
-            Self::Anonymous => "ANONYMOUS",
-        }
-    }
-
-    /// Reads a response; `None` if it is malformed.
-    pub(super) fn credentials(self, response: &[u8]) -> Option<Credentials<'_>> {
-        match self {
-            Self::Plain => plain(response),
-            Self::Amqplain => amqplain(response),
-            Self::Anonymous => Some(ANONYMOUS),
-        }
+/// Reads a response; `None` if it is malformed. What EXTERNAL goes by is not in there.
+pub(super) fn credentials(mechanism: AuthMechanism, response: &[u8]) -> Option<Credentials<'_>> {
+    match mechanism {
+        AuthMechanism::Plain => plain(response),
+        AuthMechanism::Amqplain => amqplain(response),
+        AuthMechanism::Anonymous => Some(ANONYMOUS),
+        AuthMechanism::External => None,
     }
 }
 
@@ -74,14 +54,14 @@ fn amqplain(response: &[u8]) -> Option<Credentials<'_>> {
 mod tests {
     use super::*;
 
-    fn read(mechanism: Mechanism, response: &[u8]) -> Option<(&[u8], &[u8])> {
-        mechanism.credentials(response).map(|c| (c.login, c.password))
+    fn read(mechanism: AuthMechanism, response: &[u8]) -> Option<(&[u8], &[u8])> {
+        credentials(mechanism, response).map(|c| (c.login, c.password))
     }
 
     #[test]
     fn plain_is_exactly_two_fields_behind_a_nul() {
         // CN-040
-        let plain = |response| read(Mechanism::Plain, response);
+        let plain = |response| read(AuthMechanism::Plain, response);
         assert_eq!(plain(b"\0user\0pass"), Some((&b"user"[..], &b"pass"[..])));
         assert_eq!(plain(b"\0user\0"), Some((&b"user"[..], &b""[..])));
         assert_eq!(plain(b"\0\0"), Some((&b""[..], &b""[..])));
@@ -95,7 +75,7 @@ mod tests {
     #[test]
     fn amqplain_is_a_table_body_with_login_and_password() {
         // CN-041
-        let amqplain = |response| read(Mechanism::Amqplain, response);
+        let amqplain = |response| read(AuthMechanism::Amqplain, response);
         let response = b"\x05LOGINS\0\0\0\x04user\x08PASSWORDS\0\0\0\x04pass";
         assert_eq!(amqplain(response), Some((&b"user"[..], &b"pass"[..])));
         let binary = b"\x08PASSWORDx\0\0\0\x01p\x05otherI\0\0\0\x01\x05LOGINx\0\0\0\x01u";
@@ -115,7 +95,7 @@ mod tests {
     fn anonymous_is_guest_whatever_the_response() {
         // CN-042
         for response in [&b""[..], b"me@example.com", b"\0user\0pass", b"\xff\0"] {
-            let credentials = read(Mechanism::Anonymous, response);
+            let credentials = read(AuthMechanism::Anonymous, response);
             assert_eq!(credentials, Some((&b"guest"[..], &b"guest"[..])), "{response:?}");
         }
     }
@@ -124,7 +104,7 @@ mod tests {
     fn no_response_makes_a_mechanism_panic() {
         let whole = b"\x05LOGINS\0\0\0\x04user\x08PASSWORDS\0\0\0\x04pass";
         for end in 0..whole.len() {
-            assert_eq!(read(Mechanism::Amqplain, &whole[..end]), None);
+            assert_eq!(read(AuthMechanism::Amqplain, &whole[..end]), None);
         }
     }
 }

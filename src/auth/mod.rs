@@ -5,6 +5,7 @@
 //! them get a reply code and which a silent close. No password is kept, logged or shown, only
 //! hashes in RabbitMQ's format.
 
+mod certificate;
 mod mechanism;
 mod password;
 pub mod permissions;
@@ -12,24 +13,39 @@ mod user;
 
 use std::{collections::HashSet, fmt, net::IpAddr, sync::Arc};
 
-use mechanism::{Credentials, Mechanism};
+use mechanism::Credentials;
 
-use crate::{config::Config, names::Name};
+use crate::{
+    config::{AuthMechanism, Config},
+    names::Name,
+};
 
+pub use certificate::Certificate;
 pub use password::{HashingAlgorithm, PasswordHash};
 pub use permissions::{Permission, Permissions};
 pub use user::{RecordError, User, UserLimits, Users};
-
-/// The mechanisms that connection.start offers, in RabbitMQ's order (CN-024).
-pub const OFFERED_MECHANISMS: &str = "AMQPLAIN PLAIN ANONYMOUS";
 
 /// Decides who a client is.
 #[derive(Debug)]
 pub struct Authenticator {
     users: Arc<Users>,
     permissions: Arc<Permissions>,
+    config: Arc<Config>,
     /// Users who may only connect from this machine (CN-049).
     loopback_users: HashSet<String>,
+}
+
+/// A client's answer to connection.start.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempt<'a> {
+    /// The mechanism that it chose.
+    pub mechanism: &'a str,
+    /// What it answered.
+    pub response: &'a [u8],
+    /// Where it is.
+    pub peer: IpAddr,
+    /// Its certificate, verified.
+    pub certificate: Option<&'a Certificate>,
 }
 
 /// Why a client is not let in.
@@ -68,6 +84,8 @@ pub enum Reason {
     BlankPassword,
     /// The user may only connect from this machine (CN-049).
     NotLocal,
+    /// The certificate has no name where the configuration looks for one.
+    NoName,
 }
 
 impl fmt::Display for Refusal {
@@ -90,6 +108,7 @@ impl fmt::Display for Reason {
             Self::UnknownUser => "does not exist",
             Self::WrongPassword => "gave a wrong password",
             Self::BlankPassword => "gave no password",
+            Self::NoName => "is not named by the certificate: see `tls_login_from`",
             Self::NotLocal => "can only connect via localhost",
         })
     }
@@ -97,9 +116,9 @@ impl fmt::Display for Reason {
 
 impl Authenticator {
     /// Makes an authenticator of these users, under the configuration's rules.
-    pub fn new(users: Arc<Users>, permissions: Arc<Permissions>, config: &Config) -> Self {
+    pub fn new(users: Arc<Users>, permissions: Arc<Permissions>, config: &Arc<Config>) -> Self {
         let loopback_users = config.loopback_users.iter().cloned().collect();
-        Self { users, permissions, loopback_users }
+        Self { users, permissions, config: Arc::clone(config), loopback_users }
     }
 
     /// The users.
@@ -112,18 +131,61 @@ impl Authenticator {
         &self.permissions
     }
 
-    /// Finds out who answered connection.start from `peer` with `mechanism` and `response`.
-    pub fn verify(&self, mechanism: &str, response: &[u8], peer: IpAddr) -> Result<Name, Refusal> {
-        let mechanism = Mechanism::find(mechanism)
-            .ok_or_else(|| Refusal::UnknownMechanism { mechanism: mechanism.into() })?;
-        let credentials = mechanism
-            .credentials(response)
-            .ok_or(Refusal::Malformed { mechanism: mechanism.name() })?;
+    /// The mechanisms that a client with this certificate may choose from, in RabbitMQ's order,
+    /// as connection.start has them (CN-024, CN-043).
+    pub fn offered(&self, certificate: Option<&Certificate>) -> String {
+        let all = AuthMechanism::ALL.iter().copied();
+        let offered = all.filter(|mechanism| self.is_offered(*mechanism, certificate));
+        offered.map(AuthMechanism::as_str).collect::<Vec<_>>().join(" ")
+    }
+
+    fn is_offered(&self, mechanism: AuthMechanism, certificate: Option<&Certificate>) -> bool {
+        self.config.auth_mechanisms.contains(&mechanism)
+            && (mechanism != AuthMechanism::External || certificate.is_some())
+    }
+
+    /// Finds out who answered connection.start.
+    pub fn verify(&self, attempt: &Attempt<'_>) -> Result<Name, Refusal> {
+        let mechanism = AuthMechanism::ALL
+            .iter()
+            .copied()
+            .find(|mechanism| mechanism.as_str() == attempt.mechanism)
+            .filter(|mechanism| self.is_offered(*mechanism, attempt.certificate))
+            .ok_or_else(|| Refusal::UnknownMechanism { mechanism: attempt.mechanism.into() })?;
+        let refusal =
+            |user, reason| Refusal::BadCredentials { mechanism: mechanism.as_str(), user, reason };
+        if mechanism == AuthMechanism::External {
+            let name = attempt.certificate.and_then(|shown| shown.login(&self.config));
+            let name = name.ok_or_else(|| refusal(String::new(), Reason::NoName))?;
+            return self.check_named(&name, attempt.peer).map_err(|reason| refusal(name, reason));
+        }
+        let credentials = mechanism::credentials(mechanism, attempt.response)
+            .ok_or(Refusal::Malformed { mechanism: mechanism.as_str() })?;
+        self.check(&credentials, attempt.peer).map_err(|reason| {
+            refusal(String::from_utf8_lossy(credentials.login).into_owned(), reason)
+        })
+    }
+
+    /// Finds out who that is, whichever mechanisms are offered: for what is not AMQP.
+    pub fn log_in(&self, user: &str, password: &str, peer: IpAddr) -> Result<Name, Refusal> {
+        let credentials = Credentials { login: user.as_bytes(), password: password.as_bytes() };
         self.check(&credentials, peer).map_err(|reason| Refusal::BadCredentials {
-            mechanism: mechanism.name(),
-            user: String::from_utf8_lossy(credentials.login).into_owned(),
+            mechanism: AuthMechanism::Plain.as_str(),
+            user: user.to_owned(),
             reason,
         })
+    }
+
+    /// A user whom TLS has vouched for.
+    fn check_named(&self, name: &str, peer: IpAddr) -> Result<Name, Reason> {
+        let user = self.users.get(name).ok_or(Reason::UnknownUser)?;
+        self.check_place(&user, peer)?;
+        Ok(user.name.clone())
+    }
+
+    fn check_place(&self, user: &User, peer: IpAddr) -> Result<(), Reason> {
+        let is_bound = self.loopback_users.contains(user.name.as_str());
+        if is_bound && !is_loopback(peer) { Err(Reason::NotLocal) } else { Ok(()) }
     }
 
     fn check(&self, credentials: &Credentials<'_>, peer: IpAddr) -> Result<Name, Reason> {
@@ -139,9 +201,7 @@ impl Authenticator {
         if !user.password.as_ref().is_some_and(|hash| hash.verifies(credentials.password)) {
             return Err(Reason::WrongPassword);
         }
-        if self.loopback_users.contains(user.name.as_str()) && !is_loopback(peer) {
-            return Err(Reason::NotLocal);
-        }
+        self.check_place(&user, peer)?;
         Ok(user.name.clone())
     }
 }
@@ -166,11 +226,15 @@ mod tests {
             users.put(User { password, ..User::new(name) });
         }
         users.put(User::new("nobody"));
-        Authenticator::new(Arc::new(users), Arc::default(), &Config::default())
+        Authenticator::new(Arc::new(users), Arc::default(), &Arc::default())
+    }
+
+    fn attempt<'a>(mechanism: &'a str, response: &'a [u8], peer: &str) -> Attempt<'a> {
+        Attempt { mechanism, response, peer: peer.parse().unwrap(), certificate: None }
     }
 
     fn plain(response: &str, peer: &str) -> Result<Name, Refusal> {
-        authenticator().verify("PLAIN", response.as_bytes(), peer.parse().unwrap())
+        authenticator().verify(&attempt("PLAIN", response.as_bytes(), peer))
     }
 
     fn reason(result: Result<Name, Refusal>) -> Reason {
@@ -200,7 +264,7 @@ mod tests {
         let authenticator = authenticator();
         let blank = Some(PasswordHash::of(b"", [1, 2, 3, 4]));
         authenticator.users().put(User { password: blank, ..User::new("lax") });
-        let result = authenticator.verify("PLAIN", b"\0lax\0", LOCAL.parse().unwrap());
+        let result = authenticator.verify(&attempt("PLAIN", b"\0lax\0", LOCAL));
         assert_eq!(reason(result), Reason::BlankPassword);
         assert_eq!(reason(plain("\0nobody\0", LOCAL)), Reason::BlankPassword);
     }
@@ -222,7 +286,7 @@ mod tests {
     fn anonymous_is_guest_under_guests_rules() {
         // CN-042, CN-049
         let authenticator = authenticator();
-        let anonymous = |peer: &str| authenticator.verify("ANONYMOUS", b"", peer.parse().unwrap());
+        let anonymous = |peer: &str| authenticator.verify(&attempt("ANONYMOUS", b"", peer));
         assert_eq!(anonymous(LOCAL), Ok("guest".into()));
         assert_eq!(reason(anonymous(REMOTE)), Reason::NotLocal);
         let password = Some(PasswordHash::of(b"another", [1, 2, 3, 4]));
@@ -235,8 +299,7 @@ mod tests {
         // CN-046, CN-047
         let authenticator = authenticator();
         for mechanism in ["FOO", "EXTERNAL", "plain", ""] {
-            let refusal =
-                authenticator.verify(mechanism, b"\0guest\0guest", LOCAL.parse().unwrap());
+            let refusal = authenticator.verify(&attempt(mechanism, b"\0guest\0guest", LOCAL));
             assert_eq!(refusal, Err(Refusal::UnknownMechanism { mechanism: mechanism.into() }));
         }
         assert_eq!(plain("guest", LOCAL), Err(Refusal::Malformed { mechanism: "PLAIN" }));

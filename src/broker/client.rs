@@ -37,6 +37,30 @@ pub struct Introduction {
     pub channel_max: u16,
     /// The heartbeat agreed upon, in seconds; 0 for none.
     pub heartbeat: u16,
+    /// What TLS agreed upon, where it is spoken.
+    pub tls: Option<TlsFacts>,
+}
+
+/// What TLS agreed upon, in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFacts {
+    /// The version, as RabbitMQ calls it: `tlsv1.3`.
+    pub version: &'static str,
+    /// The cipher suite, as TLS calls it: `TLS13_AES_256_GCM_SHA384`.
+    pub suite: &'static str,
+    /// The client's certificate, if it showed one.
+    pub certificate: Option<CertificateFacts>,
+}
+
+/// What operators are shown of a certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFacts {
+    /// Whom it is for, as RFC 4514 writes it.
+    pub subject: String,
+    /// Who signed it, written likewise.
+    pub issuer: String,
+    /// From when until when it is good.
+    pub validity: String,
 }
 
 /// A connection as seen from outside.

@@ -53,7 +53,9 @@ impl Failure {
                     UNAVAILABLE
                 }
                 StartError::PortForbidden(_) => NOT_PERMITTED,
-                StartError::NoSuchAddress(_) => CONFIGURATION,
+                StartError::NoSuchAddress(_) | StartError::Tls(_) | StartError::NoListener => {
+                    CONFIGURATION
+                }
                 StartError::DataDirectory { .. } => CANNOT_CREATE,
                 StartError::Store(_) | StartError::Restore(_) | StartError::User(_) => DATA,
                 StartError::Random(_) => SYSTEM,
@@ -91,6 +93,8 @@ impl Failure {
                 | StartError::Store(_)
                 | StartError::Restore(_)
                 | StartError::User(_)
+                | StartError::Tls(_)
+                | StartError::NoListener
                 | StartError::Random(_) => return None,
             }),
         }

@@ -74,19 +74,32 @@ impl Signals {
 fn announce(handle: &Handle, started: Now) {
     let address = handle.amqp_addr();
     let millis = clock::now().since(started).as_millis();
-    tracing::info!(addresses = ?handle.addrs(), data = %handle.data_path().display(), "started");
+    tracing::info!(
+        addresses = ?handle.addrs(),
+        tls = ?handle.tls_addrs(),
+        data = %handle.data_path().display(),
+        "started"
+    );
     let version = env!("CARGO_PKG_VERSION");
     let data = handle.data_path().display();
+    let is_plain = !handle.addrs().is_empty();
+    let scheme = if is_plain { "amqp" } else { "amqps" };
+    let over_tls = handle.tls_addrs().first().filter(|_| is_plain);
+    let and_tls = over_tls.map(|address| format!(" and amqps://{address}")).unwrap_or_default();
     // Whoever closed standard output does not want to know.
     let _ = write!(
         io::stdout(),
-        "lepus {version} ready on amqp://{address} (data {data}, {millis} ms)\n\
+        "lepus {version} ready on {scheme}://{address}{and_tls} (data {data}, {millis} ms)\n\
          Server startup complete\n",
     );
 }
 
 fn warn_of_open_listeners(handle: &Handle) {
-    if handle.addrs().iter().any(|address| !address.ip().is_loopback()) {
-        tracing::warn!("passwords and messages cross the network as plain text");
+    let mut plain = handle.addrs().iter();
+    if let Some(address) = plain.find(|address| !address.ip().is_loopback()) {
+        tracing::warn!(
+            %address,
+            "AMQP without TLS is open to the network: passwords and messages cross it as plain text"
+        );
     }
 }

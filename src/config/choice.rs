@@ -96,7 +96,9 @@ choice! {
         /// Addresses of mail.
         Email = "email",
         /// URIs.
-        Uri = "uri"
+        Uri = "uri",
+        /// Names of another kind, such as those of Windows domains.
+        OtherName = "other_name"
     }
 
     /// A mechanism of login.

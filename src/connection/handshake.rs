@@ -7,11 +7,11 @@ use super::{
     error::{self, Close, Code, Failure, Ids},
 };
 use crate::{
-    auth::{OFFERED_MECHANISMS, Refusal},
+    auth::{Attempt, Refusal},
     broker::{client::Introduction, registry::Full},
     clock,
     wire::{
-        frame::{self, Frame, FrameKind, Octets, PROTOCOL_HEADER},
+        frame::{self, Frame, FrameKind, Octets, PROTOCOL_HEADER, ProtocolHeader},
         method::{self, AMQPClass, Incoming, LongString, ShortString, connection, short_string},
         table::{Table, Value},
     },
@@ -35,7 +35,12 @@ impl Session {
                 self.stage = Stage::AwaitStartOk;
             }
             Some(Err(refusal)) => {
-                tracing::info!(peer = %self.peer, header = ?refusal.header, "not AMQP 0-9-1");
+                let (peer, header) = (self.peer.ends.peer, refusal.header);
+                if header == ProtocolHeader::Tls {
+                    tracing::warn!(%peer, "a client speaks TLS where AMQP is spoken without");
+                } else {
+                    tracing::info!(%peer, ?header, "not AMQP 0-9-1");
+                }
                 self.out.buffer().extend_from_slice(&refusal.answer);
                 self.stage = Stage::Finished;
             }
@@ -64,6 +69,7 @@ impl Session {
         .map(|name| (ShortString::from(name), Value::Boolean(true)))
         .collect::<std::collections::BTreeMap<_, _>>()
         .into();
+        let mechanisms = self.context.auth.offered(self.peer.certificate());
         let config = &self.context.config;
         let cluster = config.cluster();
         let texts = [
@@ -84,7 +90,7 @@ impl Session {
             version_major: 0,
             version_minor: 9,
             server_properties: properties,
-            mechanisms: LongString::from(OFFERED_MECHANISMS),
+            mechanisms: LongString::from(mechanisms),
             locales: LongString::from("en_US"),
         }));
     }
@@ -124,10 +130,15 @@ impl Session {
             frame_max: 0,
             channel_max: 0,
             heartbeat: 0,
+            tls: self.peer.facts(),
         });
-        let response = start_ok.response.as_bytes();
-        let mechanism = start_ok.mechanism.as_str();
-        match self.context.auth.verify(mechanism, response, self.peer.ip()) {
+        let attempt = Attempt {
+            mechanism: start_ok.mechanism.as_str(),
+            response: start_ok.response.as_bytes(),
+            peer: self.peer.ends.peer.ip(),
+            certificate: self.peer.certificate(),
+        };
+        match self.context.auth.verify(&attempt) {
             Ok(user) => self.user = user,
             Err(refusal) => return Err(self.refuse(&refusal)),
         }
@@ -144,7 +155,8 @@ impl Session {
 
     /// A login that is refused (CN-044 to CN-047).
     fn refuse(&self, refusal: &Refusal) -> Failure {
-        tracing::warn!(connection = self.id.0, peer = %self.peer, %refusal, "login refused");
+        let (connection, peer) = (self.id.0, self.peer.ends.peer);
+        tracing::warn!(connection, %peer, %refusal, "login refused");
         match refusal {
             Refusal::BadCredentials { mechanism, .. }
                 if self.capabilities.authentication_failure_close =>
@@ -214,7 +226,8 @@ impl Session {
         self.stage = Stage::Running;
         tracing::info!(
             connection = self.id.0,
-            peer = %self.peer,
+            peer = %self.peer.ends.peer,
+            tls = self.peer.tls.as_ref().map(|tls| tls.version),
             user = %self.user,
             vhost = %vhost,
             "connection opened"
@@ -316,7 +329,8 @@ impl Session {
 
     /// Says nothing more, and closes the socket after a while.
     pub(super) fn mute(&mut self, reason: &'static str) {
-        tracing::info!(connection = self.id.0, peer = %self.peer, reason, "connection refused");
+        let (connection, peer) = (self.id.0, self.peer.ends.peer);
+        tracing::info!(connection, %peer, reason, "connection refused");
         self.end();
         self.stage = Stage::Mute { until: clock::now().after(MUTE) };
     }

@@ -19,6 +19,7 @@ mod handshake;
 mod heartbeat;
 mod input;
 mod output;
+mod peer;
 mod publish;
 mod reply_to;
 mod routes;
@@ -31,7 +32,6 @@ mod unacked;
 
 use std::{
     collections::VecDeque,
-    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -53,7 +53,7 @@ use crate::{
     auth::Authenticator,
     broker::{
         Broker, Vhost,
-        client::{ConnectionInfo, Ends, Introduction},
+        client::{ConnectionInfo, Introduction},
         outbox::{Event, Outbox, OutboxLimits, Stalled},
         queue::{Effects, Queue},
     },
@@ -63,6 +63,7 @@ use crate::{
     wire::{encode, method::AMQPClass},
 };
 
+pub use peer::{Peer, TlsInfo};
 pub use turn::serve;
 
 /// What all connections share.
@@ -126,7 +127,7 @@ struct Session {
     id: ConnectionId,
     /// What others see of it.
     info: Arc<ConnectionInfo>,
-    peer: SocketAddr,
+    peer: Peer,
     stage: Stage,
     tuning: Tuning,
     capabilities: Capabilities,
@@ -169,18 +170,18 @@ struct Session {
 }
 
 impl Session {
-    fn new(context: Arc<Context>, ends: Ends, waker: Waker) -> Self {
+    fn new(context: Arc<Context>, peer: Peer, waker: Waker) -> Self {
         let config = &context.config;
         let outbox = Arc::new(Outbox::new(OutboxLimits {
             events_max: config.outbox_events_max as usize,
             bytes_max: config.outbox_bytes_max.bytes(),
         }));
         let registry = &context.broker.registry;
-        let info = registry.connect(Arc::clone(&outbox), ends, clock::unix_time());
+        let info = registry.connect(Arc::clone(&outbox), peer.ends, clock::unix_time());
         Self {
             id: info.id,
             info,
-            peer: ends.peer,
+            peer,
             stage: Stage::ProtocolHeader,
             // What a client may send before tune (CN-028).
             tuning: Tuning { frame_max: handshake::INITIAL_FRAME_MAX, channel_max: 0 },

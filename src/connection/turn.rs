@@ -9,9 +9,8 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{Context, Session, Stage, dispatch::Flow, heartbeat::Due, input::Input};
+use super::{Context, Peer, Session, Stage, dispatch::Flow, heartbeat::Due, input::Input};
 use crate::{
-    broker::client::Ends,
     clock::{self, Now},
     names::CommitSeq,
     store::Registration,
@@ -22,15 +21,16 @@ use crate::{
 const TURNS_MAX: usize = 16;
 
 /// Serves one connection to its end.
-pub async fn serve<S>(stream: S, ends: Ends, context: Arc<Context>)
+pub async fn serve<S>(stream: S, peer: Peer, context: Arc<Context>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let waker = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
-    let handshake_ends = clock::now().after(context.config.handshake_timeout);
-    let session = Session::new(context, ends, waker);
+    let handshake_ends = peer.connected.after(context.config.handshake_timeout);
+    let session = Session::new(context, peer, waker);
     let mut connection = Connection {
         stream,
+        is_flushed: true,
         input: Input::default(),
         session,
         flow: Flow::On,
@@ -42,11 +42,20 @@ where
     };
     poll_fn(|cx| connection.poll(cx)).await;
     let session = &connection.session;
-    tracing::info!(connection = session.id.0, peer = %session.peer, "connection closed");
+    tracing::info!(connection = session.id.0, peer = %session.peer.ends.peer, "connection closed");
+    if session.peer.tls.is_some() {
+        // TLS has a goodbye of its own. Who does not take it at once goes without.
+        poll_fn(|cx| Poll::Ready(Pin::new(&mut connection.stream).poll_shutdown(cx).map(drop)))
+            .await
+            .is_ready();
+    }
 }
 
 struct Connection<S> {
     stream: S,
+    /// Whether the stream has passed on all that was written to it. TLS keeps records that the
+    /// socket does not take at once.
+    is_flushed: bool,
     input: Input,
     session: Session,
     /// Whether the front of the input waits for something.
@@ -109,7 +118,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.session.routes.settle();
         self.session.fx.wakes.pay();
         progress |= self.write(cx)?;
-        if matches!(self.session.stage, Stage::Finished) && self.session.out.is_empty() {
+        let is_written = self.session.out.is_empty() && self.is_flushed;
+        if matches!(self.session.stage, Stage::Finished) && is_written {
             return Err(Broken);
         }
         Ok(progress)
@@ -134,11 +144,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     self.session.info.sent_bytes.add(count as u64);
                     self.session.info.writes.add(1);
                     self.session.heartbeat.sent();
+                    self.is_flushed = false;
                     progress = true;
                 }
                 Poll::Ready(Err(_)) => return Err(Broken),
                 Poll::Pending => break,
             }
+        }
+        if !self.is_flushed {
+            self.is_flushed = match Pin::new(&mut self.stream).poll_flush(cx) {
+                Poll::Ready(Ok(())) => true,
+                Poll::Ready(Err(_)) => return Err(Broken),
+                Poll::Pending => false,
+            };
         }
         Ok(progress)
     }
@@ -236,7 +254,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Stage::ProtocolHeader | Stage::AwaitStartOk | Stage::AwaitTuneOk | Stage::AwaitOpen
                 if now >= self.handshake_ends =>
             {
-                tracing::info!(peer = %self.session.peer, "no handshake in time");
+                tracing::info!(peer = %self.session.peer.ends.peer, "no handshake in time");
                 return Err(Broken);
             }
             Stage::Closing { until } | Stage::Closed { until } | Stage::Mute { until }
@@ -257,7 +275,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             Due::GiveUp => {
                 let session = &self.session;
-                let (connection, peer) = (session.id.0, session.peer);
+                let (connection, peer) = (session.id.0, session.peer.ends.peer);
                 tracing::warn!(connection, %peer, "missed heartbeats");
                 Err(Broken)
             }

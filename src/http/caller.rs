@@ -159,8 +159,7 @@ pub(super) fn log_in(
     password: &str,
     peer: IpAddr,
 ) -> Result<Caller, Failure> {
-    let response = format!("\0{user}\0{password}");
-    let user = api.auth.verify("PLAIN", response.as_bytes(), peer).map_err(|refusal| {
+    let user = api.auth.log_in(user, password, peer).map_err(|refusal| {
         tracing::warn!(%peer, %refusal, "login to the API refused");
         match refusal {
             Refusal::BadCredentials { reason: reason @ Reason::NotLocal, user, .. } => {

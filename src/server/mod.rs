@@ -5,6 +5,7 @@
 //!
 //! * the data directory's existence, and opening the broker on it;
 //! * the listeners (`listen`): which addresses, which socket options;
+//! * TLS (`tls`): certificates, and what is spoken over them;
 //! * accepting (`accept`): one task for each connection, a limit on how many, a panic in one of
 //!   them that ends that one alone;
 //! * memory and disk (`monitor`): the alarms that hold publishers up;
@@ -13,10 +14,12 @@
 //! * stopping: no new connections, a goodbye to the old ones, then the store is closed.
 
 mod accept;
+mod amqp;
 mod listen;
 mod monitor;
 mod node;
 mod timers;
+mod tls;
 mod web;
 
 use std::{
@@ -34,7 +37,9 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
+use amqp::Listeners;
 use monitor::Monitor;
+pub use tls::{Tls, TlsError, TlsSettings};
 pub use web::OPERATOR_SOCKET;
 use web::Web;
 
@@ -44,7 +49,7 @@ use crate::{
     broker::RestoreError,
     clock,
     config::Config,
-    connection::{self, Context},
+    connection::Context,
     http::{Api, Listening, Shared},
     store::StoreError,
 };
@@ -102,6 +107,12 @@ pub enum StartError {
     /// A user in the store cannot be understood.
     #[error(transparent)]
     User(#[from] auth::RecordError),
+    /// A certificate, or what belongs to it, cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// AMQP is spoken neither with TLS nor without.
+    #[error("`amqp_plain` is false and there is no `tls_certificate`: nobody could connect")]
+    NoListener,
     /// The operating system has no random numbers to give.
     #[error("no random numbers: {0}")]
     Random(#[from] getrandom::Error),
@@ -126,10 +137,11 @@ impl Server {
     pub async fn start(config: Config) -> Result<Handle, StartError> {
         let data_path = config.data_path();
         // The listeners come first: a second start must not touch the data of the first.
-        let listeners = listen::open(&config.bind, config.amqp_port, config.listen_backlog)?;
+        let config = Arc::new(config);
+        let tls = load_tls(&config)?;
+        let listeners = Listeners::open(&config, tls)?;
         let web = Web::open(&config)?;
         make_data_directory(&data_path)?;
-        let config = Arc::new(config);
         let alarm_limits = AlarmLimits::new(&config, &data_path);
         let opening = (Arc::clone(&config), data_path.clone(), alarm_limits.clone());
         let opened = tokio::task::spawn_blocking(move || {
@@ -149,19 +161,12 @@ impl Server {
         let room = Arc::new(Semaphore::new(room.min(Semaphore::MAX_PERMITS)));
         let (running, stopped) = watch::channel(());
         tokio::spawn(monitor.run(stopped.clone()));
-        let addresses: Vec<_> = listeners.iter().map(|(_, address)| *address).collect();
-        let amqp = addresses.iter().map(|&address| Listening { protocol: "amqp", address });
-        let amqp: Vec<_> = amqp.collect();
-        let acceptors = listeners
-            .into_iter()
-            .map(|(listener, _)| {
-                let context = Arc::clone(&context);
-                let serve =
-                    move |stream, ends| connection::serve(stream, ends, Arc::clone(&context));
-                let room = Arc::clone(&room);
-                tokio::spawn(accept::run(listener, room, stopped.clone(), serve))
-            })
-            .collect();
+        let (addresses, tls_addresses) = listeners.addresses();
+        let listening = |protocol, addresses: &[SocketAddr]| {
+            addresses.iter().map(|&address| Listening { protocol, address }).collect::<Vec<_>>()
+        };
+        let amqp = [listening("amqp", &addresses), listening("amqp/ssl", &tls_addresses)].concat();
+        let acceptors = listeners.accept(&context, &room, &stopped);
         let timers = tokio::spawn(run_timers(Arc::clone(&context), stopped.clone()));
         let (broker, auth) = (Arc::clone(&context.broker), Arc::clone(&context.auth));
         let admin = Admin::new(broker, auth, alarm_limits.clone());
@@ -179,6 +184,7 @@ impl Server {
         Ok(Handle {
             addresses,
             http_addresses,
+            tls_addresses,
             data_path,
             drain_timeout,
             alarm_limits,
@@ -197,6 +203,7 @@ impl Server {
 pub struct Handle {
     addresses: Vec<SocketAddr>,
     http_addresses: Vec<SocketAddr>,
+    tls_addresses: Vec<SocketAddr>,
     data_path: PathBuf,
     drain_timeout: Duration,
     alarm_limits: AlarmLimits,
@@ -210,12 +217,12 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// The first AMQP address listened on, with its real port.
+    /// The first AMQP address listened on, with its real port; one without TLS if there is any.
     pub fn amqp_addr(&self) -> SocketAddr {
-        self.addresses[0]
+        self.addresses.first().copied().unwrap_or_else(|| self.tls_addresses[0])
     }
 
-    /// All AMQP addresses listened on, with their real ports.
+    /// All addresses where AMQP is spoken without TLS, with their real ports.
     pub fn addrs(&self) -> &[SocketAddr] {
         &self.addresses
     }
@@ -223,6 +230,11 @@ impl Handle {
     /// All addresses where the management API is served, with their real ports.
     pub fn http_addrs(&self) -> &[SocketAddr] {
         &self.http_addresses
+    }
+
+    /// All addresses where AMQP is spoken over TLS, with their real ports.
+    pub fn tls_addrs(&self) -> &[SocketAddr] {
+        &self.tls_addresses
     }
 
     /// The data directory in use.
@@ -271,6 +283,15 @@ impl Handle {
         // If closing panics, the store has said so; there is nothing left to do.
         let _ = tokio::task::spawn_blocking(move || store.close()).await;
     }
+}
+
+/// Reads the certificate for AMQP, if one is configured.
+fn load_tls(config: &Config) -> Result<Option<Arc<Tls>>, StartError> {
+    let Some(settings) = TlsSettings::of_amqp(config) else {
+        return if config.amqp_plain { Ok(None) } else { Err(StartError::NoListener) };
+    };
+    // A few small files, before anybody is served.
+    Ok(Some(Arc::new(Tls::load_blocking(settings)?)))
 }
 
 /// Calls deadlines until the server stops.

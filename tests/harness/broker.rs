@@ -71,6 +71,7 @@ pub(crate) fn only_on_lepus(reason: &str) -> bool {
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     pub(crate) http_address: SocketAddr,
+    tls_address: Option<SocketAddr>,
     admin: Admin,
     /// Ends the server's thread when dropped.
     stop: Option<oneshot::Sender<()>>,
@@ -82,6 +83,7 @@ fn start_lepus(directory: &Path, settings: &str) -> Running {
     let mut config = Config::from_toml(Path::new("settings of the test"), settings)
         .unwrap_or_else(|error| panic!("{error}"));
     (config.amqp_port, config.http_port, config.metrics_port) = (0, 0, 0);
+    (config.tls_port, config.https_port) = (0, 0);
     config.data_dir = Some(directory.to_owned());
     let (stop, stopped) = oneshot::channel();
     let (started, start) = mpsc::channel();
@@ -89,14 +91,21 @@ fn start_lepus(directory: &Path, settings: &str) -> Running {
         let runtime = runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
             let server = Server::start(config).await.unwrap_or_else(|error| panic!("{error}"));
-            let running = (server.amqp_addr(), server.http_addrs()[0], server.admin().clone());
+            let running = Running {
+                address: server.amqp_addr(),
+                http_address: server.http_addrs()[0],
+                tls_address: server.tls_addrs().first().copied(),
+                admin: server.admin().clone(),
+                stop: None,
+                thread: None,
+            };
             started.send(running).expect("the test waits for the start");
             let _ = stopped.await;
             server.stop().await;
         });
     });
-    let (address, http_address, admin) = start.recv().expect("the server starts");
-    Running { address, http_address, admin, stop: Some(stop), thread: Some(thread) }
+    let running = start.recv().expect("the server starts");
+    Running { stop: Some(stop), thread: Some(thread), ..running }
 }
 
 impl Running {
@@ -128,6 +137,11 @@ pub(crate) fn private_broker(settings: &str) -> Option<PrivateBroker> {
 impl PrivateBroker {
     pub(crate) fn options(&self) -> Options {
         Options::at(self.running.address)
+    }
+
+    /// Where it speaks TLS.
+    pub(crate) fn tls_address(&self) -> SocketAddr {
+        self.running.tls_address.expect("the settings have a certificate")
     }
 
     pub(crate) fn operator(&self) -> Operator {

@@ -20,6 +20,7 @@ mod options;
 mod program;
 mod request;
 mod socket;
+mod tls;
 mod wire;
 
 use std::{
@@ -40,6 +41,7 @@ pub(crate) use options::*;
 pub(crate) use program::*;
 pub(crate) use request::*;
 pub(crate) use socket::End;
+pub(crate) use tls::*;
 pub(crate) use wire::*;
 
 /// How long a test waits for something that is certain to come.
