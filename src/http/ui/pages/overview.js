@@ -1,0 +1,159 @@
+// The overview: problems, totals, charts, nodes, the longest queues, churn, listeners.
+
+import { get, query } from '../js/api.js';
+import { chart, lengthsChart, ratesChart, samplesQuery, spanPicker } from '../js/chart.js';
+import { h, icon } from '../js/dom.js';
+import { bytes, count, duration, name, rate, short } from '../js/format.js';
+import { health } from '../js/health.js';
+import { badge, card, facts, heading, meter, queueLink, route, vhostLink } from '../js/parts.js';
+import { scope, session } from '../js/state.js';
+import { table } from '../js/table.js';
+
+export function overview() {
+  let data = {};
+  let nodes = [];
+  const lengths = lengthsChart();
+  const rates = ratesChart();
+  const churn = chart({
+    title: 'Churn', unit: 'rate', kind: 'rate',
+    series: [
+      { key: 'connection_created', label: 'Connections opened', colour: 'c-publish', main: true },
+      { key: 'connection_closed', label: 'Connections closed', colour: 'c-get', main: true },
+      { key: 'channel_created', label: 'Channels opened', colour: 'c-confirm', main: true },
+      { key: 'channel_closed', label: 'Channels closed', colour: 'c-ack' },
+      { key: 'queue_created', label: 'Queues created', colour: 'c-deliver', main: true },
+      { key: 'queue_deleted', label: 'Queues deleted', colour: 'c-redeliver' },
+    ],
+  });
+  const listeners = listenerTable(() => data.listeners ?? []);
+
+  async function load(signal) {
+    const params = query(samplesQuery());
+    const overall = get(`/overview${params}`, { signal });
+    const inVhost = scope.vhost === undefined ? undefined
+      : get(`/vhosts/${encodeURIComponent(scope.vhost)}${params}`, { signal });
+    const ofNodes = session.can('monitoring') ? get('/nodes', { signal }) : [];
+    [data, nodes] = await Promise.all([overall, ofNodes]);
+    const vhost = await inVhost;
+    // The charts are of the virtual host in scope; its own object has what the overview has.
+    data.shown = vhost ?? { ...data.queue_totals, message_stats: data.message_stats };
+    data.product = `${data.product_name ?? 'RabbitMQ'} ${data.product_version ?? data.rabbitmq_version}`;
+  }
+
+  function view() {
+    if (!data.shown) return h('p.empty', 'Loading\u2026');
+    return [
+      heading({
+        title: 'Overview',
+        badges: [badge(data.cluster_name ?? data.node), badge(data.product, 'quiet')],
+        object: data, actions: spanPicker(),
+      }),
+      problems(),
+      totals(data),
+      h('div.grid.two',
+        card(undefined, lengths.view(data.shown)),
+        card(undefined, rates.view(data.shown.message_stats))),
+      nodes.length ? h('div.grid.nodes', nodes.map(nodeCard)) : null,
+      h('div.grid.two',
+        longest(),
+        card(undefined, churn.view(data.churn_rates))),
+      card('Listeners', listeners.view()),
+    ];
+  }
+
+  return { title: 'Overview', load, view };
+}
+
+function problems() {
+  const found = health.problems;
+  if (!health.known) return null;
+  if (!found.length) {
+    return h('p.wellness', icon('check'), h('span', 'No problems: no alarms, no queue without '
+      + 'consumers that holds messages, nothing stuck.'));
+  }
+  return h('section.problem-list', { 'aria-label': 'Problems' },
+    found.slice(0, 8).map(({ level, text, href }) => h('a', { key: text, href, class: level },
+      icon(level === 'note' ? 'info' : 'warn'), h('span', name(text)))),
+    found.length > 8 ? h('p.dim', `and ${found.length - 8} more`) : null);
+}
+
+function totals(data) {
+  const { object_totals: objects = {}, shown } = data;
+  const tile = (label, value, href, exact) => h(href ? 'a.tile' : 'div.tile',
+    { key: label, ...(href ? { href } : {}) },
+    h('span.value.num', { title: exact ?? false }, value), h('span.label', label));
+  return h('div.tiles',
+    tile('Ready', short(shown.messages_ready ?? 0), '#/queues?sort=messages_ready&desc=1',
+      count(shown.messages_ready)),
+    tile('Unacked', short(shown.messages_unacknowledged ?? 0),
+      '#/queues?sort=messages_unacknowledged&desc=1', count(shown.messages_unacknowledged)),
+    h('span.rule', { 'aria-hidden': 'true' }),
+    ['Connections', 'Channels', 'Exchanges', 'Queues', 'Consumers'].map((label) => {
+      const kind = label.toLowerCase();
+      return tile(label, count(objects[kind] ?? 0), `#/${kind}`);
+    }));
+}
+
+export function nodeMeters(node) {
+  const worry = (bad, near) => (bad ? 'bad' : near ? 'warn' : '');
+  return [
+    meter({
+      label: 'Memory', used: node.mem_used, total: node.mem_limit, text: bytes(node.mem_used),
+      note: `alarm at ${bytes(node.mem_limit)}`,
+      level: worry(node.mem_alarm, node.mem_used > 0.85 * node.mem_limit),
+    }),
+    meter({
+      // Full when no more than the limit is free.
+      label: 'Disk free', used: node.disk_free_limit, total: node.disk_free,
+      text: bytes(node.disk_free), note: `alarm below ${bytes(node.disk_free_limit)}`,
+      level: worry(node.disk_free_alarm, node.disk_free < 2 * node.disk_free_limit),
+    }),
+    node.fd_total > 0 ? meter({
+      label: 'File descriptors', used: node.fd_used, total: node.fd_total,
+      text: count(node.fd_used), note: `of ${count(node.fd_total)}`,
+      level: worry(false, node.fd_used > 0.85 * node.fd_total),
+    }) : null,
+  ];
+}
+
+function nodeCard(node) {
+  const state = node.running === false ? badge('down', 'bad') : badge('running', 'good');
+  return card({
+    key: node.name, title: h('a', { href: route('nodes', node.name) }, name(node.name)), tools: state,
+  },
+  h('div.meters', nodeMeters(node)),
+  facts([
+    ['Uptime', duration(node.uptime)],
+    ['Cores', count(node.processors)],
+    ['Run queue', count(node.run_queue)],
+    ['Sockets', node.sockets_used ? count(node.sockets_used) : undefined],
+  ], 'row'));
+}
+
+function longest() {
+  const rows = health.longest.filter((queue) => queue.messages > 0).slice(0, 8);
+  return card('Longest queues', rows.length === 0 ? h('p.empty', 'All queues are empty.')
+    : h('div.scroll', h('table.plain', h('thead', h('tr', h('th', 'Name'),
+      scope.vhost === undefined ? h('th', 'Virtual host') : null,
+      h('th.num', 'Ready'), h('th.num', 'Unacked'), h('th.num', 'In'), h('th.num', 'Consumers'))),
+    h('tbody', rows.map((queue) => h('tr', { key: `${queue.vhost} ${queue.name}` },
+      h('td.col-name', queueLink(queue.vhost, queue.name)),
+      scope.vhost === undefined ? h('td', vhostLink(queue.vhost)) : null,
+      h('td.num', count(queue.messages_ready)), h('td.num', count(queue.messages_unacknowledged)),
+      h('td.num', rate(queue.message_stats?.publish_details?.rate ?? 0)),
+      h('td.num', queue.consumers === 0 ? h('span.warn', '0') : count(queue.consumers))))))));
+}
+
+function listenerTable(rows) {
+  return table({
+    id: 'listeners', rows, key: (row) => `${row.protocol} ${row.ip_address} ${row.port} ${row.node}`,
+    unit: 'listener', plain: true,
+    columns: [
+      { id: 'protocol', label: 'Protocol', always: true, cell: (row) => row.protocol },
+      { id: 'address', label: 'Address', always: true, cell: (row) => name(row.ip_address) },
+      { id: 'port', label: 'Port', num: true, always: true, cell: (row) => String(row.port) },
+      { id: 'tls', label: 'TLS', always: true, cell: (row) => (row.tls ? badge('TLS', 'good') : '') },
+      { id: 'node', label: 'Node', always: true, cell: (row) => name(row.node) },
+    ],
+  });
+}
