@@ -79,7 +79,9 @@ export async function request(method, target, options = {}) {
     value = undefined;
   }
   if (response.ok) return value;
-  const error = new ApiError(response.status, reason(response, value), target);
+  // A proxy in between that finds no broker behind it.
+  const gone = value === undefined && [502, 503, 504].includes(response.status);
+  const error = new ApiError(gone ? 0 : response.status, reason(response, value), target);
   if (response.status === 401 && !options.authorization && isLogin(value)) onUnauthorized(error);
   throw error;
 }

@@ -257,7 +257,8 @@ export function dialogView(entry) {
     key: entry.id, class: entry.wide ? 'wide' : '', 'aria-labelledby': `dialog${entry.id}`,
     ref: (el) => {
       el.showModal();
-      el.querySelector('form input:not([type=checkbox]), form textarea, form select, .first')?.focus();
+      (el.querySelector('.first, form input[required], form textarea[required]')
+        ?? el.querySelector('form input:not([type=checkbox]), form select, form textarea'))?.focus();
     },
     oncancel: (event) => { event.preventDefault(); entry.close(); },
     onclick: (event) => { if (entry.light && event.target === event.currentTarget) entry.close(); },

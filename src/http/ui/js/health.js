@@ -2,7 +2,7 @@
 
 import { get, query } from './api.js';
 import { bytes, count, duration, rate } from './format.js';
-import { exchangeHref, queueHref, route } from './parts.js';
+import { queueHref, route } from './parts.js';
 import { scope, session } from './state.js';
 
 /** How often it asks, at most, in milliseconds. */

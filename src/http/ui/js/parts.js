@@ -2,9 +2,10 @@
 
 import { app } from './app.js';
 import { exchangeInPath } from './api.js';
+import { spanPicker } from './chart.js';
 import { h, icon } from './dom.js';
 import { copyButton, jsonDialog } from './form.js';
-import { inline, name } from './format.js';
+import { bytes, count, inline, name } from './format.js';
 import { scope, session } from './state.js';
 
 /** Where an object's page is: route('queues', vhost, name). */
@@ -46,7 +47,8 @@ export function heading({ crumbs = [], title, copied, badges, object, actions })
   if (object !== undefined) app.object = { title, value: object };
   return h('header.heading',
     crumbs.length ? h('nav.crumbs', { 'aria-label': 'Where this is' },
-      crumbs.map(([text, href]) => [h('a', { href }, text), h('span', { 'aria-hidden': 'true' }, '/')]))
+      crumbs.map(([text, href], i) => [
+        i ? h('span', { 'aria-hidden': 'true' }, '\u203a') : null, h('a', { href }, name(text))]))
       : null,
     h('div.line',
       h('h1', { tabindex: '-1' }, typeof title === 'string' ? name(title) : title),
@@ -74,9 +76,27 @@ export function card(title, ...children) {
 
 /** Names with their values; rows without a value are left out. */
 export function facts(rows, look = '') {
-  return h('dl.facts', { class: look }, rows.filter((row) => row && row[1] !== undefined && row[1] !== null
-    && row[1] !== '').map(([label, value, title]) => h('div', { key: String(label), title: title ?? false },
+  const said = (value) => value !== undefined && value !== null && value !== ''
+    && !(Array.isArray(value) && value.length === 0);
+  return h('dl.facts', { class: look }, rows.filter((row) => row && said(row[1])).map(([label, value, title]) => h('div', { key: String(label), title: title ?? false },
     h('dt', label), h('dd', value))));
+}
+
+/** A figure that is read from afar. */
+export function tile(label, value, { href, note, level = '', title = false } = {}) {
+  return h(href ? 'a.tile' : 'div.tile', { key: label, title, ...(href ? { href } : {}) },
+    h('span.value.num', { class: level }, value), h('span.label', label),
+    note ? h('span.dim.num', note) : null);
+}
+
+/** The messages of a queue or a virtual host, more tiles, and the charts' span. */
+export function messageTiles(data, ...more) {
+  return h('div.tiles',
+    tile('Ready', count(data.messages_ready ?? 0), { note: bytes(data.message_bytes_ready) }),
+    tile('Unacked', count(data.messages_unacknowledged ?? 0), { note: bytes(data.message_bytes_unacknowledged) }),
+    tile('Total', count(data.messages ?? 0), { note: bytes(data.message_bytes) }),
+    more.length ? h('span.rule', { 'aria-hidden': 'true' }) : null, more,
+    h('span.spring'), spanPicker());
 }
 
 export function yes(value) {

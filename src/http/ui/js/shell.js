@@ -1,6 +1,6 @@
 // What stands around every page: header, navigation, banners.
 
-import { app, go } from './app.js';
+import { app } from './app.js';
 import { h, icon } from './dom.js';
 import { name } from './format.js';
 import { health } from './health.js';

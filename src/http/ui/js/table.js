@@ -5,8 +5,30 @@
 
 import { app, fail } from './app.js';
 import { h, icon } from './dom.js';
-import { count, plural } from './format.js';
-import { choice, choose } from './state.js';
+import { count, plural, rate } from './format.js';
+import { choice, choose, scope, session } from './state.js';
+
+/** A number; nought is quiet, so that the others are seen. */
+function zero(value, format) {
+  return value === 0 ? h('span.dim', format(value)) : format(value);
+}
+
+/** A column of counts. */
+export const countColumn = (id, label, field, more = {}) => ({
+  id, label, num: true, sort: field, cell: (row) => zero(at(row, field), count), ...more,
+});
+
+/** A column with the rate of one of the message statistics. */
+export const rateColumn = (id, label, stat, more = {}) => {
+  const field = `message_stats.${stat}_details.rate`;
+  return { id, label, num: true, sort: field, cell: (row) => zero(at(row, field), rate), ...more };
+};
+
+/** The virtual host, where rows of more than one can be. */
+export const vhostColumn = (cell, field = 'vhost') => ({
+  id: 'vhost', label: 'Virtual host', sort: field, cell,
+  skip: () => scope.vhost !== undefined || session.vhosts.length < 2,
+});
 
 const SIZES = [25, 50, 100, 250, 500];
 
@@ -17,7 +39,8 @@ export function at(row, dotted) {
 
 /**
  * `spec`: id, source(params, signal) or rows(), columns, key(row), sort, reverse, empty, unit,
- * tools (vnodes), marks ([{label, danger, run(rows)}]), url (its state is in the route's query).
+ * marks ([{label, danger, run(rows)}]), url (its state is in the route's query), inside (another
+ * box: no more around the rows than they need).
  * A column: id, label, cell(row), sort (a field), num, hide (not shown at first), fields (of the
  * API, if not the sort field), text(row) for the filter here, title, always.
  */
@@ -53,7 +76,7 @@ export function table(spec) {
   function chosen() {
     const ids = choice(`columns.${spec.id}`, null);
     return spec.columns.filter((column) => column.always
-      || (ids ? ids.includes(column.id) : !column.hide));
+      || (!column.skip?.() && (ids ? ids.includes(column.id) : !column.hide)));
   }
 
   const page = () => Math.max(1, Number(state().page) || 1);
@@ -160,7 +183,6 @@ export function table(spec) {
         }, '.*')),
       data?.note ? h('span.bad', { role: 'alert' }, data.note) : null,
       h('span.spring'),
-      spec.tools?.(),
       spec.choose === false ? null : chooser());
   }
 
@@ -265,7 +287,7 @@ export function table(spec) {
     const columns = chosen();
     const body = data?.items ?? [];
     return h('section.table', { key: spec.id },
-      spec.plain ? null : toolbar(data),
+      spec.plain || (spec.inside && few(data)) ? null : toolbar(data),
       spec.marks ? marksBar() : null,
       h('div.scroll', { tabindex: '0', role: 'region', 'aria-label': spec.label ?? spec.unit },
         h('table', { 'aria-busy': String(data === null) },
@@ -274,6 +296,8 @@ export function table(spec) {
       body.length === 0 ? h('p.empty', { role: 'status' }, nothing(data)) : null,
       data ? pager(data) : null);
   }
+
+  const few = (data) => (data?.total ?? 0) <= 10 && filter() === '';
 
   function nothing(data) {
     if (failed && !data) return failed.message;
@@ -284,7 +308,7 @@ export function table(spec) {
 
   function pager(data) {
     const { pages, filtered, total } = data;
-    if (filtered === 0 || (spec.plain && pages === 1)) return null;
+    if (filtered === 0 || (spec.plain && pages === 1) || (spec.inside && few(data))) return null;
     const first = (data.page - 1) * size() + 1;
     const last = Math.min(filtered, data.page * size());
     const turn = (label, text, to) => h('button', {

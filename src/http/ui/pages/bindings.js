@@ -40,7 +40,7 @@ export function bindingTable({ id, rows, from, empty }) {
     };
   return table({
     id, rows, unit: 'binding', empty, sort: other.sort, placeholder: 'Filter bindings',
-    choose: false,
+    choose: false, inside: true,
     key: (row) => JSON.stringify([row.source, row.destination_type, row.destination,
       row.properties_key]),
     text: (row) => `${from ? row.source : row.destination} ${row.routing_key}`,

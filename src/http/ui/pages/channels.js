@@ -3,27 +3,18 @@
 import { get, path, query } from '../js/api.js';
 import { ratesChart, samplesQuery, spanPicker } from '../js/chart.js';
 import { h } from '../js/dom.js';
-import { ago, count, name, rate } from '../js/format.js';
+import { ago, count, name } from '../js/format.js';
 import {
   badge, card, facts, heading, link, queueLink, route, stateBadge, userLink, vhostLink, yes,
 } from '../js/parts.js';
 import { scope } from '../js/state.js';
-import { at, table } from '../js/table.js';
+import { countColumn, rateColumn, table, vhostColumn } from '../js/table.js';
 
 /** Confirms or transactions. */
 function mode(row) {
   return [row.confirm ? badge('C', '', 'publisher confirms') : null,
     row.transactional ? badge('T', '', 'transactions') : null];
 }
-
-const rateOf = (id, label, stat, more = {}) => ({
-  id, label, num: true, sort: `message_stats.${stat}_details.rate`,
-  cell: (row) => rate(at(row, `message_stats.${stat}_details.rate`)), ...more,
-});
-
-const number = (id, label, field, more = {}) => ({
-  id, label, num: true, sort: field, cell: (row) => count(row[field]), ...more,
-});
 
 /** Columns of channel lists; `inside` a connection its name and owner are known. */
 export function channelColumns({ inside = false } = {}) {
@@ -35,21 +26,21 @@ export function channelColumns({ inside = false } = {}) {
         inside ? String(row.number) : name(row.name)),
     },
     ...(inside ? [] : [
-      { id: 'vhost', label: 'Virtual host', sort: 'vhost', cell: (row) => vhostLink(row.vhost) },
+      vhostColumn((row) => vhostLink(row.vhost)),
       { id: 'user', label: 'User', sort: 'user', cell: (row) => userLink(row.user) },
     ]),
     { id: 'mode', label: 'Mode', fields: ['confirm', 'transactional'], cell: mode },
     { id: 'state', label: 'State', sort: 'state', cell: (row) => stateBadge(row.state) },
-    number('consumers', 'Consumers', 'consumer_count'),
-    number('prefetch', 'Prefetch', 'prefetch_count'),
-    number('unacked', 'Unacked', 'messages_unacknowledged'),
-    number('unconfirmed', 'Unconfirmed', 'messages_unconfirmed'),
-    number('uncommitted', 'Uncommitted', 'messages_uncommitted', { hide: true }),
-    rateOf('publish', 'Publish', 'publish'),
-    rateOf('confirm', 'Confirm', 'confirm', { hide: true }),
-    rateOf('deliver', 'Deliver / get', 'deliver_get'),
-    rateOf('redeliver', 'Redeliver', 'redeliver', { hide: true }),
-    rateOf('ack', 'Ack', 'ack'),
+    countColumn('consumers', 'Consumers', 'consumer_count'),
+    countColumn('prefetch', 'Prefetch', 'prefetch_count'),
+    countColumn('unacked', 'Unacked', 'messages_unacknowledged'),
+    countColumn('unconfirmed', 'Unconfirmed', 'messages_unconfirmed'),
+    countColumn('uncommitted', 'Uncommitted', 'messages_uncommitted', { hide: true }),
+    rateColumn('publish', 'Publish', 'publish'),
+    rateColumn('confirm', 'Confirm', 'confirm', { hide: true }),
+    rateColumn('deliver', 'Deliver / get', 'deliver_get'),
+    rateColumn('redeliver', 'Redeliver', 'redeliver', { hide: true }),
+    rateColumn('ack', 'Ack', 'ack'),
     { id: 'idle', label: 'Idle for', sort: 'idle_since', num: true, hide: true, cell: (row) => ago(row.idle_since) },
     { id: 'node', label: 'Node', sort: 'node', hide: true, cell: (row) => name(row.node) },
   ];
@@ -93,7 +84,7 @@ export function channel(channelName) {
     const owner = data.connection_details?.name;
     return [
       heading({
-        crumbs: [['Channels', '#/channels']], title: channelName, copied: channelName,
+        crumbs: [['Channels', '#/channels'], [data.vhost, route('vhosts', data.vhost)]], title: channelName, copied: channelName,
         badges: [stateBadge(data.state), mode(data)], object: data, actions: spanPicker(),
       }),
       h('div.grid.two', card(undefined, rates.view(data.message_stats)), card('Channel', facts([

@@ -4,7 +4,7 @@ import { get, path, post, put } from '../js/api.js';
 import { act, app, toast } from '../js/app.js';
 import { h, icon } from '../js/dom.js';
 import { confirm, download, form, FormError, jsonDialog } from '../js/form.js';
-import { name, plural } from '../js/format.js';
+import { name } from '../js/format.js';
 import { badge, card, heading } from '../js/parts.js';
 import { session } from '../js/state.js';
 import { table } from '../js/table.js';
@@ -89,7 +89,7 @@ export function cluster() {
     },
   });
   const shown = table({
-    id: 'flags', rows: () => flags, unit: 'feature flag', sort: 'name', key: (row) => row.name, size: 25,
+    id: 'flags', rows: () => flags, unit: 'feature flag', sort: 'name', key: (row) => row.name, size: 25, inside: true,
     text: (row) => `${row.name} ${row.desc}`, choose: false,
     columns: [
       { id: 'name', label: 'Name', sort: 'name', always: true, cell: (row) => name(row.name) },

@@ -1,7 +1,7 @@
 // Connections: the list, and a page for one.
 
 import { del, get, path, query } from '../js/api.js';
-import { act, go } from '../js/app.js';
+import { go } from '../js/app.js';
 import { chart, samplesQuery, spanPicker } from '../js/chart.js';
 import { h, icon } from '../js/dom.js';
 import { formDialog } from '../js/form.js';
@@ -10,7 +10,7 @@ import {
   badge, card, facts, heading, link, route, stateBadge, tableOf, userLink, vhostLink,
 } from '../js/parts.js';
 import { scope } from '../js/state.js';
-import { table } from '../js/table.js';
+import { countColumn, table, vhostColumn } from '../js/table.js';
 import { channelColumns } from './channels.js';
 
 /** What a client calls itself, as far as it says. */
@@ -28,14 +28,14 @@ const COLUMNS = [
       title(row) ? h('div.dim', name(title(row))) : null,
     ],
   },
-  { id: 'vhost', label: 'Virtual host', sort: 'vhost', cell: (row) => vhostLink(row.vhost) },
+  vhostColumn((row) => vhostLink(row.vhost)),
   { id: 'user', label: 'User', sort: 'user', cell: (row) => userLink(row.user) },
   { id: 'state', label: 'State', sort: 'state', cell: (row) => stateBadge(row.state) },
   {
     id: 'protocol', label: 'Protocol', sort: 'protocol', fields: ['protocol', 'ssl'],
     cell: (row) => [row.protocol, row.ssl ? [' ', badge('TLS', 'good')] : null],
   },
-  { id: 'channels', label: 'Channels', sort: 'channels', num: true, cell: (row) => count(row.channels) },
+  countColumn('channels', 'Channels', 'channels'),
   {
     id: 'received', label: 'From client', sort: 'recv_oct_details.rate', num: true,
     cell: (row) => byteRate(row.recv_oct_details?.rate),
@@ -116,7 +116,7 @@ export function connection(connectionName) {
   });
   const channels = table({
     id: 'connection-channels', unit: 'channel', key: (row) => row.name, sort: 'number',
-    rows: () => rows, columns: channelColumns({ inside: true }), placeholder: 'Filter channels',
+    rows: () => rows, columns: channelColumns({ inside: true }), placeholder: 'Filter channels', inside: true,
     empty: 'No channel is open.',
   });
 
@@ -131,7 +131,7 @@ export function connection(connectionName) {
     if (!data) return h('p.empty', 'Loading\u2026');
     return [
       heading({
-        crumbs: [['Connections', '#/connections']], title: connectionName, copied: connectionName,
+        crumbs: [['Connections', '#/connections'], [data.vhost, route('vhosts', data.vhost)]], title: connectionName, copied: connectionName,
         badges: [stateBadge(data.state), data.ssl ? badge('TLS', 'good') : null],
         object: data,
         actions: [spanPicker(), h('button.danger', {

@@ -4,7 +4,7 @@ import { get, path, query } from '../js/api.js';
 import { count, duration, name } from '../js/format.js';
 import { badge, brief, heading, link, queueLink, route, vhostLink, yes } from '../js/parts.js';
 import { scope } from '../js/state.js';
-import { table } from '../js/table.js';
+import { table, vhostColumn } from '../js/table.js';
 
 /** Columns of consumer lists; `inside` a queue its name is known. */
 export function consumerColumns({ inside = false } = {}) {
@@ -15,7 +15,7 @@ export function consumerColumns({ inside = false } = {}) {
     },
     ...(inside ? [] : [
       { id: 'queue', label: 'Queue', sort: 'queue.name', cell: (row) => queueLink(row.queue.vhost, row.queue.name) },
-      { id: 'vhost', label: 'Virtual host', sort: 'queue.vhost', cell: (row) => vhostLink(row.queue.vhost) },
+      vhostColumn((row) => vhostLink(row.queue.vhost), 'queue.vhost'),
     ]),
     {
       id: 'channel', label: 'Channel', sort: 'channel_details.name',

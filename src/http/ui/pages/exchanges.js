@@ -5,33 +5,28 @@ import { act, app, go } from '../js/app.js';
 import { ratesChart, samplesQuery, spanPicker } from '../js/chart.js';
 import { h, icon } from '../js/dom.js';
 import { confirm, formDialog } from '../js/form.js';
-import { name, plural, rate } from '../js/format.js';
+import { name, plural } from '../js/format.js';
 import {
-  badge, brief, card, exchangeHref, exchangeLink, facts, heading, link, route, tableOf, tabs,
+  badge, brief, card, exchangeLink, facts, heading, link, route, tableOf, tabs,
   vhostField, vhostLink,
 } from '../js/parts.js';
 import { exchangePresets, features } from '../js/presets.js';
 import { scope, session } from '../js/state.js';
-import { at, table } from '../js/table.js';
+import { rateColumn, table, vhostColumn } from '../js/table.js';
 import { bindForm, bindingTable } from './bindings.js';
 import { publishForm } from './messages.js';
 
-const rateOf = (id, label, stat) => ({
-  id, label, num: true, sort: `message_stats.${stat}_details.rate`,
-  cell: (row) => rate(at(row, `message_stats.${stat}_details.rate`)),
-});
-
 const COLUMNS = [
   { id: 'name', label: 'Name', sort: 'name', always: true, cell: (row) => exchangeLink(row.vhost, row.name) },
-  { id: 'vhost', label: 'Virtual host', sort: 'vhost', cell: (row) => vhostLink(row.vhost) },
+  vhostColumn((row) => vhostLink(row.vhost)),
   { id: 'type', label: 'Type', sort: 'type', cell: (row) => row.type },
   { id: 'features', label: 'Features', fields: ['durable', 'auto_delete', 'internal', 'arguments', 'policy'], cell: features },
   {
     id: 'policy', label: 'Policy', sort: 'policy', fields: ['policy'],
     cell: (row) => (row.policy ? link(route('policies', row.vhost, row.policy), row.policy) : ''),
   },
-  rateOf('in', 'In', 'publish_in'),
-  rateOf('out', 'Out', 'publish_out'),
+  rateColumn('in', 'In', 'publish_in'),
+  rateColumn('out', 'Out', 'publish_out'),
   { id: 'arguments', label: 'Arguments', fields: ['arguments'], hide: true, cell: (row) => brief(row.arguments) },
   { id: 'by', label: 'Declared by', sort: 'user_who_performed_action', hide: true, cell: (row) => name(row.user_who_performed_action) },
 ];
@@ -139,7 +134,8 @@ export function exchange(vhost, inPath) {
     const body = { bindings: bindingsTab, publish: publishTab }[tab()] ?? overviewTab;
     return [
       heading({
-        crumbs: [['Exchanges', '#/exchanges']], title: name(own, '(default exchange)'),
+        crumbs: [['Exchanges', '#/exchanges'], [vhost, route('vhosts', vhost)]],
+        title: name(own, '(default exchange)'),
         copied: own, object: data, badges: [badge(data.type, 'quiet'), features(data)],
         actions: own === '' || own.startsWith('amq.') ? null : h('button.danger', {
           type: 'button', onclick: remove,

@@ -23,11 +23,14 @@ const PROPERTIES = [
 export function publishForm({ vhost, exchange, key = '', fixed = false }) {
   const made = form({
     fields: [
-      fixed ? { name: 'where', type: 'note', label: 'Through the default exchange, to this queue alone.' }
-        : { name: 'key', label: 'Routing key', value: key },
+      ...(fixed ? [] : [{ name: 'key', label: 'Routing key', value: key }]),
       {
         name: 'mode', label: 'Delivery mode', type: 'select', value: '2',
         options: [['2', 'Persistent'], ['1', 'Transient']],
+      },
+      {
+        name: 'encoding', label: 'Payload is', type: 'select', value: 'string',
+        options: [['string', 'Text'], ['base64', 'Base64'], ['file', 'A file']],
       },
       { name: 'times', label: 'Times', type: 'number', value: '1', attrs: { min: 1, max: 10000 } },
       { name: 'properties', label: 'Properties', type: 'arguments', presets: PROPERTIES },
@@ -37,10 +40,6 @@ export function publishForm({ vhost, exchange, key = '', fixed = false }) {
         when: ({ encoding }) => encoding !== 'file',
       },
       { name: 'file', label: 'File', type: 'file', when: ({ encoding }) => encoding === 'file' },
-      {
-        name: 'encoding', label: 'Payload is', type: 'select', value: 'string',
-        options: [['string', 'Text'], ['base64', 'Base64'], ['file', 'A file']],
-      },
     ],
     keep: true, label: 'Publish',
     done: (routed, { times }) => `Published ${plural(times ?? 1, 'message')}, ${

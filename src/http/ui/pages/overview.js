@@ -5,7 +5,7 @@ import { chart, lengthsChart, ratesChart, samplesQuery, spanPicker } from '../js
 import { h, icon } from '../js/dom.js';
 import { bytes, count, duration, name, rate, short } from '../js/format.js';
 import { health } from '../js/health.js';
-import { badge, card, facts, heading, meter, queueLink, route, vhostLink } from '../js/parts.js';
+import { badge, card, facts, heading, meter, queueLink, route, tile } from '../js/parts.js';
 import { scope, session } from '../js/state.js';
 import { table } from '../js/table.js';
 
@@ -79,18 +79,16 @@ function problems() {
 
 function totals(data) {
   const { object_totals: objects = {}, shown } = data;
-  const tile = (label, value, href, exact) => h(href ? 'a.tile' : 'div.tile',
-    { key: label, ...(href ? { href } : {}) },
-    h('span.value.num', { title: exact ?? false }, value), h('span.label', label));
   return h('div.tiles',
-    tile('Ready', short(shown.messages_ready ?? 0), '#/queues?sort=messages_ready&desc=1',
-      count(shown.messages_ready)),
-    tile('Unacked', short(shown.messages_unacknowledged ?? 0),
-      '#/queues?sort=messages_unacknowledged&desc=1', count(shown.messages_unacknowledged)),
+    tile('Ready', short(shown.messages_ready ?? 0),
+      { href: '#/queues?sort=messages_ready&desc=1', title: count(shown.messages_ready) }),
+    tile('Unacked', short(shown.messages_unacknowledged ?? 0), {
+      href: '#/queues?sort=messages_unacknowledged&desc=1', title: count(shown.messages_unacknowledged),
+    }),
     h('span.rule', { 'aria-hidden': 'true' }),
     ['Connections', 'Channels', 'Exchanges', 'Queues', 'Consumers'].map((label) => {
       const kind = label.toLowerCase();
-      return tile(label, count(objects[kind] ?? 0), `#/${kind}`);
+      return tile(label, count(objects[kind] ?? 0), { href: `#/${kind}` });
     }));
 }
 
@@ -132,13 +130,13 @@ function nodeCard(node) {
 
 function longest() {
   const rows = health.longest.filter((queue) => queue.messages > 0).slice(0, 8);
+  const many = scope.vhost === undefined && session.vhosts.length > 1;
   return card('Longest queues', rows.length === 0 ? h('p.empty', 'All queues are empty.')
     : h('div.scroll', h('table.plain', h('thead', h('tr', h('th', 'Name'),
-      scope.vhost === undefined ? h('th', 'Virtual host') : null,
       h('th.num', 'Ready'), h('th.num', 'Unacked'), h('th.num', 'In'), h('th.num', 'Consumers'))),
     h('tbody', rows.map((queue) => h('tr', { key: `${queue.vhost} ${queue.name}` },
-      h('td.col-name', queueLink(queue.vhost, queue.name)),
-      scope.vhost === undefined ? h('td', vhostLink(queue.vhost)) : null,
+      h('td', queueLink(queue.vhost, queue.name),
+        many ? h('span.dim', ' ', name(queue.vhost)) : null),
       h('td.num', count(queue.messages_ready)), h('td.num', count(queue.messages_unacknowledged)),
       h('td.num', rate(queue.message_stats?.publish_details?.rate ?? 0)),
       h('td.num', queue.consumers === 0 ? h('span.warn', '0') : count(queue.consumers))))))));

@@ -3,14 +3,14 @@
 import { del, get, path, put, query } from '../js/api.js';
 import { act, app, go } from '../js/app.js';
 import { h, icon } from '../js/dom.js';
-import { argumentEditor, confirm, formDialog, FormError } from '../js/form.js';
+import { confirm, formDialog, FormError } from '../js/form.js';
 import { count, name, plural } from '../js/format.js';
 import {
   badge, brief, card, exchangeLink, facts, heading, queueLink, route, tableOf, tabs, vhostField, vhostLink,
 } from '../js/parts.js';
 import { policyPresets } from '../js/presets.js';
 import { scope, session } from '../js/state.js';
-import { table } from '../js/table.js';
+import { table, vhostColumn } from '../js/table.js';
 
 const TARGETS = [
   ['all', 'Exchanges and queues'], ['exchanges', 'Exchanges'], ['queues', 'Queues'],
@@ -22,7 +22,7 @@ const columns = (kind) => [
     id: 'name', label: 'Name', sort: 'name', always: true,
     cell: (row) => h('a.row-link', { href: route(kind, row.vhost, row.name) }, name(row.name)),
   },
-  { id: 'vhost', label: 'Virtual host', sort: 'vhost', cell: (row) => vhostLink(row.vhost) },
+  vhostColumn((row) => vhostLink(row.vhost)),
   { id: 'pattern', label: 'Pattern', sort: 'pattern', cell: (row) => h('code.inline', name(row.pattern)) },
   { id: 'to', label: 'Applies to', sort: 'apply-to', cell: (row) => row['apply-to'] },
   { id: 'definition', label: 'Definition', cell: (row) => brief(row.definition) },
@@ -57,7 +57,7 @@ function edit(kind, row) {
       ...(row ? [] : [vhostField(), { name: 'name', label: 'Name', required: true }]),
       {
         name: 'pattern', label: 'Pattern', required: true, value: row?.pattern ?? '', attrs: { class: 'mono' },
-        hint: 'A regular expression that names contain: ^amq\\. is for those that begin with amq.',
+        hint: 'A regular expression that a name contains: ^amq\\. for those that begin with amq.',
       },
       { name: 'to', label: 'Applies to', type: 'select', value: row?.['apply-to'] ?? 'queues', options: targets },
       { name: 'priority', label: 'Priority', type: 'number', value: String(row?.priority ?? 0), hint: 'The highest that matches applies, alone.' },
@@ -144,7 +144,8 @@ export function policy(kind, vhost, own) {
     const found = matches.queues.length + matches.exchanges.length;
     return [
       heading({
-        crumbs: [['Policies', kind === 'policies' ? '#/policies' : '#/policies?tab=operator']],
+        crumbs: [['Policies', kind === 'policies' ? '#/policies' : '#/policies?tab=operator'],
+          [vhost, route('vhosts', vhost)]],
         title: own, copied: own, object: data,
         badges: badge(title(kind), 'quiet'),
         actions: kind === 'policies' || session.can('administrator') ? [

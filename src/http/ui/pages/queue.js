@@ -2,11 +2,13 @@
 
 import { del, get, path, post, query } from '../js/api.js';
 import { act, app, go } from '../js/app.js';
-import { lengthsChart, ratesChart, samplesQuery, spanPicker } from '../js/chart.js';
+import { lengthsChart, ratesChart, samplesQuery } from '../js/chart.js';
 import { h, icon } from '../js/dom.js';
 import { confirm, formDialog } from '../js/form.js';
 import { ago, bytes, count, name, plural, short, when } from '../js/format.js';
-import { badge, card, facts, heading, link, route, stateBadge, tableOf, tabs, vhostLink } from '../js/parts.js';
+import {
+  badge, card, facts, heading, link, messageTiles, route, stateBadge, tableOf, tabs, tile, vhostLink,
+} from '../js/parts.js';
 import { features } from '../js/presets.js';
 import { table } from '../js/table.js';
 import { bindForm, bindingTable } from './bindings.js';
@@ -23,7 +25,7 @@ export function queue(vhost, own) {
     id: 'queue-consumers', unit: 'consumer', sort: 'consumer_tag', placeholder: 'Filter by tag',
     key: (row) => `${row.channel_details?.name} ${row.consumer_tag}`,
     text: (row) => row.consumer_tag, rows: () => data.consumer_details ?? [],
-    columns: consumerColumns({ inside: true }), empty: 'Nothing consumes from this queue.',
+    columns: consumerColumns({ inside: true }), inside: true, empty: 'Nothing consumes from this queue.',
   });
   const bound = bindingTable({ id: 'queue-bindings', rows: () => bindings, from: true });
   const bind = bindForm({ vhost, destination: own, destinationType: 'queue' });
@@ -100,7 +102,7 @@ export function queue(vhost, own) {
     }[tab()] ?? overviewTab;
     return [
       heading({
-        crumbs: [['Queues', '#/queues']], title: own, copied: own, object: data,
+        crumbs: [['Queues', '#/queues'], [vhost, route('vhosts', vhost)]], title: own, copied: own, object: data,
         badges: [stateBadge(data.state), badge(type, 'quiet'), features(data)],
         actions: [
           h('button', { type: 'button', onclick: move }, 'Move\u2026'),
@@ -115,23 +117,19 @@ export function queue(vhost, own) {
   }
 
   function overviewTab() {
-    const tile = (label, value, note, warn) => h('div.tile', { key: label },
-      h('span.value.num', { class: warn ? 'warn' : '' }, value), h('span.label', label),
-      note ? h('span.dim.num', note) : null);
     const waits = data.consumers === 0 && data.messages_ready > 0;
     return [
-      h('div.tiles',
-        tile('Ready', count(data.messages_ready ?? 0), bytes(data.message_bytes_ready)),
-        tile('Unacked', count(data.messages_unacknowledged ?? 0), bytes(data.message_bytes_unacknowledged)),
-        tile('Total', count(data.messages ?? 0), bytes(data.message_bytes)),
-        h('span.rule', { 'aria-hidden': 'true' }),
-        tile('Consumers', count(data.consumers ?? 0), waits ? 'messages wait' : undefined, waits),
+      messageTiles(data,
+        tile('Consumers', count(data.consumers ?? 0), {
+          note: waits ? 'messages wait' : undefined, level: waits ? 'warn' : '',
+        }),
         typeof data.consumer_capacity === 'number' && data.consumers > 0
-          ? tile('Capacity', `${Math.round(data.consumer_capacity * 100)} %`) : null),
+          ? tile('Capacity', `${Math.round(data.consumer_capacity * 100)} %`, {
+            title: 'How often consumers could take a message at once',
+          }) : null),
       h('div.grid.two',
-        card({ title: undefined }, lengths.view(data)),
+        card(undefined, lengths.view(data)),
         card(undefined, rates.view(data.message_stats))),
-      h('p.right', spanPicker()),
       h('div.grid.two',
         card('Queue', facts([
           ['Virtual host', vhostLink(vhost)],
@@ -155,7 +153,8 @@ export function queue(vhost, own) {
             ['Policy', data.policy ? link(route('policies', vhost, data.policy), data.policy) : 'none'],
             ['Operator policy', data.operator_policy
               ? link(route('operator-policies', vhost, data.operator_policy), data.operator_policy) : 'none'],
-          ]), tableOf(data.effective_policy_definition))),
+          ]), Object.keys(data.effective_policy_definition ?? {}).length
+            ? [h('h3', 'What they set'), tableOf(data.effective_policy_definition)] : null)),
     ];
   }
 

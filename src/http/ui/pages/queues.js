@@ -5,22 +5,13 @@ import { act } from '../js/app.js';
 import { h, icon } from '../js/dom.js';
 import { confirm, formDialog } from '../js/form.js';
 import { ago, bytes, count, name, plural, rate, short } from '../js/format.js';
-import { badge, brief, heading, link, queueLink, route, stateBadge, vhostField, vhostLink } from '../js/parts.js';
+import { brief, heading, link, queueLink, route, stateBadge, vhostField, vhostLink } from '../js/parts.js';
 import { features, queuePresets } from '../js/presets.js';
 import { scope, session } from '../js/state.js';
-import { at, table } from '../js/table.js';
-
-const number = (id, label, field, more = {}) => ({
-  id, label, num: true, sort: field, cell: (row) => count(row[field]), ...more,
-});
+import { countColumn, rateColumn, table, vhostColumn } from '../js/table.js';
 
 const size = (id, label, field) => ({
   id, label, num: true, sort: field, hide: true, cell: (row) => bytes(row[field]),
-});
-
-const rateOf = (id, label, stat, more = {}) => ({
-  id, label, num: true, sort: `message_stats.${stat}_details.rate`,
-  cell: (row) => rate(at(row, `message_stats.${stat}_details.rate`)), ...more,
 });
 
 /** A number with where it goes: growing is what an operator looks for. */
@@ -28,7 +19,7 @@ function trend(row) {
   const growth = row.messages_details?.rate ?? 0;
   const mark = growth > 0 ? h('span.trend.up', { title: `grows by ${rate(growth)}` }, `\u2191${short(growth)}`)
     : growth < 0 ? h('span.trend', { title: `shrinks by ${rate(-growth)}` }, `\u2193${short(-growth)}`) : null;
-  return [mark, ' ', count(row.messages)];
+  return [mark, ' ', row.messages === 0 ? h('span.dim', '0') : count(row.messages)];
 }
 
 function consumersOf(row) {
@@ -39,7 +30,7 @@ function consumersOf(row) {
 
 const COLUMNS = [
   { id: 'name', label: 'Name', sort: 'name', always: true, cell: (row) => queueLink(row.vhost, row.name) },
-  { id: 'vhost', label: 'Virtual host', sort: 'vhost', cell: (row) => vhostLink(row.vhost) },
+  vhostColumn((row) => vhostLink(row.vhost)),
   {
     id: 'type', label: 'Type', sort: 'type',
     cell: (row) => row.type ?? row.arguments?.['x-queue-type'] ?? 'classic',
@@ -53,17 +44,17 @@ const COLUMNS = [
     cell: (row) => (row.policy ? link(route('policies', row.vhost, row.policy), row.policy) : ''),
   },
   { id: 'state', label: 'State', sort: 'state', cell: (row) => stateBadge(row.state) },
-  number('ready', 'Ready', 'messages_ready'),
-  number('unacked', 'Unacked', 'messages_unacknowledged'),
+  countColumn('ready', 'Ready', 'messages_ready'),
+  countColumn('unacked', 'Unacked', 'messages_unacknowledged'),
   {
     id: 'total', label: 'Total', sort: 'messages', num: true, cell: trend,
     fields: ['messages', 'messages_details.rate'],
   },
   size('bytes', 'Bytes', 'message_bytes'),
-  rateOf('in', 'In', 'publish'),
-  rateOf('out', 'Out', 'deliver_get', { title: 'Delivered or got' }),
-  rateOf('ack', 'Ack', 'ack'),
-  rateOf('redeliver', 'Redeliver', 'redeliver', { hide: true }),
+  rateColumn('in', 'In', 'publish'),
+  rateColumn('out', 'Out', 'deliver_get', { title: 'Delivered or got' }),
+  rateColumn('ack', 'Ack', 'ack'),
+  rateColumn('redeliver', 'Redeliver', 'redeliver', { hide: true }),
   {
     id: 'consumers', label: 'Consumers', sort: 'consumers', num: true, cell: consumersOf,
     fields: ['consumers', 'messages_ready'],
@@ -74,7 +65,7 @@ const COLUMNS = [
     cell: (row) => (typeof row.consumer_capacity === 'number' && row.consumers > 0
       ? `${Math.round(row.consumer_capacity * 100)} %` : ''),
   },
-  number('persistent', 'Persistent', 'messages_persistent', { hide: true }),
+  countColumn('persistent', 'Persistent', 'messages_persistent', { hide: true }),
   size('memory', 'Memory', 'memory'),
   { id: 'idle', label: 'Idle for', sort: 'idle_since', num: true, hide: true, cell: (row) => ago(row.idle_since) },
   { id: 'arguments', label: 'Arguments', fields: ['arguments'], hide: true, cell: (row) => brief(row.arguments) },

@@ -2,25 +2,16 @@
 
 import { del, get, path, post, put, query } from '../js/api.js';
 import { act, app, go } from '../js/app.js';
-import { lengthsChart, ratesChart, samplesQuery, spanPicker } from '../js/chart.js';
+import { lengthsChart, ratesChart, samplesQuery } from '../js/chart.js';
 import { h, icon } from '../js/dom.js';
 import { confirm, formDialog } from '../js/form.js';
-import { bytes, count, name, rate } from '../js/format.js';
-import { badge, card, facts, heading, route } from '../js/parts.js';
+import { bytes, count, name } from '../js/format.js';
+import { badge, card, facts, heading, messageTiles, route } from '../js/parts.js';
 import { scope, session } from '../js/state.js';
-import { at, table } from '../js/table.js';
+import { countColumn, rateColumn, table } from '../js/table.js';
 import { permissionForm, permissionTable, topicForm, topicTable } from './access.js';
 import { definitionsOf } from './cluster.js';
 import { limitForm, limitTable } from './limits.js';
-
-const number = (id, label, field) => ({
-  id, label, num: true, sort: field, cell: (row) => count(row[field] ?? 0),
-});
-
-const rateOf = (id, label, stat) => ({
-  id, label, num: true, sort: `message_stats.${stat}_details.rate`,
-  cell: (row) => rate(at(row, `message_stats.${stat}_details.rate`)),
-});
 
 const COLUMNS = [
   {
@@ -31,11 +22,11 @@ const COLUMNS = [
   { id: 'tags', label: 'Tags', cell: (row) => list(row.tags).map((tag) => [badge(name(tag)), ' ']) },
   { id: 'type', label: 'Default queue type', sort: 'default_queue_type', cell: (row) => row.default_queue_type },
   { id: 'state', label: 'State', cell: states },
-  number('ready', 'Ready', 'messages_ready'),
-  number('unacked', 'Unacked', 'messages_unacknowledged'),
-  number('total', 'Total', 'messages'),
-  rateOf('in', 'In', 'publish'),
-  rateOf('out', 'Out', 'deliver_get'),
+  countColumn('ready', 'Ready', 'messages_ready'),
+  countColumn('unacked', 'Unacked', 'messages_unacknowledged'),
+  countColumn('total', 'Total', 'messages'),
+  rateColumn('in', 'In', 'publish'),
+  rateColumn('out', 'Out', 'deliver_get'),
 ];
 
 function list(tags) {
@@ -170,8 +161,8 @@ export function vhost(own) {
         crumbs: [['Virtual hosts', '#/vhosts']], title: own, copied: own, object: data,
         badges: states(data), actions: actions(),
       }),
+      messageTiles(data),
       h('div.grid.two', card(undefined, lengths.view(data)), card(undefined, rates.view(data.message_stats))),
-      h('p.right', spanPicker()),
       admin ? [
         card('Permissions', permitted.view(), h('details', h('summary', 'Set permissions'), permit.view())),
         card('Topic permissions', topicsShown.view(),
