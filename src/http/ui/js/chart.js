@@ -139,7 +139,7 @@ export function chart(spec) {
           { key: series.key, d: line(series.points, frame) })),
         at === null ? null : h('path.cursor', { d: `M${x(at, frame)} 0V100` })),
         frame.times.map((time, i) => h('span.xtick', {
-          class: i === 0 ? 'first' : i === frame.times.length - 1 ? 'last' : '',
+          class: ['first', 'odd', '', 'odd', 'last'][i],
           css: { left: `${x(time, frame) / 10}%` },
         }, clock(time, span().age <= 600)))),
       legend(hidden, at));

@@ -203,7 +203,7 @@ export function table(spec) {
     h('button', {
       type: 'button', 'aria-expanded': String(choosing),
       onclick: () => { choosing = !choosing; app.redraw(); },
-    }, icon('columns'), h('span', 'Columns')),
+    }, icon('columns'), h('span.text', 'Columns')),
     choosing ? h('div.panel', { tabindex: '-1' },
       spec.columns.filter((column) => !column.always).map((column) => h('label.check',
         { key: column.id },
@@ -225,7 +225,7 @@ export function table(spec) {
     const sorted = column.sort && column.sort === sort();
     const label = [column.label, sorted ? h('span.arrow', reverse() ? '\u2193' : '\u2191') : null];
     return h('th', {
-      key: column.id, class: column.num ? 'num' : '', scope: 'col',
+      key: column.id, class: `col-${column.id} ${column.num ? 'num' : ''}`, scope: 'col',
       title: column.title ?? false,
       'aria-sort': sorted ? (reverse() ? 'descending' : 'ascending') : false,
     },
@@ -250,7 +250,7 @@ export function table(spec) {
           app.redraw();
         },
       })) : null,
-      columns.map((column) => h('td', { key: column.id, class: column.num ? 'num' : `col-${column.id}` },
+      columns.map((column) => h('td', { key: column.id, class: `col-${column.id} ${column.num ? 'num' : ''}` },
         column.cell(item))));
   }
 
