@@ -281,6 +281,29 @@ fn amqp_may_be_spoken_over_tls_alone() {
     assert!(certificates.client().shake_hands(broker.tls_address()).is_ok());
 }
 
+#[test]
+fn the_management_api_is_served_over_tls_too() {
+    let certificates = Certificates::new();
+    let settings = certificates.settings("").replace("tls_", "https_");
+    let Some(broker) = private_broker(&settings) else { return };
+    // Whoever stalls holds nobody up.
+    let _stalled = Options::at(broker.https_address()).dial();
+    let client = certificates.client();
+    for version in [&TLS12, &TLS13] {
+        let tunnel = client.clone().speaking(version).tunnel(broker.https_address());
+        let api = Api::at(tunnel.to_string()).login("guest", "guest");
+        assert_eq!(api.get("/whoami")["name"], "guest");
+        let listeners = api.get("/overview")["listeners"].to_string();
+        assert!(listeners.contains("\"https\""), "{listeners}");
+    }
+    let settings = settings + "https_verify_peer = true\nhttps_fail_if_no_peer_cert = true\n";
+    let Some(broker) = private_broker(&settings) else { return };
+    let signed = certificates.authority.client(|_| {});
+    assert!(client.shake_hands(broker.https_address()).is_err());
+    let tunnel = client.with(signed).tunnel(broker.https_address());
+    assert_eq!(Api::at(tunnel.to_string()).login("guest", "guest").get("/whoami")["name"], "guest");
+}
+
 /// What the program says when it is started with these settings, of which `ca.pem`, `cert.pem`
 /// and `key.pem` are written as they are, and the rest comes behind.
 fn refusal(certificates: &Certificates, settings: &str) -> (Option<i32>, String) {

@@ -95,11 +95,12 @@ fn announce(handle: &Handle, started: Now) {
 }
 
 fn warn_of_open_listeners(handle: &Handle) {
-    let mut plain = handle.addrs().iter();
-    if let Some(address) = plain.find(|address| !address.ip().is_loopback()) {
+    let plain = handle.addrs().iter().chain(handle.http_addrs());
+    let open: Vec<_> = plain.filter(|address| !address.ip().is_loopback()).collect();
+    if !open.is_empty() {
         tracing::warn!(
-            %address,
-            "AMQP without TLS is open to the network: passwords and messages cross it as plain text"
+            addresses = ?open,
+            "open to the network without TLS: passwords and messages cross it as plain text"
         );
     }
 }

@@ -20,7 +20,7 @@ mod failure;
 mod json;
 mod listing;
 
-use std::{io, net::SocketAddr, ops::Deref, sync::Arc};
+use std::{future, io, net::SocketAddr, ops::Deref, sync::Arc};
 
 use axum::{
     Router,
@@ -29,7 +29,11 @@ use axum::{
     serve::{IncomingStream, Listener},
 };
 use serde_json::Value;
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+    sync::{mpsc, watch},
+};
 
 pub use failure::Failure;
 
@@ -125,6 +129,44 @@ impl Connected<IncomingStream<'_, TcpListener>> for Peer {
 impl Connected<IncomingStream<'_, tokio::net::UnixListener>> for Peer {
     fn connect_info(_: IncomingStream<'_, tokio::net::UnixListener>) -> Self {
         Self::Operator
+    }
+}
+
+/// Streams that somebody else accepts, such as those of TLS, in place of a listener.
+#[derive(Debug)]
+pub struct Accepted<S> {
+    /// The streams, each with the client's address.
+    pub streams: mpsc::Receiver<(S, SocketAddr)>,
+    /// Where they are accepted.
+    pub local: SocketAddr,
+}
+
+impl<S> Listener for Accepted<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    type Io = S;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (S, SocketAddr) {
+        match self.streams.recv().await {
+            Some(accepted) => accepted,
+            // The server stops, and ends this wait.
+            None => future::pending().await,
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.local)
+    }
+}
+
+impl<S> Connected<IncomingStream<'_, Accepted<S>>> for Peer
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    fn connect_info(stream: IncomingStream<'_, Accepted<S>>) -> Self {
+        Self::Network(*stream.remote_addr())
     }
 }
 

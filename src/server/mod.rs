@@ -178,12 +178,13 @@ impl Server {
             started_at: clock::unix_time(),
             listeners: amqp.into_iter().chain(web.listening()).collect(),
         });
-        let http_addresses = web.http_addresses();
+        let (http_addresses, https_addresses) = (web.http_addresses(), web.https_addresses());
         let web = web.serve(&api, &data_path, &stopped);
         let drain_timeout = config.drain_timeout;
         Ok(Handle {
             addresses,
             http_addresses,
+            https_addresses,
             tls_addresses,
             data_path,
             drain_timeout,
@@ -203,6 +204,7 @@ impl Server {
 pub struct Handle {
     addresses: Vec<SocketAddr>,
     http_addresses: Vec<SocketAddr>,
+    https_addresses: Vec<SocketAddr>,
     tls_addresses: Vec<SocketAddr>,
     data_path: PathBuf,
     drain_timeout: Duration,
@@ -230,6 +232,11 @@ impl Handle {
     /// All addresses where the management API is served, with their real ports.
     pub fn http_addrs(&self) -> &[SocketAddr] {
         &self.http_addresses
+    }
+
+    /// All addresses where the management API is served over TLS, with their real ports.
+    pub fn https_addrs(&self) -> &[SocketAddr] {
+        &self.https_addresses
     }
 
     /// All addresses where AMQP is spoken over TLS, with their real ports.

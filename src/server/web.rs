@@ -1,26 +1,38 @@
-//! Where the management API listens: its port, and the operator's socket in the data directory.
+//! Where the management API listens: its ports, with TLS and without, and the operator's socket in
+//! the data directory.
 
-use std::{fs, io, net::SocketAddr, path::Path};
+use std::{fs, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use tokio::{
     net::{TcpListener, UnixListener},
-    sync::watch,
+    sync::{Semaphore, mpsc, watch},
     task::JoinSet,
 };
 
-use super::{StartError, listen};
+use super::{
+    StartError, accept, listen,
+    tls::{Tls, TlsSettings},
+};
 use crate::{
+    broker::client::Ends,
+    clock,
     config::Config,
-    http::{Api, Listening},
+    http::{Accepted, Api, Listening},
 };
 
 /// The operator's socket, in the data directory: whoever can open it needs no password.
 pub const OPERATOR_SOCKET: &str = "lepus.sock";
 
+/// TLS handshakes of the management API under way at a time; a client beyond them is cut off.
+const HANDSHAKES_MAX: usize = 256;
+
 /// The listeners of the management API, before it serves.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Web {
     http: Vec<(TcpListener, SocketAddr)>,
+    https: Vec<(TcpListener, SocketAddr)>,
+    tls: Option<Arc<Tls>>,
+    handshake_timeout: Duration,
 }
 
 impl Web {
@@ -32,18 +44,31 @@ impl Web {
                 .map_err(|source| StartError::Web { setting, source: Box::new(source) })
         };
         let http = if config.http { open("http_port", config.http_port)? } else { Vec::new() };
-        Ok(Self { http })
+        let tls = match TlsSettings::of_http(config) {
+            Some(settings) => Some(Arc::new(Tls::load_blocking(settings)?)),
+            None => None,
+        };
+        let https = if tls.is_some() { open("https_port", config.https_port)? } else { Vec::new() };
+        Ok(Self { http, https, tls, handshake_timeout: config.handshake_timeout })
     }
 
     /// What is listened on, for the API to tell.
     pub(super) fn listening(&self) -> Vec<Listening> {
-        let http = self.http.iter();
-        http.map(|(_, address)| Listening { protocol: "http", address: *address }).collect()
+        let of = |protocol, listeners: &[(TcpListener, SocketAddr)]| {
+            let addresses = listeners.iter().map(|(_, address)| *address);
+            addresses.map(|address| Listening { protocol, address }).collect::<Vec<_>>()
+        };
+        [of("http", &self.http), of("https", &self.https)].concat()
     }
 
     /// The addresses of the management API.
     pub(super) fn http_addresses(&self) -> Vec<SocketAddr> {
         self.http.iter().map(|(_, address)| *address).collect()
+    }
+
+    /// The addresses of the management API over TLS.
+    pub(super) fn https_addresses(&self) -> Vec<SocketAddr> {
+        self.https.iter().map(|(_, address)| *address).collect()
     }
 
     /// Serves until `stopped` has lost its sender.
@@ -56,6 +81,28 @@ impl Web {
         let mut serving = JoinSet::new();
         for (listener, address) in self.http {
             let serve = api.clone().serve(listener, stopped.clone());
+            serving.spawn(async move { report(serve.await, address) });
+        }
+        let https = self.https.into_iter().filter_map(|l| Some((l, self.tls.clone()?)));
+        for ((listener, address), tls) in https {
+            let (sender, streams) = mpsc::channel(1);
+            let timeout = self.handshake_timeout;
+            let shake_hands = move |stream, ends: Ends| {
+                let (tls, sender) = (Arc::clone(&tls), sender.clone());
+                async move {
+                    let until = clock::now().after(timeout);
+                    if let Some(stream) = tls.accept(stream, ends.peer, until).await {
+                        // It fails when the server stops.
+                        let _ = sender.send((stream, ends.peer)).await;
+                    }
+                }
+            };
+            let room = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+            let accepting = accept::run(listener, room, stopped.clone(), shake_hands);
+            // Handshakes that are under way end with it.
+            serving.spawn(async move { drop(accepting.await) });
+            let accepted = Accepted { streams, local: address };
+            let serve = api.clone().serve(accepted, stopped.clone());
             serving.spawn(async move { report(serve.await, address) });
         }
         match operators_socket(data_path) {

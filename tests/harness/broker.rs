@@ -72,6 +72,7 @@ pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     pub(crate) http_address: SocketAddr,
     tls_address: Option<SocketAddr>,
+    https_address: Option<SocketAddr>,
     admin: Admin,
     /// Ends the server's thread when dropped.
     stop: Option<oneshot::Sender<()>>,
@@ -95,6 +96,7 @@ fn start_lepus(directory: &Path, settings: &str) -> Running {
                 address: server.amqp_addr(),
                 http_address: server.http_addrs()[0],
                 tls_address: server.tls_addrs().first().copied(),
+                https_address: server.https_addrs().first().copied(),
                 admin: server.admin().clone(),
                 stop: None,
                 thread: None,
@@ -142,6 +144,11 @@ impl PrivateBroker {
     /// Where it speaks TLS.
     pub(crate) fn tls_address(&self) -> SocketAddr {
         self.running.tls_address.expect("the settings have a certificate")
+    }
+
+    /// Where it speaks HTTPS.
+    pub(crate) fn https_address(&self) -> SocketAddr {
+        self.running.https_address.expect("the settings have a certificate for it")
     }
 
     pub(crate) fn operator(&self) -> Operator {
