@@ -155,9 +155,12 @@ def queue_expires(options):
 
     def gone(queue):
         try:
-            return channel.basic_publish("", queue, b"", mandatory=True)  # this is no use of the queue
+            channel.basic_publish("", queue, b"", mandatory=True)  # this is no use of the queue
         except UnroutableError:
             return True
+        except NackError:
+            pass  # RabbitMQ says so of a queue that is about to go
+        return False
 
     for queue in (idle, used):
         channel.queue_declare(queue, durable=True, arguments={"x-expires": 1000})
