@@ -1,7 +1,7 @@
 //! Messages that wait before they are tried again: `x-retry-delay`, `x-retry-delay-max`. Lepus's
 //! own; RabbitMQ has no such thing on classic queues.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::harness::*;
 
@@ -146,19 +146,67 @@ fn message_waits_between_its_failures_and_then_dies() {
 }
 
 #[test]
-fn message_that_waits_outlives_a_restart() {
+fn restart_neither_ends_a_wait_nor_begins_it_anew() {
     let Some(mut private) = private_broker("") else { return };
     let channel = private.open().channel(1);
-    channel.declare(&queue("q").durable().args(retry(300)));
+    channel.declare(&queue("short").durable().args(retry(1000)));
+    channel.declare(&queue("long").durable().args(retry(3_600_000)));
     channel.confirm_select();
-    channel.fill_persistent("q", ["m"]);
-    channel.expect_acked(1);
-    channel.send(&nack(channel.take("q", "m"), true));
+    for q in ["short", "long"] {
+        channel.fill_persistent(q, ["a", "b"]);
+    }
+    channel.expect_acked(4);
+    let start = Instant::now();
+    for q in ["short", "long"] {
+        channel.send(&nack(channel.take(q, "a"), true));
+    }
     channel.expect_nothing();
     private.restart();
+    private.restart();
 
-    let channel = private.open().channel(1);
-    channel.subscribe("q", "t");
-    let message = channel.delivery();
-    assert_eq!((message.text().as_str(), message.redelivered), ("m", true));
+    let connection = private.open();
+    let (short, long) = (connection.channel(1), connection.channel(2));
+    short.subscribe("short", "t");
+    for (body, redelivered) in [("b", false), ("a", true)] {
+        let message = short.delivery();
+        assert_eq!((message.text().as_str(), message.redelivered), (body, redelivered));
+    }
+    let passed = start.elapsed();
+    assert_not_before(start, 1000);
+    assert!(passed < Duration::from_secs(10), "the wait began anew: {passed:?}");
+    long.subscribe("long", "t");
+    assert_eq!(long.delivery().text(), "b");
+    outlive(&private.open(), 300);
+    long.expect_nothing();
+}
+
+#[test]
+fn messages_that_only_the_disk_holds_wait_too() {
+    let Some(private) = private_broker("resident_max = \"1MiB\"") else { return };
+    let connection = private.open();
+    let channel = connection.channel(1);
+    let q = channel.declare(&queue("q").durable().args(retry(700))).queue;
+    channel.confirm_select();
+    // More than a channel keeps in memory of what is not acknowledged.
+    let bodies: Vec<Vec<u8>> = (0..80_u8).map(|number| vec![number; 100_000]).collect();
+    for body in &bodies {
+        channel.publish(&publish("", &q, body.clone()).persistent());
+    }
+    channel.expect_acked(80);
+    channel.subscribe(&q, "t");
+    let mut last = 0;
+    for body in &bodies {
+        let message = channel.delivery();
+        assert_eq!(message.body, *body);
+        last = message.delivery_tag;
+    }
+    let start = Instant::now();
+    channel.send(&nack(last, true).multiple());
+    for body in &bodies {
+        let message = channel.delivery();
+        assert_not_before(start, 700);
+        assert_eq!((&message.body, message.redelivered), (body, true));
+    }
+    channel.send(&ack(0).multiple());
+    channel.call(&delete(&q));
 }

@@ -170,8 +170,8 @@ impl Directory {
                     stacks.spilled.settle(queue.0, position.0, Shelf::Spilled, changes);
                 }
             }
-            StoreOp::Returned { queue, position, returns, failures } => {
-                let now = Returns { returns, failures };
+            StoreOp::Returned { queue, position, returns, failures, ready_at } => {
+                let now = Returns { times: returns, failures, ready_at };
                 if let Some(stacks) = self.queues.get_mut(&queue.0) {
                     let place = (queue.0, position.0);
                     stacks.durable.mark_returned(place, now, Shelf::Durable, changes);
@@ -309,8 +309,9 @@ impl Stack {
         changes: &mut Changes,
     ) {
         if let Some(at) = self.fresh_at(position) {
+            let Returns { times, failures, ready_at } = now;
             let standing = &mut self.fresh[at].standing;
-            (standing.returns, standing.failures) = (now.returns, now.failures);
+            *standing = Standing { ready_at, returns: times, failures, ..*standing };
             return;
         }
         let Some((first, ordinal, page)) = self.page_at(position) else { return };

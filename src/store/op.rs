@@ -38,6 +38,8 @@ pub enum RecordKind {
 pub struct Standing {
     /// When its time is over: milliseconds since 1970 began; 0 for never.
     pub expires_at: u64,
+    /// When it is ready again after it came back: milliseconds since 1970 began; 0 for at once.
+    pub ready_at: u64,
     /// How often it came back after a delivery: it is `redelivered` from the first time on.
     pub returns: u16,
     /// How many of those times count towards the queue's delivery limit.
@@ -108,6 +110,8 @@ pub enum StoreOp {
         returns: u16,
         /// How many of those times count towards the delivery limit.
         failures: u16,
+        /// When it is ready again: milliseconds since 1970 began; 0 for at once.
+        ready_at: u64,
     },
     /// Puts a transient message aside, so that it leaves memory. It is found again by reads like
     /// any other and goes by the same `Settle`, but not across a restart: it needs no sync.

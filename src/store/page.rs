@@ -16,8 +16,8 @@ use std::mem;
 use super::{
     op::{RecordKind, Standing},
     record::{
-        Out, Record, put_record, put_returned, put_varint, record_len, take_record, take_varint,
-        varint_len,
+        Out, RETURNS_LEN, Record, put_record, put_returned, put_varint, record_len, take_record,
+        take_varint, varint_len,
     },
     state::Returns,
 };
@@ -286,9 +286,6 @@ impl Draft {
 
 /// Bytes of a distance between places, at most.
 const DELTA_LEN_MAX: usize = 3;
-
-/// Bytes that a record grows by, at most, when it is noted that its message came back.
-const RETURNS_LEN: usize = 4;
 
 /// Packs messages into pages: first into `draft`, then into new ones. Full pages go to `done`.
 pub(super) fn pack(

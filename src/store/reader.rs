@@ -225,6 +225,8 @@ impl Source<'_> {
 fn standing_now(written: Standing, returned: Option<&Returns>) -> Standing {
     match returned {
         None => written,
-        Some(&Returns { returns, failures }) => Standing { returns, failures, ..written },
+        Some(&Returns { times, failures, ready_at }) => {
+            Standing { ready_at, returns: times, failures, ..written }
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! One message as bytes in a page.
 //!
 //! ```text
-//! flags u8 | returns u16, failures u16, if any | expiry u64, if any
+//! flags u8 | returns u16, failures u16, ready at u64, if any | expiry u64, if any
 //!          | priority u8, if any | exchange shortstr | routing key shortstr
 //!          | properties length varint | body length varint | properties | body
 //! ```
@@ -18,7 +18,8 @@ use crate::message::{INLINE_BODY_MAX, Message, Traits};
 const PERSISTENT: u8 = 1;
 /// A priority byte follows the flags.
 const PRIORITY: u8 = 2;
-/// The message had come back before it was written: how often, and how often in vain, follows.
+/// The message had come back before it was written: how often, how often in vain, and when it is
+/// ready again follows.
 const RETURNED: u8 = 4;
 /// The body lies in rows of its own, not behind the properties.
 const CHUNKED: u8 = 8;
@@ -30,6 +31,9 @@ const EXPIRES: u8 = 32;
 const BLIND_KEYS: u8 = 64;
 /// The routing key is the only one.
 const ONE_KEY: u8 = 128;
+
+/// Bytes that a record grows by, at most, when it is noted that its message came back.
+pub(super) const RETURNS_LEN: usize = 12;
 
 /// Where bytes are put: a vector, or a row of known length.
 pub(super) trait Out {
@@ -124,6 +128,7 @@ pub(super) fn put_record(
     if standing.returns != 0 {
         out.put(&standing.returns.to_le_bytes());
         out.put(&standing.failures.to_le_bytes());
+        out.put(&standing.ready_at.to_le_bytes());
     }
     if standing.expires_at != 0 {
         out.put(&standing.expires_at.to_le_bytes());
@@ -144,7 +149,7 @@ pub(super) fn put_record(
 pub(super) fn record_len(message: &Message, standing: Standing, is_chunked: bool) -> usize {
     let (properties, body) = (message.properties().len(), message.body_len());
     1 + usize::from(message.priority() != 0)
-        + if standing.returns == 0 { 0 } else { 4 }
+        + if standing.returns == 0 { 0 } else { RETURNS_LEN }
         + if standing.expires_at == 0 { 0 } else { 8 }
         + message.address().len()
         + varint_len(properties as u64)
@@ -160,6 +165,7 @@ pub(super) fn take_record<'a>(bytes: &mut &'a [u8]) -> Option<Record<'a>> {
     if flags & RETURNED != 0 {
         standing.returns = u16::from_le_bytes(take(bytes, 2)?.try_into().ok()?);
         standing.failures = u16::from_le_bytes(take(bytes, 2)?.try_into().ok()?);
+        standing.ready_at = u64::from_le_bytes(take(bytes, 8)?.try_into().ok()?);
     }
     if flags & EXPIRES != 0 {
         standing.expires_at = u64::from_le_bytes(take(bytes, 8)?.try_into().ok()?);
@@ -215,10 +221,11 @@ impl Record<'_> {
 /// Appends a record as it lies in a page, but having come back as often as `returns` says.
 pub(super) fn put_returned(out: &mut Vec<u8>, record: &[u8], returns: Returns) {
     let Some((flags, rest)) = record.split_first() else { return };
-    let known = if flags & RETURNED == 0 { 0 } else { 4 };
+    let known = if flags & RETURNED == 0 { 0 } else { RETURNS_LEN };
     out.push(flags | RETURNED);
-    out.extend_from_slice(&returns.returns.to_le_bytes());
+    out.extend_from_slice(&returns.times.to_le_bytes());
     out.extend_from_slice(&returns.failures.to_le_bytes());
+    out.extend_from_slice(&returns.ready_at.to_le_bytes());
     out.extend_from_slice(rest.get(known..).unwrap_or_default());
 }
 
@@ -246,7 +253,7 @@ mod tests {
             properties in prop::collection::vec(any::<u8>(), 0..300),
             is_persistent: bool,
             (returns, failures) in any::<(u16, u16)>(),
-            expires_at: u64,
+            (expires_at, ready_at) in any::<(u64, u64)>(),
             is_chunked: bool,
             priority in 0u8..3,
         ) {
@@ -258,7 +265,8 @@ mod tests {
                 has_one_key: failures % 5 == 1,
             };
             let failures = if returns == 0 { 0 } else { failures };
-            let standing = Standing { expires_at, returns, failures };
+            let ready_at = if returns == 0 { 0 } else { ready_at };
+            let standing = Standing { expires_at, ready_at, returns, failures };
             let mut scratch = Vec::new();
             let message =
                 Message::copied(b"\x02ex\x03key", &properties, &[&body], traits, &mut scratch);
@@ -271,9 +279,10 @@ mod tests {
             let record = take_record(&mut &bytes[..]).unwrap();
             prop_assert_eq!(record.standing, standing);
             let mut again = Vec::new();
-            put_returned(&mut again, &bytes, Returns { returns: 3, failures: 2 });
+            put_returned(&mut again, &bytes, Returns { times: 3, failures: 2, ready_at: 1 });
             let again = take_record(&mut &again[..]).unwrap();
-            prop_assert_eq!(again.standing, Standing { expires_at, returns: 3, failures: 2 });
+            let standing = Standing { expires_at, ready_at: 1, returns: 3, failures: 2 };
+            prop_assert_eq!(again.standing, standing);
             prop_assert_eq!(again.address, record.address);
             prop_assert_eq!(again.body, record.body);
             prop_assert_eq!(record.is_chunked(), is_chunked);

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! dead:  0
-//! alive: 1 | settled: set | returned: count, then for each: ordinal, returns, failures
+//! alive: 1 | settled: set | returned: count, then for each: ordinal, returns, failures, ready at
 //! set:   full prefix varint | bytes varint | bits of the ordinals behind the prefix
 //! ```
 
@@ -76,8 +76,10 @@ pub(super) struct State {
 /// How often a message came back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Returns {
-    pub(super) returns: u16,
+    pub(super) times: u16,
     pub(super) failures: u16,
+    /// When it is ready again.
+    pub(super) ready_at: u64,
 }
 
 /// The row of a page of which nothing is left.
@@ -93,8 +95,9 @@ impl State {
         put_varint(&mut out, self.returned.len() as u64);
         for (&ordinal, returns) in &self.returned {
             put_varint(&mut out, ordinal.into());
-            put_varint(&mut out, returns.returns.into());
+            put_varint(&mut out, returns.times.into());
             put_varint(&mut out, returns.failures.into());
+            put_varint(&mut out, returns.ready_at);
         }
         out
     }
@@ -111,9 +114,10 @@ impl State {
             let mut returned = BTreeMap::new();
             for _ in 0..take_varint(row)? {
                 let ordinal = u32::try_from(take_varint(row)?).ok()?;
-                let returns = u16::try_from(take_varint(row)?).ok()?;
+                let times = u16::try_from(take_varint(row)?).ok()?;
                 let failures = u16::try_from(take_varint(row)?).ok()?;
-                returned.insert(ordinal, Returns { returns, failures });
+                let ready_at = take_varint(row)?;
+                returned.insert(ordinal, Returns { times, failures, ready_at });
             }
             let state = Self { settled, returned };
             row.is_empty().then_some(state)
@@ -132,15 +136,15 @@ mod tests {
         #[test]
         fn state_comes_back_from_its_row(
             settled in prop::collection::btree_set(0u32..300, 0..300),
-            returned in prop::collection::btree_map(0u32..300, any::<(u16, u16)>(), 0..10),
+            returned in prop::collection::btree_map(0u32..300, any::<(u16, u16, u64)>(), 0..10),
         ) {
             let mut state = State::default();
             for &ordinal in &settled {
                 prop_assert!(state.settled.insert(ordinal));
                 prop_assert!(!state.settled.insert(ordinal));
             }
-            for (&ordinal, &(returns, failures)) in &returned {
-                state.returned.insert(ordinal, Returns { returns, failures });
+            for (&ordinal, &(times, failures, ready_at)) in &returned {
+                state.returned.insert(ordinal, Returns { times, failures, ready_at });
             }
             let read = State::read(&state.row()).unwrap().unwrap();
             for ordinal in 0..400 {

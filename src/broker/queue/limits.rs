@@ -8,6 +8,7 @@ use super::{
     lanes::Place,
     ready::{Entry, Next},
     state::State,
+    waiting::Waiter,
 };
 use crate::{
     broker::dead_letter::Reason,
@@ -77,16 +78,13 @@ impl State {
                 self.give_up(entry, Reason::Expired, fx);
             }
         }
-        while let Some(entry) = self.delayed.first_entry()
-            && entry.key().0 <= fx.time.0
-        {
-            let entry = entry.remove();
-            if Self::is_over(entry.standing, fx) {
-                self.give_up(entry, Reason::Expired, fx);
+        while let Some((position, waiter)) = self.waiting.pop_due(fx.time.0) {
+            let Waiter { message, standing, is_stored } = waiter;
+            if Self::is_over(standing, fx) {
+                self.end_returned(position, message, Reason::Expired, is_stored, fx);
             } else {
-                let (position, expires_at) = (entry.position, entry.standing.expires_at);
-                self.ready.put_back(entry);
-                self.watch_expiry(position, expires_at, fx);
+                self.put_back(position, message, standing, is_stored);
+                self.watch_expiry(position, standing.expires_at, fx);
             }
         }
         self.trim(fx);
@@ -94,7 +92,7 @@ impl State {
         let next = [
             self.ready.next_expiry(),
             self.expiries.peek().map(|Reverse((at, _))| *at),
-            self.delayed.first_key_value().map(|((at, _), _)| *at),
+            self.waiting.next_due(),
             self.unused_until(),
         ];
         if let Some(at) = next.into_iter().flatten().min() {
@@ -215,6 +213,7 @@ impl State {
             if limit.is_some_and(|limit| u32::from(standing.failures) > limit) {
                 return self.end_returned(position, message, Reason::DeliveryLimit, is_stored, fx);
             }
+            standing.ready_at = self.ready_at(standing, fx);
             if is_stored {
                 let place = Place::of(self.id, position);
                 fx.ops.push(StoreOp::Returned {
@@ -222,28 +221,25 @@ impl State {
                     position: place.position,
                     returns: standing.returns,
                     failures: standing.failures,
+                    ready_at: standing.ready_at,
                 });
             }
         }
-        let delay = self
-            .settings
-            .retry
-            .filter(|_| cause != Cause::Unseen)
-            .map(|retry| retry.delay(standing.returns.into()));
-        match (delay, message) {
-            (Some(delay), Held::Message(message)) => {
-                // One that does not live that long only waits for its end.
-                let end = Some(standing.expires_at).filter(|at| *at != 0).unwrap_or(u64::MAX);
-                let due = fx.time.0.saturating_add(delay).min(end);
-                let entry = Entry { position, message, standing, is_stored };
-                self.delayed.insert((due, position), entry);
-                self.arm(due, fx);
-            }
-            (_, message) => {
-                self.put_back(position, message, standing, is_stored);
-                self.watch_expiry(position, standing.expires_at, fx);
-            }
+        if standing.ready_at > fx.time.0 {
+            let waiter = Waiter { message, standing, is_stored };
+            self.wait(standing.ready_at, position, waiter, fx);
+        } else {
+            self.put_back(position, message, standing, is_stored);
+            self.watch_expiry(position, standing.expires_at, fx);
         }
+    }
+
+    /// When a message that comes back now is ready again; 0 for at once.
+    fn ready_at(&self, standing: Standing, fx: &Effects) -> u64 {
+        let Some(retry) = self.settings.retry else { return 0 };
+        // One that does not live that long only waits for its end.
+        let end = Some(standing.expires_at).filter(|at| *at != 0).unwrap_or(u64::MAX);
+        fx.time.0.saturating_add(retry.delay(standing.returns.into())).min(end)
     }
 
     /// Ends a message that was delivered.

@@ -14,6 +14,7 @@ mod ready;
 mod residency;
 mod settings;
 mod state;
+mod waiting;
 
 use std::{
     ops::Deref,

@@ -298,16 +298,17 @@ impl Ready {
     }
 
     /// All messages from `from`, where what was wanted began, to `next` have come. What was wanted
-    /// may have grown at its end meanwhile.
+    /// may have grown at its end meanwhile. `take` may keep a message, which is not ready then.
     pub(super) fn page_in(
         &mut self,
         from: Position,
         entries: impl Iterator<Item = Entry>,
         next: Position,
+        take: impl FnMut(Entry) -> Option<Entry>,
     ) {
         match self.away.remove(&from) {
-            Some(stretch) => self.page_in_returned(from, stretch, entries, next),
-            None => self.page_in_run(entries, next),
+            Some(stretch) => self.page_in_returned(from, stretch, entries, next, take),
+            None => self.page_in_run(entries, next, take),
         }
     }
 
@@ -317,11 +318,14 @@ impl Ready {
         mut stretch: Stretch,
         entries: impl Iterator<Item = Entry>,
         next: Position,
+        mut take: impl FnMut(Entry) -> Option<Entry>,
     ) {
         self.away_bytes -= stretch.bytes;
         for entry in entries {
             stretch.bytes = stretch.bytes.saturating_sub(entry.message.body_len() as u64);
-            self.put_back(entry);
+            if let Some(entry) = take(entry) {
+                self.put_back(entry);
+            }
         }
         // What it claimed to hold before `next` and was not there is gone with it.
         self.away_count -= next.min(stretch.end).0 - from.0;
@@ -331,11 +335,17 @@ impl Ready {
         }
     }
 
-    fn page_in_run(&mut self, entries: impl Iterator<Item = Entry>, next: Position) {
+    fn page_in_run(
+        &mut self,
+        entries: impl Iterator<Item = Entry>,
+        next: Position,
+        mut take: impl FnMut(Entry) -> Option<Entry>,
+    ) {
         let Some(mut run) = self.run.take() else { return };
         for entry in entries {
             run.count = run.count.saturating_sub(1);
             run.bytes = run.bytes.saturating_sub(entry.message.body_len() as u64);
+            let Some(entry) = take(entry) else { continue };
             self.body_bytes += entry.message.body_len() as u64;
             self.head_bytes += entry.message.footprint();
             self.head.push_back(entry);

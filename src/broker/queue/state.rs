@@ -5,7 +5,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap},
+    collections::BinaryHeap,
     sync::{Arc, Weak},
     task::Waker,
 };
@@ -19,6 +19,7 @@ use super::{
     present::Present,
     ready::{Entry, Next},
     residency::Residency,
+    waiting::{Waiter, Waiting},
 };
 use crate::{
     broker::{
@@ -58,8 +59,8 @@ pub(super) struct State {
     unacked: u64,
     /// When messages expire that have a time of their own, as far as they may be waiting.
     pub(super) expiries: BinaryHeap<Reverse<(u64, Position)>>,
-    /// Messages that came back and wait before they are ready again, by when that is.
-    pub(super) delayed: BTreeMap<(u64, Position), Entry>,
+    /// Messages that came back and wait before they are ready again.
+    pub(super) waiting: Waiting,
     /// When the queue will be called (milliseconds since 1970).
     pub(super) armed_for: u64,
     /// When it was last used, if it goes for not being used; `u64::MAX` before that is known.
@@ -142,7 +143,7 @@ impl State {
             consumers: Consumers::new(is_single_active),
             unacked: 0,
             expiries: BinaryHeap::new(),
-            delayed: BTreeMap::new(),
+            waiting: Waiting::default(),
             armed_for: u64::MAX,
             last_used: u64::MAX,
             had_consumer: false,
@@ -179,7 +180,7 @@ impl State {
             ready: self.ready.count(),
             ready_bytes: self.ready.body_bytes(),
             unacked: self.unacked,
-            delayed: self.delayed.len() as u64,
+            delayed: self.waiting.len() as u64,
             consumers: self.consumers.len(),
         }
     }
@@ -196,7 +197,7 @@ impl State {
             return true;
         }
         let expires_at = self.expires_at(arrival.expiration, fx);
-        let standing = Standing { expires_at, returns: arrival.returns, failures: 0 };
+        let standing = Standing { expires_at, returns: arrival.returns, ..Standing::default() };
         // QT-027: a quorum queue keeps whatever it has.
         let is_kept = message.is_persistent() || self.settings.is_quorum;
         let is_stored = self.is_durable && is_kept;
@@ -267,7 +268,7 @@ impl State {
         self.ready.push_back(entry);
         self.trim(fx);
         self.watch_expiry(position, expires_at, fx);
-        self.residency.report(self.ready.resident_bytes());
+        self.residency.report(self.resident_bytes());
         let ready = self.ready.of(position);
         let (is_paging, head, tail) = (ready.is_paging(), ready.head_bytes(), ready.tail_bytes());
         if self.residency.wants_out(is_paging, head, tail) {
@@ -376,10 +377,21 @@ impl State {
 
     /// The memory in use, or who waits for room, has changed.
     fn note_memory(&mut self, fx: &mut Effects) {
-        self.residency.report(self.ready.resident_bytes());
+        self.residency.report(self.resident_bytes());
         if !self.waiting_publishers.is_empty() && !self.is_outrun(CAUGHT_UP) {
             self.wake_publishers(fx);
         }
+    }
+
+    /// Bytes of memory of the messages that no client has.
+    fn resident_bytes(&self) -> usize {
+        self.ready.resident_bytes() + self.waiting.bytes()
+    }
+
+    /// Has a message that came back wait until `due`.
+    pub(super) fn wait(&mut self, due: u64, position: Position, waiter: Waiter, fx: &mut Effects) {
+        self.waiting.add(due, position, waiter, self.residency.near_bytes());
+        self.arm(due, fx);
     }
 
     /// Whether messages pile up although there are consumers for them, which are busy reading: the
@@ -425,7 +437,22 @@ impl State {
                 expiries.push((entry.position, entry.standing.expires_at));
             }
         });
-        self.ready.of(asked.wanted.from).page_in(asked.wanted.from, entries, next);
+        let mut early = Vec::new();
+        let time = fx.time.0;
+        // Their wait had begun before a restart.
+        let is_early = |entry: &Entry| entry.standing.ready_at > time;
+        let ready = self.ready.of(asked.wanted.from);
+        ready.page_in(asked.wanted.from, entries, next, |entry| {
+            if is_early(&entry) {
+                early.push(entry);
+                return None;
+            }
+            Some(entry)
+        });
+        for Entry { position, message, standing, is_stored } in early {
+            let waiter = Waiter { message: Held::Message(message), standing, is_stored };
+            self.wait(standing.ready_at, position, waiter, fx);
+        }
         for (position, expires_at) in expiries {
             self.watch_expiry(position, expires_at, fx);
         }
@@ -607,13 +634,13 @@ impl State {
     pub(super) fn purge(&mut self, fx: &mut Effects) -> u64 {
         let count = self.ready.count();
         let (entries, ranges) = self.ready.clear();
-        let delayed = std::mem::take(&mut self.delayed).into_values();
-        for entry in entries.into_iter().chain(delayed) {
-            self.left(entry.position);
-            if !entry.is_stored {
+        let entries = entries.into_iter().map(|entry| (entry.position, entry.is_stored));
+        for (position, is_stored) in entries.chain(self.waiting.clear()) {
+            self.left(position);
+            if !is_stored {
                 continue;
             }
-            let Place { queue, position } = Place::of(self.id, entry.position);
+            let Place { queue, position } = Place::of(self.id, position);
             fx.ops.push(StoreOp::Settle { queue, position });
         }
         for (first, end) in ranges {
@@ -643,7 +670,7 @@ impl State {
                 fx.ops.push(StoreOp::DropQueue { queue: QueueId(self.id.0 + u64::from(level)) });
             }
         }
-        self.delayed.clear();
+        drop(self.waiting.clear());
         self.expiries.clear();
         self.end_consumers(fx);
         self.wake_all(fx);

@@ -47,13 +47,19 @@ fn messages_and_records_come_back_after_a_close() {
         publish(&store, queue, position, &[position as u8]);
     }
     store.submit(StoreOp::Settle { queue, position: Position(4) });
-    let last =
-        store.submit(StoreOp::Returned { queue, position: Position(5), returns: 1, failures: 0 });
+    let last = store.submit(StoreOp::Returned {
+        queue,
+        position: Position(5),
+        returns: 1,
+        failures: 0,
+        ready_at: 77,
+    });
     let found = read_all(&store, queue, last, usize::MAX);
     assert_eq!(found.len(), 9);
     for message in &found {
         assert_eq!(message.message.inline_body(), Some(&[message.position.0 as u8][..]));
         assert_eq!(message.standing.returns > 0, message.position == Position(5));
+        assert_eq!(message.standing.ready_at == 77, message.position == Position(5));
     }
     store.close();
     let (store, recovered) = Store::open(StoreConfig::new(&dir.0)).unwrap();

@@ -177,6 +177,7 @@ impl Script {
             position: Position(position),
             returns: 1,
             failures: 1,
+            ready_at: 5,
         }
     }
 

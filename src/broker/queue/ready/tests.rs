@@ -62,10 +62,10 @@ fn what_left_memory_comes_back_between_head_and_tail() {
     assert_eq!(wanted(&ready), None, "there is some left");
     assert_eq!(pop_all(&mut ready), [1, 2]);
     assert_eq!(wanted(&ready), Some((3, 6)));
-    ready.page_in(Position(3), stored([3, 4]), Position(5));
+    ready.page_in(Position(3), stored([3, 4]), Position(5), Some);
     assert_eq!(counts(&ready), (4, 40, 3));
     assert_eq!(pop_all(&mut ready), [3, 4]);
-    ready.page_in(Position(5), stored([5]), Position(6));
+    ready.page_in(Position(5), stored([5]), Position(6), Some);
     assert_eq!(pop_all(&mut ready), [5, 6]);
     assert!(ready.is_empty());
     assert_eq!(counts(&ready), (0, 0, 0));
@@ -77,7 +77,7 @@ fn run_that_grew_while_it_was_read_keeps_what_is_behind() {
     page_out(&mut ready, 0);
     ready.push_back(entry(4, true));
     page_out(&mut ready, 0);
-    ready.page_in(Position(1), stored(1..4), Position(4));
+    ready.page_in(Position(1), stored(1..4), Position(4), Some);
     assert_eq!(pop_all(&mut ready), [1, 2, 3]);
     assert_eq!(wanted(&ready), Some((4, 5)));
     assert_eq!(counts(&ready), (1, 10, 0));
@@ -88,9 +88,9 @@ fn counts_follow_the_store_when_it_has_fewer_than_the_run_claimed() {
     let mut ready = with(1..6);
     page_out(&mut ready, 0);
     ready.push_back(entry(6, true));
-    ready.page_in(Position(1), stored([2]), Position(4));
+    ready.page_in(Position(1), stored([2]), Position(4), Some);
     assert_eq!(ready.count(), 6, "what is behind may make up for it");
-    ready.page_in(Position(4), stored([]), Position(6));
+    ready.page_in(Position(4), stored([]), Position(6), Some);
     assert_eq!(counts(&ready), (2, 20, 2));
     assert_eq!(pop_all(&mut ready), [2, 6]);
     assert!(ready.is_empty());
@@ -100,11 +100,11 @@ fn counts_follow_the_store_when_it_has_fewer_than_the_run_claimed() {
 fn counts_follow_the_store_when_it_has_more_than_the_run_claimed() {
     let run = Run { from: Position(1), end: Position(5), count: 1, bytes: 10, after: CommitSeq(0) };
     let mut ready = Ready::recovered(Some(run));
-    ready.page_in(Position(1), stored([1, 2]), Position(3));
+    ready.page_in(Position(1), stored([1, 2]), Position(3), Some);
     assert_eq!(counts(&ready), (2, 20, 2));
     assert_eq!(pop_all(&mut ready), [1, 2]);
     assert!(!ready.is_empty(), "there may be more");
-    ready.page_in(Position(3), stored([4]), Position(5));
+    ready.page_in(Position(3), stored([4]), Position(5), Some);
     assert_eq!(pop_all(&mut ready), [4]);
     assert!(ready.is_empty());
 }
@@ -138,13 +138,13 @@ fn messages_away_are_read_when_they_are_next() {
     assert!(ready.wanted(usize::MAX).is_some_and(|wanted| wanted.after == CommitSeq(8)));
     assert_eq!(pop_all(&mut ready), [1]);
     assert_eq!(wanted(&ready), Some((2, 4)));
-    ready.page_in(Position(2), stored([2, 3]), Position(4));
+    ready.page_in(Position(2), stored([2, 3]), Position(4), Some);
     assert_eq!(pop_all(&mut ready), [2, 3, 4, 5]);
     assert_eq!(wanted(&ready), Some((6, 7)));
-    ready.page_in(Position(6), stored([6]), Position(7));
+    ready.page_in(Position(6), stored([6]), Position(7), Some);
     assert_eq!(wanted(&ready), None);
     assert_eq!(pop_all(&mut ready), [6]);
-    ready.page_in(Position(7), stored([7]), Position(8));
+    ready.page_in(Position(7), stored([7]), Position(8), Some);
     assert_eq!(pop_all(&mut ready), [7, 9]);
     assert_eq!(counts(&ready), (0, 0, 0));
 }
@@ -159,14 +159,14 @@ fn stretch_that_is_being_read_may_grow_at_its_end() {
     for position in [2, 5] {
         ready.put_away(Position(position), 10);
     }
-    ready.page_in(Position(3), stored([3]), Position(5));
+    ready.page_in(Position(3), stored([3]), Position(5), Some);
     // The fourth was not there after all.
     assert_eq!(ready.count(), 3);
     assert_eq!(wanted(&ready), Some((2, 3)));
-    ready.page_in(Position(2), stored([2]), Position(3));
+    ready.page_in(Position(2), stored([2]), Position(3), Some);
     assert_eq!(pop_all(&mut ready), [2, 3]);
     assert_eq!(wanted(&ready), Some((5, 6)));
-    ready.page_in(Position(5), stored([]), Position(6));
+    ready.page_in(Position(5), stored([]), Position(6), Some);
     assert!(ready.is_empty());
     assert_eq!(counts(&ready), (0, 0, 0));
 }
@@ -176,7 +176,7 @@ fn store_is_never_asked_to_spill_before_what_it_spilled() {
     let mut ready = Ready::default();
     (1..7).for_each(|position| ready.push_back(entry(position, false)));
     assert_eq!(page_out(&mut ready, 4), [5, 6]);
-    ready.page_in(Position(5), stored([5, 6]), Position(7));
+    ready.page_in(Position(5), stored([5, 6]), Position(7), Some);
     ready.push_back(entry(7, false));
     // Memory has become short meanwhile.
     assert_eq!(page_out(&mut ready, 1), [7]);
