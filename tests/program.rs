@@ -3,7 +3,9 @@
 use std::{
     fs,
     net::{TcpListener, TcpStream},
+    os::unix::net::UnixDatagram,
     process::Output,
+    time::Duration,
 };
 
 use crate::harness::{Program, address, lepus};
@@ -32,13 +34,50 @@ fn says_when_it_is_ready_and_stops_in_order_at_a_signal() {
         assert!(ready.starts_with(version), "{ready}");
         assert!(ready.contains(&format!(" (data {}, ", data.display())), "{ready}");
         assert!(ready.ends_with(" ms)"), "{ready}");
-        assert_eq!(program.line(), "Server startup complete");
+        // EN-009
+        let complete = program.line();
+        assert!(complete.starts_with("Server startup complete; "), "{complete}");
+        assert!(complete.ends_with(" plugins started."), "{complete}");
         assert!(data.is_dir());
         TcpStream::connect(address(&ready)).unwrap();
         let (status, _) = program.stop(signal);
         assert_eq!(status.code(), Some(0));
         assert!(TcpStream::connect(address(&ready)).is_err());
     }
+}
+
+#[test]
+fn service_manager_is_told_of_start_and_stop_and_the_pid_file_says_who_it_is() {
+    let home = tempfile::tempdir().unwrap();
+    let manager = UnixDatagram::bind(home.path().join("notify")).unwrap();
+    manager.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let told = || {
+        let mut buffer = [0; 128];
+        let length = manager.recv(&mut buffer).unwrap();
+        String::from_utf8_lossy(&buffer[..length]).into_owned()
+    };
+    let pid_file = home.path().join("run/lepus/pid");
+    let mut command = lepus(home.path(), &["--amqp-port=0"]);
+    command.env("NOTIFY_SOCKET", home.path().join("notify")).env("WATCHDOG_USEC", "60000000");
+    let program = Program::start(command.env("RABBITMQ_PID_FILE", &pid_file));
+    assert!(told().starts_with("READY=1\n"));
+    assert_eq!(told(), "WATCHDOG=1");
+    // Ready means that clients are accepted.
+    TcpStream::connect(address(&program.line())).unwrap();
+    let pid = fs::read_to_string(&pid_file).unwrap();
+    assert_eq!(pid.trim().parse(), Ok(program.id()));
+    let (status, _) = program.stop("-TERM");
+    assert_eq!(status.code(), Some(0));
+    assert!(told().starts_with("STOPPING=1\n"));
+    assert!(!pid_file.exists());
+}
+
+#[test]
+fn a_pid_file_that_cannot_be_written_stops_the_start() {
+    let home = tempfile::tempdir().unwrap();
+    let mut command = lepus(home.path(), &["--amqp-port=0", "--log-level=off"]);
+    let output = command.env("RABBITMQ_PID_FILE", "/proc/no/pid").output().unwrap();
+    assert_refused(&output, 73, &["/proc/no/pid", "pid file"]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What ends the program early: one line that says what to do, and an exit code.
 
-use std::{fmt, io};
+use std::{fmt, io, path::PathBuf};
 
 use crate::{config, server::StartError};
 
@@ -21,6 +21,11 @@ pub(super) const INTERRUPTED: i32 = 130;
 pub(super) enum Failure {
     Configuration(config::Error),
     Start(StartError),
+    /// The pid file that is asked for cannot be written.
+    PidFile {
+        path: PathBuf,
+        source: io::Error,
+    },
     /// The operating system refused something that every program gets.
     System(io::Error),
 }
@@ -48,6 +53,7 @@ impl Failure {
         match self {
             Self::Configuration(_) => CONFIGURATION,
             Self::System(_) => SYSTEM,
+            Self::PidFile { .. } => CANNOT_CREATE,
             Self::Start(error) => match error.cause() {
                 StartError::Web { .. } | StartError::PortTaken(_) | StartError::Listen { .. } => {
                     UNAVAILABLE
@@ -66,7 +72,7 @@ impl Failure {
     /// What whoever started the program can do about it, where the error does not say it itself.
     fn advice(&self) -> Option<&'static str> {
         match self {
-            Self::Configuration(_) | Self::System(_) => None,
+            Self::Configuration(_) | Self::System(_) | Self::PidFile { .. } => None,
             Self::Start(StartError::Web { setting: "http_port", .. }) => Some(
                 "stop the program that listens there (perhaps another lepus, or RabbitMQ), \
                  choose another port with --http-port, or turn the management API off with \
@@ -106,6 +112,9 @@ impl fmt::Display for Failure {
         match self {
             Self::Configuration(error) => write!(f, "{error}")?,
             Self::Start(error) => write!(f, "{error}")?,
+            Self::PidFile { path, source } => {
+                write!(f, "cannot write the pid file {}: {source}", path.display())?;
+            }
             Self::System(error) => write!(f, "the operating system refused: {error}")?,
         }
         match self.advice() {

@@ -8,6 +8,8 @@ mod args;
 mod check;
 mod failure;
 mod log;
+mod notify;
+mod pid_file;
 mod serve;
 
 use std::{

@@ -1,6 +1,7 @@
 //! Runs the broker until a signal comes.
 
 use std::{
+    future,
     io::{self, Write},
     process,
 };
@@ -13,6 +14,8 @@ use tokio::{
 use super::{
     failure::{Failure, INTERRUPTED},
     log,
+    notify::Manager,
+    pid_file::PidFile,
 };
 use crate::{
     clock::{self, Now},
@@ -24,6 +27,7 @@ use crate::{
 /// one before the start is done, ends the program at once; the store is made for that.
 pub(super) fn run(loaded: Loaded, started: Now) -> Result<(), Failure> {
     let Loaded { config, notes, .. } = loaded;
+    let pid_path = config.pid_file.clone();
     log::start(&config);
     for note in notes {
         match note {
@@ -38,16 +42,41 @@ pub(super) fn run(loaded: Loaded, started: Now) -> Result<(), Failure> {
             () = signals.received() => process::exit(INTERRUPTED),
         };
         warn_of_open_listeners(&handle);
+        let pid_file = match pid_path.as_deref().map(PidFile::write).transpose() {
+            Ok(pid_file) => pid_file,
+            Err(source) => {
+                handle.stop().await;
+                let path = pid_path.unwrap_or_default();
+                return Err(Failure::PidFile { path, source });
+            }
+        };
         announce(&handle, started);
-        signals.received().await;
+        let manager = Manager::from_environment();
+        tokio::select! {
+            () = signals.received() => {}
+            () = keep_informed(manager.as_ref()) => {}
+        }
         tracing::info!("stopping");
+        if let Some(manager) = &manager {
+            manager.stopping();
+        }
         tokio::select! {
             () = handle.stop() => {}
             () = signals.received() => process::exit(INTERRUPTED),
         }
+        drop(pid_file);
         tracing::info!("stopped");
         Ok(())
     })
+}
+
+/// Tells the service manager that clients are accepted, and that it goes on. Never returns.
+async fn keep_informed(manager: Option<&Manager>) {
+    if let Some(manager) = manager {
+        manager.ready();
+        manager.stay_alive().await;
+    }
+    future::pending::<()>().await;
 }
 
 struct Signals {
@@ -70,7 +99,7 @@ impl Signals {
     }
 }
 
-/// Writes the line for people and the line that tools wait for (EN-009).
+/// Writes the line for people and the lines that tools wait for, in RabbitMQ's words (EN-009).
 fn announce(handle: &Handle, started: Now) {
     let address = handle.amqp_addr();
     let millis = clock::now().since(started).as_millis();
@@ -86,12 +115,22 @@ fn announce(handle: &Handle, started: Now) {
     let scheme = if is_plain { "amqp" } else { "amqps" };
     let over_tls = handle.tls_addrs().first().filter(|_| is_plain);
     let and_tls = over_tls.map(|address| format!(" and amqps://{address}")).unwrap_or_default();
+    let plugins = plugins(handle);
+    let list: String = plugins.iter().flat_map(|plugin| [" * ", plugin, "\n"]).collect();
     // Whoever closed standard output does not want to know.
     let _ = write!(
         io::stdout(),
         "lepus {version} ready on {scheme}://{address}{and_tls} (data {data}, {millis} ms)\n\
-         Server startup complete\n",
+         Server startup complete; {} plugins started.\n{list}",
+        plugins.len(),
     );
+}
+
+/// What is served here and is a plugin of RabbitMQ's.
+fn plugins(handle: &Handle) -> Vec<&'static str> {
+    let has_http = !handle.http_addrs().is_empty();
+    let plugins = ["rabbitmq_management", "rabbitmq_management_agent", "rabbitmq_web_dispatch"];
+    plugins.into_iter().filter(|_| has_http).collect()
 }
 
 fn warn_of_open_listeners(handle: &Handle) {

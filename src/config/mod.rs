@@ -50,6 +50,10 @@ settings! {
     bind: Vec<IpAddr> = vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()], NotEmpty;
     /// Addresses to listen on for AMQP over TLS. Without any they are those of `bind`.
     tls_bind: Vec<IpAddr> = Vec::new();
+    /// The same for the management API, with TLS and without.
+    http_bind: Vec<IpAddr> = Vec::new();
+    /// The same for Prometheus.
+    metrics_bind: Vec<IpAddr> = Vec::new();
     /// Port for AMQP. 0 takes a free one, here and for the other ports.
     amqp_port: u16 = 5672, 0..=65535;
     /// Whether that port is listened on. Without it there is AMQP over TLS alone.
@@ -252,6 +256,12 @@ impl Config {
         let mut loaded = Loaded::default();
         source::apply_toml(&mut loaded, path, text)?;
         Ok(loaded.config)
+    }
+
+    /// The addresses to listen on for something that may have some of its own, such as
+    /// `http_bind`.
+    pub fn addresses<'a>(&'a self, own: &'a [IpAddr]) -> &'a [IpAddr] {
+        if own.is_empty() { &self.bind } else { own }
     }
 
     /// The data directory: the one that was chosen, else the platform's place for it.

@@ -40,7 +40,7 @@ impl Web {
     pub(super) fn open(config: &Config) -> Result<Self, StartError> {
         let backlog = config.listen_backlog;
         let open = |setting, port| {
-            listen::open(&config.bind, port, backlog)
+            listen::open(config.addresses(&config.http_bind), port, backlog)
                 .map_err(|source| StartError::Web { setting, source: Box::new(source) })
         };
         let http = if config.http { open("http_port", config.http_port)? } else { Vec::new() };

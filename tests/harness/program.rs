@@ -57,6 +57,10 @@ impl Program {
         self.lines.recv_timeout(PATIENCE).expect("a line in time")
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Ends the program by a signal, and gives back its exit status and its standard error.
     pub(crate) fn stop(self, signal: &str) -> (ExitStatus, String) {
         let pid = self.child.id().to_string();

@@ -1,5 +1,7 @@
 //! Which key of `rabbitmq.conf` is which setting, and how its value is written (EN-040 to EN-051).
 
+use super::listeners;
+
 /// How a value is written in RabbitMQ's files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
@@ -15,6 +17,8 @@ pub(super) enum Form {
     Units,
     /// Bytes with a unit, of which `KB` is 1024 bytes.
     BinaryUnits,
+    /// An address.
+    Address,
     /// A share of the memory, of which 1.0 is all.
     Share,
     /// One of these words, each with what it is in the settings of our own.
@@ -63,6 +67,10 @@ impl Form {
             Self::Seconds => whole(value).map(|number| number + "s"),
             Self::Units => bytes(value, 1000),
             Self::BinaryUnits => bytes(value, 1024),
+            Self::Address => {
+                let addresses = listeners::meant(value.parse().ok()?);
+                Some(addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(","))
+            }
             Self::Share => {
                 let share: f64 = value.parse().ok()?;
                 (0.0..=1e6).contains(&share).then(|| format!("{}%", (share * 100.0).round()))
@@ -84,6 +92,7 @@ impl Form {
             Self::Units | Self::BinaryUnits => {
                 "a number of bytes, or one with a unit such as MB or GiB".into()
             }
+            Self::Address => "an IP address".into(),
             Self::Share => "a share such as 0.6".into(),
             Self::Word(words) => {
                 let words: Vec<_> = words.iter().map(|(word, _)| *word).collect();
@@ -147,6 +156,10 @@ pub(super) const KEYS: &[(&str, &str, Form)] = &[
     ("log.console.level", "log", LEVELS),
     ("log.default.level", "log", LEVELS),
     ("log.console.formatter", "log_format", FORMATTERS),
+    ("management.tcp.ip", "http_bind", Form::Address),
+    ("management.listener.ip", "http_bind", Form::Address),
+    ("management.ssl.ip", "http_bind", Form::Address),
+    ("prometheus.tcp.ip", "metrics_bind", Form::Address),
     ("management.tcp.port", "http_port", Form::Same),
     ("management.listener.port", "http_port", Form::Same),
     ("prometheus.tcp.port", "metrics_port", Form::Same),
@@ -239,20 +252,16 @@ pub(super) const MISSED: &[&str] = &[
     "log.file",
     "log.journald",
     "log.syslog",
-    "management.listener.ip",
     "management.listener.ssl",
     "management.path_prefix",
     "management.restrictions.",
-    "management.ssl.ip",
     "management.ssl.password",
-    "management.tcp.ip",
     "message_interceptors.",
     "mqtt.",
     "password_hashing_module",
     "prometheus.authentication.",
     "prometheus.path",
     "prometheus.ssl.",
-    "prometheus.tcp.ip",
     "proxy_protocol",
     "queue_types.",
     "runtime_parameters.",

@@ -112,6 +112,8 @@ fn every_key_sets_what_it_means() {
         ("log.console.level = warning", "log", "\"warn\""),
         ("log.console.formatter = json", "log_format", "\"json\""),
         ("management.tcp.port = 8080", "http_port", "8080"),
+        ("management.tcp.ip = 127.0.0.1", "http_bind", "[\"127.0.0.1\"]"),
+        ("prometheus.tcp.ip = ::", "metrics_bind", "[\"0.0.0.0\", \"::\"]"),
         ("management.ssl.port = 8443", "https_port", "8443"),
         ("prometheus.tcp.port = 9090", "metrics_port", "9090"),
         ("auth_mechanisms.1 = PLAIN", "auth_mechanisms", "[\"PLAIN\"]"),
