@@ -26,9 +26,12 @@ pub(super) struct Listeners {
 
 impl Listeners {
     pub(super) fn open(config: &Config, tls: Option<Arc<Tls>>) -> Result<Self, StartError> {
-        let open = |port| listen::open(&config.bind, port, config.listen_backlog);
-        let plain = if config.amqp_plain { open(config.amqp_port)? } else { Vec::new() };
-        let over_tls = if tls.is_some() { open(config.tls_port)? } else { Vec::new() };
+        let open =
+            |own: &[_], port| listen::open(config.addresses(own), port, config.listen_backlog);
+        let plain =
+            if config.amqp_plain { open(&config.bind, config.amqp_port)? } else { Vec::new() };
+        let over_tls =
+            if tls.is_some() { open(&config.tls_bind, config.tls_port)? } else { Vec::new() };
         Ok(Self { plain, over_tls, tls })
     }
 

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{IpAddr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -45,9 +45,10 @@ fn open_all(
                 port = listener.1.port();
                 listeners.push(listener);
             }
-            // The default asks for IPv4 and IPv6; a machine without IPv6 has the first alone.
+            // The default and whoever asks for everything ask for IPv4 and IPv6; a machine
+            // without IPv6 has the first alone.
             Err(StartError::NoSuchAddress(_) | StartError::Listen { .. })
-                if ip == Ipv6Addr::LOCALHOST && !listeners.is_empty() =>
+                if is_ipv6_of(ip, addresses) && !listeners.is_empty() =>
             {
                 tracing::debug!(%ip, "left out: no IPv6 on this machine");
             }
@@ -55,6 +56,12 @@ fn open_all(
         }
     }
     Ok(listeners)
+}
+
+/// Whether the address is IPv6's counterpart of one that is listened on.
+fn is_ipv6_of(ip: IpAddr, addresses: &[IpAddr]) -> bool {
+    let has = |address: Ipv4Addr| addresses.contains(&address.into());
+    ip == Ipv6Addr::LOCALHOST || ip == Ipv6Addr::UNSPECIFIED && has(Ipv4Addr::UNSPECIFIED)
 }
 
 fn open_one(address: SocketAddr, backlog: u16) -> io::Result<Listener> {
