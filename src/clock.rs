@@ -44,6 +44,27 @@ impl UnixTime {
     pub const fn seconds(self) -> u64 {
         self.0 / 1000
     }
+
+    /// The moment as RFC 3339 writes it, in UTC with milliseconds.
+    pub fn to_rfc3339(self) -> String {
+        let (days, millis) = (self.0 / 86_400_000, self.0 % 86_400_000);
+        // The civil date from the count of days: each era of 400 years has 146,097, and years
+        // begin in March, so that leap days come last (Howard Hinnant, days_from_civil).
+        let z = days + 719_468;
+        let (era, day_of_era) = (z / 146_097, z % 146_097);
+        let year_of_era =
+            (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let month_from_march = (5 * day_of_year + 2) / 153;
+        let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+        let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+        let year = year_of_era + era * 400 + u64::from(month <= 2);
+        let (hours, minutes) = (millis / 3_600_000, millis / 60_000 % 60);
+        let (seconds, millis) = (millis / 1000 % 60, millis % 1000);
+        format!(
+            "{year:04}-{month:02}-{day:02}T{hours:02}:{minutes:02}:{seconds:02}.{millis:03}+00:00"
+        )
+    }
 }
 
 /// The start of [`Now`].
@@ -94,6 +115,16 @@ mod tests {
         assert_eq!(moment.since(Now::from_millis(500)), Duration::from_secs(1));
         assert_eq!(Now::from_millis(500).since(moment), Duration::ZERO);
         assert!(moment.after(Duration::MAX) > moment);
+    }
+
+    #[test]
+    fn moments_are_written_as_dates() {
+        let text = |seconds: u64| UnixTime(seconds * 1000 + 7).to_rfc3339();
+        assert_eq!(text(0), "1970-01-01T00:00:00.007+00:00");
+        assert_eq!(text(951_782_399), "2000-02-28T23:59:59.007+00:00");
+        assert_eq!(text(951_782_400), "2000-02-29T00:00:00.007+00:00");
+        assert_eq!(text(1_795_178_187), "2026-11-20T12:36:27.007+00:00");
+        assert_eq!(text(4_107_542_400), "2100-03-01T00:00:00.007+00:00");
     }
 
     #[test]

@@ -29,6 +29,25 @@ pub fn memory_used() -> Option<u64> {
     field(&fs::read_to_string("/proc/self/status").ok()?, "VmRSS")
 }
 
+/// Files and sockets that this process has open.
+pub fn open_files() -> Option<u64> {
+    Some(fs::read_dir("/proc/self/fd").ok()?.count() as u64)
+}
+
+/// Files and sockets that this process may have open.
+pub fn open_files_max() -> Option<u64> {
+    let limits = fs::read_to_string("/proc/self/limits").ok()?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+/// Threads of this process.
+pub fn threads() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let threads = status.lines().find_map(|line| line.strip_prefix("Threads:"))?;
+    threads.trim().parse().ok()
+}
+
 /// Memory that this process may use: the machine's, or what its container is given of that.
 pub fn memory_available() -> Option<u64> {
     let machine = field(&fs::read_to_string("/proc/meminfo").ok()?, "MemTotal")?;

@@ -1,5 +1,7 @@
 //! The management API. `LEPUS_TEST_API` and `LEPUS_TEST_URI` make the same tests ask a RabbitMQ.
 
+mod health;
+mod lists;
 mod queues;
 
 use serde_json::json;

@@ -30,6 +30,11 @@ impl Gate {
         self.raised.load(Ordering::Acquire) != 0
     }
 
+    /// Whether this alarm is raised.
+    pub fn is_raised(&self, alarm: Alarm) -> bool {
+        self.raised.load(Ordering::Acquire) & alarm as u8 != 0
+    }
+
     /// Raises or clears an alarm. Returns whether that changed anything.
     pub fn set(&self, alarm: Alarm, is_raised: bool) -> bool {
         let bit = alarm as u8;

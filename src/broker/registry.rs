@@ -31,8 +31,8 @@ struct State {
     vhosts: HashMap<Name, usize>,
     users: HashMap<Name, OfUser>,
     churn: ClientChurn,
-    /// What channels counted that are gone.
-    departed: Tally,
+    /// What channels counted that are gone, by vhost.
+    departed: HashMap<Name, Tally>,
     /// The sizes of messages that connections published which are gone.
     departed_sizes: SizesSeen,
 }
@@ -204,7 +204,7 @@ impl Registry {
         let Some(connection) = connections.get_mut(&id) else { return };
         let Some(place) = connection.place.as_mut() else { return };
         let Some(tally) = connection.info.remove(channel) else { return };
-        *departed += tally;
+        *departed.entry(place.vhost.clone()).or_default() += tally;
         churn.channels_closed += 1;
         place.channels = place.channels.saturating_sub(1);
         if let Some(of_user) = users.get_mut(&place.user) {
@@ -220,7 +220,7 @@ impl Registry {
             return;
         };
         let (tally, channels) = info.clear();
-        state.departed += tally;
+        *state.departed.entry(place.vhost.clone()).or_default() += tally;
         state.departed_sizes += info.sizes.get();
         state.churn.connections_closed += 1;
         state.churn.channels_closed += channels;
@@ -282,10 +282,12 @@ impl Registry {
         let state = self.state();
         let mut totals = ClientTotals {
             churn: state.churn,
-            messages: state.departed,
             sizes: state.departed_sizes,
             ..ClientTotals::default()
         };
+        for tally in state.departed.values() {
+            totals.messages += *tally;
+        }
         for connection in state.connections.values().filter(|found| found.place.is_some()) {
             totals.connections += 1;
             totals.sizes += connection.info.sizes.get();
@@ -295,6 +297,20 @@ impl Registry {
             }
         }
         totals
+    }
+
+    /// What happened to messages in each vhost, on all channels that there ever were.
+    pub fn messages_by_vhost(&self) -> HashMap<Name, Tally> {
+        let state = self.state();
+        let mut sums = state.departed.clone();
+        for connection in state.connections.values() {
+            let Some(place) = &connection.place else { continue };
+            let sum = sums.entry(place.vhost.clone()).or_default();
+            for channel in connection.info.channels() {
+                *sum += channel.tally.get();
+            }
+        }
+        sums
     }
 
     /// Asks the connections whose place is like that to close, with 320 and this text. Returns how

@@ -4,6 +4,7 @@
 //!
 //! - [`caller`]: who asks, and what that user may see and do.
 //! - [`failure`]: RabbitMQ's status codes and bodies for what cannot be done.
+//! - [`history`]: what counters were, for rates and charts; [`census`]: sums over everything.
 //! - [`listing`]: columns, sorting, filters and pages of lists.
 //! - [`json`]: arguments and properties, to JSON and back.
 //! - [`api`]: one file for each kind of thing, with its routes.
@@ -15,7 +16,9 @@
 mod api;
 #[allow(dead_code, reason = "the endpoints that use all of it come with it")]
 mod caller;
+mod census;
 mod failure;
+mod history;
 #[allow(dead_code, reason = "the endpoints that use all of it come with it")]
 mod json;
 mod listing;
@@ -36,15 +39,28 @@ use tokio::{
 };
 
 pub use failure::Failure;
+use history::History;
 
-use crate::{admin::Admin, auth::Authenticator, broker::Broker, clock::UnixTime, config::Config};
+use crate::{
+    admin::Admin,
+    auth::Authenticator,
+    broker::{Broker, parameter::Scope},
+    clock::{self, UnixTime},
+    config::Config,
+};
 
 /// What an endpoint answers.
 pub type Reply = Result<Response, Failure>;
 
 /// What the API is an API of. Clones are the same.
 #[derive(Clone, Debug)]
-pub struct Api(Arc<Shared>);
+pub struct Api(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    shared: Shared,
+    history: History,
+}
 
 /// What all endpoints share.
 #[derive(Debug)]
@@ -76,14 +92,45 @@ impl Deref for Api {
     type Target = Shared;
 
     fn deref(&self) -> &Shared {
-        &self.0
+        &self.0.shared
     }
 }
 
 impl Api {
     /// The API of a broker.
     pub fn new(shared: Shared) -> Self {
-        Self(Arc::new(shared))
+        Self(Arc::new(Inner { shared, history: History::default() }))
+    }
+
+    /// The cluster's name: the one that was set while it ran, else the configuration's.
+    fn cluster_name(&self) -> String {
+        let set = self.broker.parameter(&Scope::Global, "cluster_name");
+        let set = set.and_then(|name| name.as_text().map(str::to_owned));
+        set.unwrap_or_else(|| self.config.cluster())
+    }
+
+    /// What counters were.
+    fn history(&self) -> &History {
+        &self.0.history
+    }
+
+    /// Takes samples of what is counted, until `stopped` has lost its sender.
+    pub async fn sample(self, mut stopped: watch::Receiver<()>) {
+        let mut next = clock::now();
+        loop {
+            next = next.after(history::INTERVAL);
+            tokio::select! {
+                _ = stopped.changed() => return,
+                () = clock::sleep_until(next) => {}
+            }
+            let api = self.clone();
+            let taken = tokio::task::spawn_blocking(move || {
+                api.history().record(clock::unix_time(), census::take(&api));
+            });
+            if let Err(error) = taken.await {
+                tracing::error!(%error, "no samples were taken");
+            }
+        }
     }
 
     /// All routes, for callers who log in.

@@ -105,6 +105,7 @@ impl Web {
             let serve = api.clone().serve(accepted, stopped.clone());
             serving.spawn(async move { report(serve.await, address) });
         }
+        serving.spawn(api.clone().sample(stopped.clone()));
         match operators_socket(data_path) {
             Ok(socket) => {
                 let serve = api.clone().serve(socket, stopped.clone());

@@ -156,7 +156,6 @@ impl PrivateBroker {
     }
 
     /// The management API, asked by guest.
-    #[allow(dead_code, reason = "the endpoints that need it come with it")]
     pub(crate) fn api(&self) -> Api {
         Api::at(self.running.http_address.to_string()).login("guest", "guest")
     }

@@ -85,7 +85,6 @@ impl Api {
         self.call("PUT", path, &body.to_string())
     }
 
-    #[allow(dead_code, reason = "the endpoints that need it come with it")]
     #[track_caller]
     pub(crate) fn post(&self, path: &str, body: &Json) -> Answer {
         self.call("POST", path, &body.to_string())

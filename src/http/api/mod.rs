@@ -3,9 +3,15 @@
 //! A handler finds out who asks ([`Caller`]), reads what it is to do, does it, waits until it is
 //! durable, and answers. Lists are made in [`blocking`](super::blocking).
 
+mod bindings;
+mod channels;
+mod connections;
+mod consumers;
+mod exchanges;
+mod health;
+mod nodes;
 mod overview;
 mod queues;
-mod stats;
 
 use axum::{
     Router,
@@ -16,8 +22,8 @@ use axum::{
 };
 use serde_json::{Map, Value};
 
-use super::{Api, Failure, Reply, caller::Caller};
-use crate::names::CommitSeq;
+use super::{Api, Failure, Reply, caller::Caller, json};
+use crate::{broker::queue::Effects, clock, names::CommitSeq, wire::table::Table};
 
 /// Bytes of a request's body at most (HT-023).
 const BODY_BYTES_MAX: usize = 20_000_000;
@@ -25,6 +31,13 @@ const BODY_BYTES_MAX: usize = 20_000_000;
 /// All routes below `/api`.
 pub(super) fn routes() -> Router<Api> {
     Router::new()
+        .merge(bindings::routes())
+        .merge(channels::routes())
+        .merge(connections::routes())
+        .merge(consumers::routes())
+        .merge(exchanges::routes())
+        .merge(health::routes())
+        .merge(nodes::routes())
         .merge(overview::routes())
         .merge(queues::routes())
         .fallback(|_: Caller| async { Failure::NotFound })
@@ -91,6 +104,15 @@ impl Body {
         }
     }
 
+    /// The arguments.
+    ///
+    /// # Errors
+    /// [`Failure::BadRequest`] if they are none.
+    fn arguments(&self) -> Result<Table, Failure> {
+        json::to_table(&self.object("arguments")?)
+            .ok_or_else(|| Failure::bad_request("arguments cannot be written as a table"))
+    }
+
     /// Asks for keys that must be there (HT-007).
     ///
     /// # Errors
@@ -106,6 +128,13 @@ impl Body {
         }
         Err(Failure::BadRequest(format!("[{}]", missing.join(","))))
     }
+}
+
+/// What the methods of queues and vhosts are given. Its wakes are to be paid.
+fn effects() -> Effects {
+    let mut fx = Effects::default();
+    (fx.now, fx.time) = (clock::now(), clock::unix_time());
+    fx
 }
 
 /// Answers a PUT once it is durable: 201 for something new, 204 for what was there (HT-008).

@@ -10,19 +10,29 @@ use axum::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{Body, Reply, done, put, stats};
+use super::{
+    Body, Reply,
+    consumers::{self, Connections},
+    done, effects, put,
+};
 use crate::{
     auth::Permission,
     broker::{
         Vhost,
         arguments::{QueueSpec, with_queue_type},
         policy::Policy,
-        queue::{Effects, Queue},
+        queue::Queue,
         stats::Stat,
         vhost::DeclaredBy,
     },
-    clock,
-    http::{Api, Failure, blocking, caller::Caller, json, listing::Query},
+    http::{
+        Api, Failure, blocking,
+        caller::Caller,
+        census::Depth,
+        history::{Look, Subject},
+        json,
+        listing::Query,
+    },
     names::ConnectionId,
 };
 
@@ -51,7 +61,8 @@ pub(super) fn routes() -> Router<Api> {
 
 async fn list(State(api): State<Api>, caller: Caller, query: Query) -> Reply {
     blocking(move || {
-        let items = caller.vhosts(&api).iter().flat_map(|vhost| queues(&api, vhost)).collect();
+        let items =
+            caller.vhosts(&api).iter().flat_map(|vhost| queues(&api, vhost, &query)).collect();
         query.list(items)
     })
     .await
@@ -64,7 +75,7 @@ async fn list_of_vhost(
     query: Query,
 ) -> Reply {
     let vhost = caller.vhost(&api, &vhost)?;
-    blocking(move || query.list(queues(&api, &vhost))).await
+    blocking(move || query.list(queues(&api, &vhost, &query))).await
 }
 
 async fn one(
@@ -75,7 +86,14 @@ async fn one(
 ) -> Reply {
     let vhost = caller.vhost(&api, &vhost)?;
     let queue = find(&vhost, &queue)?;
-    let object = describe(&api, &vhost, &queue).ok_or(Failure::NotFound)?;
+    let mut object = {
+        let look = api.history().look(&query);
+        describe(&api, &vhost, &queue, &look).ok_or(Failure::NotFound)?
+    };
+    let consumers = consumers::of_queue(&api, &Connections::of(&api), &vhost, &queue);
+    object.insert("consumer_details".to_owned(), Value::Array(consumers));
+    object.insert("deliveries".to_owned(), json!([]));
+    object.insert("incoming".to_owned(), json!([]));
     Ok(query.item(Value::Object(object)).into_response())
 }
 
@@ -87,8 +105,7 @@ async fn declare(
 ) -> Reply {
     let vhost = caller.vhost(&api, &vhost)?;
     caller.check(&api, &vhost, Permission::Configure, &name)?;
-    let arguments = json::to_table(&body.object("arguments")?)
-        .ok_or_else(|| Failure::bad_request("arguments cannot be written as a table"))?;
+    let arguments = body.arguments()?;
     let (durable, auto_delete) = (body.flag("durable", false)?, body.flag("auto_delete", false)?);
     let default_type = vhost.default_queue_type(durable, false, auto_delete);
     let arguments = with_queue_type(arguments, default_type);
@@ -144,29 +161,28 @@ async fn purge(
     done(&api, api.broker.store.submitted()).await
 }
 
-/// What a queue's methods are given.
-fn effects() -> Effects {
-    let mut fx = Effects::default();
-    (fx.now, fx.time) = (clock::now(), clock::unix_time());
-    fx
-}
-
 /// A queue by name, whoever it belongs to.
 fn find(vhost: &Vhost, name: &str) -> Result<Arc<Queue>, Failure> {
     vhost.topology().queue(name).cloned().ok_or(Failure::NotFound)
 }
 
 /// All queues of a vhost, by name.
-fn queues(api: &Api, vhost: &Vhost) -> Vec<Value> {
+fn queues(api: &Api, vhost: &Vhost, query: &Query) -> Vec<Value> {
     let mut queues: Vec<_> =
         vhost.topology().queues().map(|(_, queue)| Arc::clone(queue)).collect();
     queues.sort_unstable_by(|one, other| one.name.cmp(&other.name));
-    let objects = queues.iter().filter_map(|queue| describe(api, vhost, queue));
+    let look = api.history().look(query);
+    let objects = queues.iter().filter_map(|queue| describe(api, vhost, queue, &look));
     objects.map(Value::Object).collect()
 }
 
 /// A queue as lists have it (HT-078); none if it was deleted just now.
-fn describe(api: &Api, vhost: &Vhost, queue: &Queue) -> Option<Map<String, Value>> {
+fn describe(
+    api: &Api,
+    vhost: &Vhost,
+    queue: &Queue,
+    look: &Look<'_>,
+) -> Option<Map<String, Value>> {
     let view = queue.view()?;
     let applied = vhost.policies().for_queue(&queue.name, queue.queue_type);
     let policy = |policy: &Option<Arc<Policy>>| {
@@ -194,16 +210,14 @@ fn describe(api: &Api, vhost: &Vhost, queue: &Queue) -> Option<Map<String, Value
     put("memory", json!(view.resident_bytes));
     put("message_bytes_ready", json!(view.counts.ready_bytes));
     let counts = view.counts;
-    let gauges = [
-        ("messages", counts.ready + counts.unacked + counts.delayed),
-        ("messages_ready", counts.ready),
-        ("messages_unacknowledged", counts.unacked),
-    ];
-    for (name, value) in gauges {
-        stats::put(&mut object, name, value, 0.0);
+    let depth = Depth { ready: counts.ready + counts.delayed, unacked: counts.unacked };
+    let subject = Subject::Queue(queue.id);
+    for (name, value) in depth.named() {
+        look.put(&mut object, &subject, name, value);
     }
     if !view.tally.messages.is_zero() {
-        let stats = stats::messages(&view.tally.messages, &STATS, |_, _| 0.0);
+        let mut stats = Map::new();
+        look.put_tally(&mut stats, &subject, &view.tally.messages, &STATS);
         object.insert("message_stats".to_owned(), Value::Object(stats));
     }
     Some(object)

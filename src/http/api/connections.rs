@@ -1,0 +1,167 @@
+//! `/connections` (HT-035, HT-076).
+
+use axum::{
+    Router,
+    extract::{Path, State},
+    response::IntoResponse,
+    routing::get,
+};
+use serde_json::{Map, Value, json};
+
+use super::Reply;
+use crate::{
+    broker::registry::OpenConnection,
+    http::{
+        Api, Failure, blocking,
+        caller::Caller,
+        census::Traffic,
+        history::{Look, Subject},
+        json,
+        listing::Query,
+    },
+    wire::table::{Table, Value as Field},
+};
+
+pub(super) fn routes() -> Router<Api> {
+    Router::new()
+        .route("/connections", get(list))
+        .route("/connections/{connection}", get(one))
+        .route("/connections/username/{user}", get(list_of_user))
+        .route("/vhosts/{vhost}/connections", get(list_of_vhost))
+}
+
+async fn list(State(api): State<Api>, caller: Caller, query: Query) -> Reply {
+    blocking(move || query.list(all(&api, &caller, &query, |_| true))).await
+}
+
+async fn list_of_vhost(
+    State(api): State<Api>,
+    Path(vhost): Path<String>,
+    caller: Caller,
+    query: Query,
+) -> Reply {
+    let vhost = caller.vhost(&api, &vhost)?;
+    blocking(move || {
+        query.list(all(&api, &caller, &query, |found| found.place.vhost == *vhost.name()))
+    })
+    .await
+}
+
+async fn list_of_user(
+    State(api): State<Api>,
+    Path(user): Path<String>,
+    caller: Caller,
+    query: Query,
+) -> Reply {
+    blocking(move || query.list(all(&api, &caller, &query, |found| *found.place.user == *user)))
+        .await
+}
+
+async fn one(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    caller: Caller,
+    query: Query,
+) -> Reply {
+    let connection = find(&api, &caller, &name)?;
+    let look = api.history().look(&query);
+    Ok(query.item(describe(&api, &connection, &look)).into_response())
+}
+
+/// The connection of this name, if the caller may see it.
+///
+/// # Errors
+/// [`Failure::NotFound`], [`Failure::NotAuthorised`].
+pub(super) fn find(api: &Api, caller: &Caller, name: &str) -> Result<OpenConnection, Failure> {
+    let connections = api.broker.registry.connections();
+    let found = connections.into_iter().find(|connection| connection.info.name() == name);
+    let found = found.ok_or(Failure::NotFound)?;
+    if !caller.sees_connection(&found.place) {
+        return Err(Failure::NotAuthorised("User not authorised to access object".to_owned()));
+    }
+    Ok(found)
+}
+
+/// The connections that the caller may see and that are meant.
+pub(super) fn seen(
+    api: &Api,
+    caller: &Caller,
+    is_meant: impl Fn(&OpenConnection) -> bool,
+) -> Vec<OpenConnection> {
+    let mut connections = api.broker.registry.connections();
+    connections.retain(|found| caller.sees_connection(&found.place) && is_meant(found));
+    connections
+}
+
+fn all(
+    api: &Api,
+    caller: &Caller,
+    query: &Query,
+    is_meant: impl Fn(&OpenConnection) -> bool,
+) -> Vec<Value> {
+    let connections = seen(api, caller, is_meant);
+    let look = api.history().look(query);
+    connections.iter().map(|connection| describe(api, connection, &look)).collect()
+}
+
+/// Whether its publishes wait, and for what (AL-008).
+fn state(api: &Api, connection: &OpenConnection) -> &'static str {
+    match (connection.info.blocked.get(), api.broker.gate.is_shut()) {
+        (0, false) => "running",
+        (0, true) => "blocking",
+        _ => "blocked",
+    }
+}
+
+fn describe(api: &Api, connection: &OpenConnection, look: &Look<'_>) -> Value {
+    let OpenConnection { place, info } = connection;
+    let (peer, local) = (info.ends.peer, info.ends.local);
+    let mut object = Map::new();
+    let mut put = |key: &str, value: Value| object.insert(key.to_owned(), value);
+    put("name", json!(info.name()));
+    put("node", json!(api.config.node()));
+    put("type", json!("network"));
+    put("protocol", json!("AMQP 0-9-1"));
+    put("user", json!(place.user.as_str()));
+    put("user_who_performed_action", json!(place.user.as_str()));
+    put("vhost", json!(place.vhost.as_str()));
+    put("state", json!(state(api, connection)));
+    put("host", json!(local.ip().to_string()));
+    put("port", json!(local.port()));
+    put("peer_host", json!(peer.ip().to_string()));
+    put("peer_port", json!(peer.port()));
+    put("connected_at", json!(info.connected_at.0));
+    put("channels", json!(info.channel_count()));
+    put("send_pend", json!(info.pending_bytes.get()));
+    put("recv_cnt", json!(info.reads.get()));
+    put("send_cnt", json!(info.writes.get()));
+    put("ssl", json!(false));
+    for key in ["ssl_protocol", "ssl_key_exchange", "ssl_cipher", "ssl_hash"] {
+        put(key, Value::Null);
+    }
+    for key in ["subject", "issuer", "validity", "serial_number"] {
+        put(&format!("peer_cert_{key}"), Value::Null);
+    }
+    if let Some(introduction) = info.introduction.get() {
+        put("client_properties", json::of_table(&introduction.client_properties));
+        put("auth_mechanism", json!(introduction.mechanism));
+        put("frame_max", json!(introduction.frame_max));
+        put("channel_max", json!(introduction.channel_max));
+        put("timeout", json!(introduction.heartbeat));
+        if let Some(name) = given_name(&introduction.client_properties) {
+            put("user_provided_name", json!(name));
+        }
+    }
+    for (name, value) in Traffic::of(connection).named() {
+        look.put(&mut object, &Subject::Connection(info.id), name, value);
+    }
+    Value::Object(object)
+}
+
+/// The name that the client gave its connection.
+fn given_name(properties: &Table) -> Option<String> {
+    match properties.inner().get("connection_name")? {
+        Field::LongString(name) => Some(String::from_utf8_lossy(name.as_bytes()).into_owned()),
+        _ => None,
+    }
+}

@@ -1,0 +1,125 @@
+//! `/consumers` (HT-037, HT-079).
+
+use std::{collections::HashMap, sync::Arc};
+
+use axum::{
+    Router,
+    extract::{Path, State},
+    routing::get,
+};
+use serde_json::{Value, json};
+
+use super::{Reply, channels};
+use crate::{
+    broker::{
+        Vhost,
+        queue::{ConsumerView, Queue},
+        registry::OpenConnection,
+    },
+    http::{Api, blocking, caller::Caller, json, listing::Query},
+    names::{ChannelId, ConnectionId},
+};
+
+pub(super) fn routes() -> Router<Api> {
+    Router::new().route("/consumers", get(list)).route("/consumers/{vhost}", get(list_of_vhost))
+}
+
+async fn list(State(api): State<Api>, caller: Caller, query: Query) -> Reply {
+    blocking(move || {
+        let connections = Connections::of(&api);
+        let vhosts = caller.vhosts(&api);
+        let items = vhosts.iter().flat_map(|vhost| of_vhost(&api, &connections, vhost));
+        query.list(items.collect())
+    })
+    .await
+}
+
+async fn list_of_vhost(
+    State(api): State<Api>,
+    Path(vhost): Path<String>,
+    caller: Caller,
+    query: Query,
+) -> Reply {
+    let vhost = caller.vhost(&api, &vhost)?;
+    blocking(move || query.list(of_vhost(&api, &Connections::of(&api), &vhost))).await
+}
+
+/// The open connections, by number.
+pub(super) struct Connections(HashMap<ConnectionId, OpenConnection>);
+
+impl Connections {
+    pub(super) fn of(api: &Api) -> Self {
+        let connections = api.broker.registry.connections().into_iter();
+        Self(connections.map(|connection| (connection.info.id, connection)).collect())
+    }
+}
+
+fn of_vhost(api: &Api, connections: &Connections, vhost: &Vhost) -> Vec<Value> {
+    let queues: Vec<_> = vhost.topology().queues().map(|(_, queue)| Arc::clone(queue)).collect();
+    queues.iter().flat_map(|queue| of_queue(api, connections, vhost, queue)).collect()
+}
+
+/// The consumers of a queue.
+pub(super) fn of_queue(
+    api: &Api,
+    connections: &Connections,
+    vhost: &Vhost,
+    queue: &Queue,
+) -> Vec<Value> {
+    let consumers = queue.consumers();
+    let objects = consumers.iter().map(|consumer| {
+        // One whose connection has just ended is about to end itself.
+        let connection = connections.0.get(&consumer.connection);
+        describe(api, connection, vhost.name(), &queue.name, consumer)
+    });
+    objects.collect()
+}
+
+/// The consumers of a channel.
+pub(super) fn of_channel(api: &Api, connection: &OpenConnection, channel: ChannelId) -> Vec<Value> {
+    let Some(vhost) = api.broker.vhost(&connection.place.vhost) else { return Vec::new() };
+    let queues: Vec<_> = vhost.topology().queues().map(|(_, queue)| Arc::clone(queue)).collect();
+    let consumers = queues
+        .iter()
+        .flat_map(|queue| queue.consumers().into_iter().map(move |consumer| (queue, consumer)));
+    let own = consumers.filter(|(_, consumer)| {
+        consumer.connection == connection.info.id && consumer.channel == channel
+    });
+    let describe = |(queue, consumer): (&Arc<Queue>, ConsumerView)| {
+        describe(api, Some(connection), vhost.name(), &queue.name, &consumer)
+    };
+    own.map(describe).collect()
+}
+
+fn describe(
+    api: &Api,
+    connection: Option<&OpenConnection>,
+    vhost: &str,
+    queue: &str,
+    consumer: &ConsumerView,
+) -> Value {
+    let channel = connection.map_or(json!({}), |connection| {
+        let info = &connection.info;
+        json!({
+            "name": channels::name(info, consumer.channel),
+            "number": consumer.channel.0,
+            "node": api.config.node(),
+            "connection_name": info.name(),
+            "peer_host": info.ends.peer.ip().to_string(),
+            "peer_port": info.ends.peer.port(),
+            "user": connection.place.user.as_str(),
+        })
+    });
+    json!({
+        "consumer_tag": &*consumer.tag,
+        "queue": {"name": queue, "vhost": vhost},
+        "channel_details": channel,
+        "ack_required": !consumer.no_ack,
+        "active": consumer.is_active,
+        "activity_status": if consumer.is_active { "up" } else { "waiting" },
+        "exclusive": consumer.exclusive,
+        "prefetch_count": consumer.prefetch,
+        "arguments": consumer.arguments.as_ref().map_or(json!({}), |table| json::of_table(table)),
+        "consumer_timeout": "undefined",
+    })
+}

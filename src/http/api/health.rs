@@ -1,0 +1,145 @@
+//! Whether all is well: `/health/checks/...` and its elders (HT-100 to HT-105).
+
+use axum::{
+    Router,
+    extract::{Path, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use serde_json::{Value, json};
+
+use super::Reply;
+use crate::{
+    broker::alarm::Alarm,
+    http::{Api, Failure, Json, caller::Caller},
+};
+
+pub(super) fn routes() -> Router<Api> {
+    let always = || get(|_: Caller| async { ok(json!({})) });
+    Router::new()
+        .route("/health/checks/alarms", get(alarms))
+        .route("/health/checks/local-alarms", get(alarms))
+        .route("/health/checks/port-listener/{port}", get(port))
+        .route("/health/checks/protocol-listener/{protocols}", get(protocols))
+        .route("/health/checks/virtual-hosts", get(store))
+        .route("/health/checks/is-in-service", get(store))
+        .route("/health/checks/ready-to-serve-clients", get(store))
+        .route("/health/checks/metadata-store/initialized", get(store))
+        .route("/health/checks/metadata-store/initialized/with-data", get(store))
+        .route("/health/checks/below-node-connection-limit", get(connections))
+        .route("/health/checks/node-is-quorum-critical", get(quorum))
+        .route("/health/checks/node-is-mirror-sync-critical", get(quorum))
+        .route("/health/checks/quorum-queues-without-elected-leaders/all-vhosts/", always())
+        .route(
+            "/health/checks/quorum-queues-without-elected-leaders/vhost/{vhost}/pattern/{pattern}",
+            always(),
+        )
+        .route("/health/checks/certificate-expiration/{within}/{unit}", get(certificates))
+        .route("/healthchecks/node", get(store))
+        .route("/healthchecks/node/{node}", get(store))
+        .route("/aliveness-test/{vhost}", get(alive))
+}
+
+/// All is well, and this besides.
+fn ok(more: Value) -> Response {
+    Json(with("ok", more)).into_response()
+}
+
+/// Something is wrong.
+fn failed(reason: &str, more: Value) -> Response {
+    let mut body = with("failed", more);
+    body["reason"] = json!(reason);
+    (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
+}
+
+fn with(status: &str, mut more: Value) -> Value {
+    more["status"] = json!(status);
+    more
+}
+
+/// AL-011, HT-100
+async fn alarms(State(api): State<Api>, _: Caller) -> Response {
+    let alarms = [(Alarm::Memory, "memory"), (Alarm::Disk, "disk")];
+    let raised: Vec<Value> = alarms
+        .into_iter()
+        .filter(|(alarm, _)| api.broker.gate.is_raised(*alarm))
+        .map(|(_, resource)| json!({"node": api.config.node(), "resource": resource}))
+        .collect();
+    if raised.is_empty() {
+        return ok(json!({}));
+    }
+    failed("There are alarms in effect in the cluster", json!({"alarms": raised}))
+}
+
+/// HT-101
+async fn port(State(api): State<Api>, Path(port): Path<String>, _: Caller) -> Reply {
+    let port: u16 = port.parse().map_err(|_| Failure::bad_request("port must be an integer"))?;
+    let mut ports: Vec<u16> = api.listeners.iter().map(|l| l.address.port()).collect();
+    if ports.contains(&port) {
+        return Ok(ok(json!({"port": port})));
+    }
+    ports.sort_unstable();
+    ports.dedup();
+    Ok(failed("No active listener", json!({"missing": port, "ports": ports})))
+}
+
+/// HT-102
+async fn protocols(State(api): State<Api>, Path(wanted): Path<String>, _: Caller) -> Response {
+    let mut active: Vec<&str> = api.listeners.iter().map(|l| l.protocol).collect();
+    active.sort_unstable();
+    active.dedup();
+    let missing: Vec<&str> =
+        wanted.split(',').filter(|name| !active.contains(&protocol(name))).collect();
+    if missing.is_empty() {
+        return ok(json!({"protocols": active}));
+    }
+    failed("No active listener", json!({"missing": missing, "protocols": active}))
+}
+
+/// A protocol by any of the names that people call it.
+fn protocol(name: &str) -> &str {
+    match name {
+        "amqp" | "amqp091" | "amqp0.9.1" | "amqp-0-9-1" | "amqp0-9-1" | "amqp0" => "amqp",
+        "amqps" | "amqp+tls" | "amqp-tls" => "amqp/ssl",
+        "management" => "http",
+        "prometheus" => "http/prometheus",
+        other => other,
+    }
+}
+
+/// Whether what is durable can be made so.
+async fn store(State(api): State<Api>, _: Caller) -> Response {
+    match api.broker.store.failed() {
+        None => ok(json!({})),
+        Some(reason) => failed(&format!("the store has failed: {reason}"), json!({})),
+    }
+}
+
+async fn alive(State(api): State<Api>, Path(vhost): Path<String>, caller: Caller) -> Reply {
+    caller.vhost(&api, &vhost)?;
+    Ok(store(State(api), caller).await)
+}
+
+async fn connections(State(api): State<Api>, _: Caller) -> Response {
+    if api.broker.registry.count() < api.config.connections_max as usize {
+        return ok(json!({}));
+    }
+    let more = json!({"connections": api.broker.registry.count()});
+    failed("the node connection limit is reached", more)
+}
+
+async fn quorum(_: Caller) -> Response {
+    ok(json!({"reason": "single node cluster"}))
+}
+
+/// HT-104
+async fn certificates(Path((within, unit)): Path<(String, String)>, _: Caller) -> Reply {
+    if !["days", "weeks", "months", "years"].contains(&unit.as_str()) {
+        return Err(Failure::bad_request(
+            "Time unit not recognised. Supported units: days, weeks, months, years.",
+        ));
+    }
+    within.parse::<u32>().map_err(|_| Failure::bad_request("Invalid expiration value."))?;
+    Ok(ok(json!({})))
+}

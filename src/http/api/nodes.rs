@@ -1,0 +1,206 @@
+//! `/nodes`: the one node that there is (HT-075).
+
+use std::time::Duration;
+
+use axum::{
+    Router,
+    extract::{Path, State},
+    response::IntoResponse,
+    routing::get,
+};
+use serde_json::{Map, Value, json};
+
+use super::Reply;
+use crate::{
+    broker::{alarm::Alarm, exchange},
+    clock,
+    http::{
+        Api, Failure, Json, blocking, caller::Caller, census, history::Subject, listing::Query,
+    },
+    machine,
+};
+
+/// What is said where RabbitMQ tells the version of something that is not here.
+pub(super) const NO_ERLANG: &str = "none";
+
+pub(super) fn routes() -> Router<Api> {
+    Router::new()
+        .route("/nodes", get(list))
+        .route("/nodes/{node}", get(one))
+        .route("/nodes/{node}/memory", get(memory))
+}
+
+async fn list(State(api): State<Api>, caller: Caller, query: Query) -> Reply {
+    caller.monitor()?;
+    blocking(move || query.list(vec![describe(&api, &query)])).await
+}
+
+async fn one(
+    State(api): State<Api>,
+    Path(node): Path<String>,
+    caller: Caller,
+    query: Query,
+) -> Reply {
+    caller.monitor()?;
+    if node != api.config.node() {
+        return Err(Failure::NotFound);
+    }
+    blocking(move || Ok(query.item(describe(&api, &query)))).await
+}
+
+/// What the memory in use is used for, as far as it is counted.
+async fn memory(State(api): State<Api>, Path(node): Path<String>, caller: Caller) -> Reply {
+    caller.monitor()?;
+    if node != api.config.node() {
+        return Err(Failure::NotFound);
+    }
+    let used = machine::memory_used().unwrap_or(0);
+    let messages = api.broker.budget.used() as u64;
+    let store = api.broker.store.stats().inbox_bytes;
+    let other = used.saturating_sub(messages + store);
+    Ok(Json(json!({"memory": {
+        "queue_procs": messages,
+        "msg_index": store,
+        "other_proc": other,
+        "total": {"rss": used, "allocated": used, "erlang": used},
+        "strategy": "rss",
+    }}))
+    .into_response())
+}
+
+fn describe(api: &Api, query: &Query) -> Value {
+    let limits = api.admin.alarm_limits().get();
+    let (gate, config) = (&api.broker.gate, &api.config);
+    let running = clock::unix_time().0.saturating_sub(api.started_at.0);
+    let version = config.server_version.as_str();
+    let mut object = match json!({
+        "name": config.node(),
+        "type": "disc",
+        "running": true,
+        "being_drained": false,
+        "partitions": [],
+        "cluster_links": [],
+        "os_pid": std::process::id().to_string(),
+        "uptime": running,
+        "run_queue": 0,
+        "processors": std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        "fd_total": machine::open_files_max().unwrap_or(0),
+        "sockets_total": config.connections_max,
+        "proc_total": 0,
+        "mem_limit": limits.memory_bytes().unwrap_or(0),
+        "mem_alarm": gate.is_raised(Alarm::Memory),
+        "mem_calculation_strategy": "rss",
+        "disk_free_limit": limits.disk_free.0,
+        "disk_free_alarm": gate.is_raised(Alarm::Disk),
+        "rates_mode": "basic",
+        "exchange_types": exchange_types(),
+        "auth_mechanisms": config
+            .auth_mechanisms
+            .iter()
+            .map(|mechanism| json!({
+                "name": mechanism.as_str(),
+                "description": format!("SASL {} authentication mechanism", mechanism.as_str()),
+                "enabled": true,
+            }))
+            .collect::<Value>(),
+        "applications": [{
+            "name": "lepus",
+            "description": "Lepus",
+            "version": env!("CARGO_PKG_VERSION"),
+        }],
+        "contexts": contexts(api, false),
+        "log_files": ["<stderr>"],
+        "db_dir": api.admin.alarm_limits().data_path(),
+        "config_files": [],
+        "net_ticktime": 60,
+        "enabled_plugins": ["rabbitmq_management", "rabbitmq_prometheus"],
+        "rabbitmq_version": version,
+        "erlang_version": NO_ERLANG,
+        "erlang_full_version": platform(),
+        "crypto_lib_version": NO_ERLANG,
+        "metrics_gc_queue_length": {},
+    }) {
+        Value::Object(object) => object,
+        _ => Map::new(),
+    };
+    let store = api.broker.store.stats();
+    let counters = [
+        ("io_write_count", store.commits),
+        ("io_write_bytes", store.written_bytes),
+        ("io_sync_count", store.commits),
+        ("gc_num", 0),
+        ("context_switches", 0),
+        ("io_read_count", 0),
+        ("io_read_bytes", 0),
+    ];
+    let look = api.history().look(query);
+    for (name, value) in census::node(api).into_iter().chain(counters) {
+        look.put(&mut object, &Subject::Node, name, value);
+    }
+    for (name, value) in census::churn(api) {
+        look.put(&mut object, &Subject::Broker, name, value);
+    }
+    drop(look);
+    let each = Duration::from_nanos(store.commit_nanos / store.commits.max(1));
+    object.insert("io_sync_avg_time".to_owned(), json!(each.as_secs_f64() * 1000.0));
+    Value::Object(object)
+}
+
+/// What this is instead of an Erlang.
+pub(super) fn platform() -> &'static str {
+    concat!("Lepus ", env!("CARGO_PKG_VERSION"))
+}
+
+/// The types of exchanges that can be declared.
+pub(super) fn exchange_types() -> Value {
+    exchange::type_names()
+        .map(|name| {
+            let description = match name {
+                "direct" | "fanout" | "topic" | "headers" => {
+                    format!("AMQP {name} exchange, as per the AMQP specification")
+                }
+                _ => String::new(),
+            };
+            json!({"name": name, "description": description, "enabled": true})
+        })
+        .collect()
+}
+
+/// Where the broker listens.
+pub(super) fn listeners(api: &Api) -> Value {
+    let node = api.config.node();
+    let listeners = api.listeners.iter().map(|listening| {
+        json!({
+            "node": node,
+            "protocol": listening.protocol,
+            "ip_address": listening.address.ip().to_string(),
+            "port": listening.address.port(),
+            "tls": listening.protocol.ends_with("/ssl") || listening.protocol == "https",
+            "socket_opts": {"backlog": api.config.listen_backlog, "nodelay": true},
+        })
+    });
+    listeners.collect()
+}
+
+/// What is served over HTTP.
+pub(super) fn contexts(api: &Api, with_node: bool) -> Value {
+    let contexts = api.listeners.iter().filter_map(|listening| {
+        let description = match listening.protocol {
+            "http" | "https" => "RabbitMQ Management",
+            "http/prometheus" => "RabbitMQ Prometheus",
+            _ => return None,
+        };
+        let mut context = json!({
+            "description": description,
+            "path": "/",
+            "ip": listening.address.ip().to_string(),
+            "port": listening.address.port().to_string(),
+            "ssl_opts": [],
+        });
+        if with_node {
+            context["node"] = json!(api.config.node());
+        }
+        Some(context)
+    });
+    contexts.collect()
+}

@@ -1,0 +1,251 @@
+//! What the API shows of connections, channels, consumers, exchanges, bindings and the node. The
+//! fields are compared with those that tools read (COMPATIBILITY 8.3).
+
+use serde_json::{Value as Json, json};
+
+use crate::harness::{Channel, api, broker, name, only_on_lepus, part};
+
+/// Asserts that an object has these keys, each of the type of the value here.
+#[track_caller]
+fn assert_shape(found: &Json, shape: &Json) {
+    for (key, like) in shape.as_object().unwrap() {
+        let value = &found[key];
+        let is_alike = match like {
+            Json::Null => found.get(key).is_some(),
+            Json::Bool(_) => value.is_boolean(),
+            Json::Number(_) => value.is_number(),
+            Json::String(_) => value.is_string(),
+            Json::Array(_) => value.is_array(),
+            Json::Object(_) => value.is_object(),
+        };
+        assert!(is_alike, "{key} is {value} and not like {like}: {found}");
+    }
+}
+
+/// Waits until the API shows what is looked for: RabbitMQ's lists are late, ours are not.
+#[track_caller]
+fn shown(path: &str, is_meant: impl Fn(&Json) -> bool) -> Json {
+    let deadline = std::time::Instant::now() + crate::harness::DEADLINE;
+    loop {
+        let list = api().get(path);
+        let items = list.as_array().expect("a list");
+        if let Some(item) = items.iter().find(|item| is_meant(item)) {
+            return item.clone();
+        }
+        let is_late = broker().is_external && std::time::Instant::now() < deadline;
+        assert!(is_late, "not in {path} at once: {list}");
+    }
+}
+
+fn of_queue(queue: &str) -> impl Fn(&Json) -> bool {
+    move |item| item["queue"]["name"] == queue
+}
+
+// HT-076, HT-077, HT-079
+#[test]
+fn a_connection_its_channel_and_its_consumer_are_shown_at_once() {
+    let channel = Channel::open();
+    let queue = channel.queue();
+    channel.subscribe(&queue, "its-tag");
+    let consumer = shown("/consumers/%2F", of_queue(&queue));
+    assert_shape(
+        &consumer,
+        &json!({
+            "consumer_tag": "", "active": true, "ack_required": true, "prefetch_count": 0,
+            "exclusive": true, "arguments": {}, "queue": {}, "channel_details": {},
+            "activity_status": "",
+        }),
+    );
+    assert_eq!(consumer["consumer_tag"], "its-tag");
+    let connection = consumer["channel_details"]["connection_name"].as_str().unwrap().to_owned();
+    let found = shown("/connections", |item| item["name"] == connection.as_str());
+    assert_shape(
+        &found,
+        &json!({
+            "name": "", "node": "", "protocol": "", "user": "", "connected_at": 0,
+            "client_properties": {}, "vhost": "", "state": "", "host": "", "port": 0,
+            "peer_host": "", "peer_port": 0, "channels": 0, "channel_max": 0, "frame_max": 0,
+            "timeout": 0, "ssl": true, "ssl_protocol": null, "peer_cert_subject": null,
+            "auth_mechanism": "", "type": "", "recv_oct": 0, "send_oct": 0, "recv_cnt": 0,
+            "send_cnt": 0, "send_pend": 0, "recv_oct_details": {}, "send_oct_details": {},
+            "user_who_performed_action": "",
+        }),
+    );
+    assert_eq!((&found["protocol"], &found["state"]), (&json!("AMQP 0-9-1"), &json!("running")));
+    let channels = format!("/connections/{}/channels", part(&connection));
+    let found = shown(&channels, |item| item["consumer_count"] == 1);
+    assert_shape(
+        &found,
+        &json!({
+            "number": 0, "name": "", "connection_details": {}, "vhost": "", "state": "",
+            "consumer_count": 0, "confirm": true, "prefetch_count": 0, "node": "", "user": "",
+            "messages_unacknowledged": 0, "messages_unconfirmed": 0, "transactional": true,
+            "messages_uncommitted": 0, "acks_uncommitted": 0, "pending_raft_commands": 0,
+        }),
+    );
+    assert_eq!(found["name"], format!("{connection} ({})", found["number"]));
+    let one = api().get(&format!("/channels/{}", part(found["name"].as_str().unwrap())));
+    assert_eq!(one["consumer_details"][0]["consumer_tag"], "its-tag");
+}
+
+// HT-078: lists are true at once.
+#[test]
+fn counts_of_messages_are_true_at_once() {
+    if !only_on_lepus("RabbitMQ's counts are late") {
+        return;
+    }
+    let channel = Channel::open();
+    let queue = channel.queue();
+    let path = format!("/queues/%2F/{}", part(&queue));
+    channel.confirm_select();
+    channel.fill(&queue, ["a", "b", "c"]);
+    channel.expect_acked(3);
+    let counts = |found: &Json| {
+        ["messages", "messages_ready", "messages_unacknowledged"].map(|key| found[key].clone())
+    };
+    let found = api().get(&path);
+    assert_eq!(counts(&found), [json!(3), json!(3), json!(0)]);
+    assert_eq!(found["message_stats"]["publish"], 3);
+    channel.get(&queue).expect("a message");
+    let found = api().get(&path);
+    assert_eq!(counts(&found), [json!(3), json!(2), json!(1)]);
+    assert_eq!(found["message_stats"]["get"], 1);
+    assert_eq!(found["message_stats"]["deliver_get"], 1);
+}
+
+// HT-038, HT-080
+#[test]
+fn an_exchange_is_declared_shown_and_deleted() {
+    let exchange = name("an exchange/x");
+    let path = format!("/exchanges/%2F/{}", part(&exchange));
+    assert_eq!(api().put(&path, &json!({"type": "topic", "durable": true})).status, 201);
+    assert_eq!(api().put(&path, &json!({"type": "topic", "durable": true})).status, 204);
+    let found = api().get(&path);
+    let expected = json!({"name": exchange, "vhost": "/", "type": "topic", "durable": true,
+        "auto_delete": false, "internal": false, "arguments": {}});
+    for (key, value) in expected.as_object().unwrap() {
+        assert_eq!(&found[key], value, "{key}");
+    }
+    let (status, _, reason) = api().put(&path, &json!({"type": "fanout"})).refusal();
+    assert_eq!(status, 400);
+    assert!(reason.starts_with("inequivalent arg 'type' for exchange"), "{reason}");
+    assert_eq!(api().delete(&path).status, 204);
+    assert_eq!(api().delete(&path).status, 404);
+    let (status, _, reason) = api().put(&path, &json!({"type": "none"})).refusal();
+    assert_eq!((status, reason.as_str()), (400, "invalid exchange type 'none'"));
+    let list = api().get("/exchanges/%2F");
+    let names: Vec<_> = list.as_array().unwrap().iter().map(|item| &item["name"]).collect();
+    for known in ["", "amq.direct", "amq.topic", "amq.fanout", "amq.headers", "amq.match"] {
+        assert!(names.contains(&&json!(known)), "{known:?} is not in {names:?}");
+    }
+}
+
+// HT-040, HT-042, HT-046, HT-047, HT-081
+#[test]
+fn a_binding_is_made_found_by_its_key_and_undone() {
+    let channel = Channel::open();
+    let (queue, exchange) = (channel.shared_queue(), name("exchange"));
+    api().put(&format!("/exchanges/%2F/{exchange}"), &json!({"type": "topic"}));
+    let path = format!("/bindings/%2F/e/{}/q/{}", part(&exchange), part(&queue));
+    for (key, arguments, properties) in [
+        ("a.#", json!({}), Some("a.%23")),
+        ("", json!({}), Some("~")),
+        ("a b/~*", json!({}), None),
+        ("k", json!({"x": 1}), None),
+    ] {
+        let body = json!({"routing_key": key, "arguments": arguments});
+        let made = api().post(&path, &body);
+        assert_eq!(made.status, 201, "{}", made.text);
+        let found = api().get(&path);
+        let found = found.as_array().unwrap().iter().find(|found| found["routing_key"] == key);
+        let found = found.unwrap();
+        assert_eq!(found["arguments"], arguments);
+        let properties_key = found["properties_key"].as_str().unwrap();
+        assert!(properties.is_none_or(|properties| properties == properties_key), "{found}");
+        let in_path = part(properties_key).replace("%7E", "~");
+        let location = made.header("location").unwrap();
+        assert_eq!(location, format!("{}/{}", part(&queue), in_path));
+        // Clients quote the key once more, as a part of the path.
+        let one = format!("{path}/{}", part(properties_key));
+        assert_eq!(&api().get(&one), found);
+        assert_eq!(api().delete(&one).status, 204, "{one}");
+        assert_eq!(api().call("GET", &one, "").status, 404);
+    }
+    let implicit = api().get(&format!("/queues/%2F/{}/bindings", part(&queue)));
+    assert_eq!(
+        implicit,
+        json!([{"source": "", "vhost": "/", "destination": queue, "destination_type": "queue",
+            "routing_key": queue, "arguments": {}, "properties_key": queue}])
+    );
+    api().delete(&format!("/exchanges/%2F/{exchange}"));
+    let missing = api().post("/bindings/%2F/e/none/q/none", &json!({}));
+    assert_eq!(missing.status, 404);
+}
+
+// HT-070 to HT-073, HT-075
+#[test]
+fn overview_and_node_have_what_tools_read() {
+    let channel = Channel::open();
+    let queue = channel.queue();
+    channel.fill(&queue, ["a"]);
+    channel.expect_ready(&queue, 1);
+    let overview = api().get("/overview");
+    assert_shape(
+        &overview,
+        &json!({
+            "cluster_name": "", "node": "", "erlang_version": "", "erlang_full_version": "",
+            "rabbitmq_version": "", "product_name": "", "product_version": "",
+            "statistics_db_event_queue": 0, "churn_rates": {}, "queue_totals": {},
+            "object_totals": {}, "message_stats": {}, "listeners": [], "management_version": "",
+            "rates_mode": "", "sample_retention_policies": {}, "exchange_types": [],
+            "contexts": [], "disable_stats": true, "enable_queue_totals": true,
+            "default_queue_type": "", "cluster_tags": {}, "node_tags": {},
+            "is_op_policy_updating_enabled": true, "require_definition_json_extension": true,
+        }),
+    );
+    assert_shape(
+        &overview["object_totals"],
+        &json!({"connections": 0, "channels": 0, "queues": 0, "exchanges": 0, "consumers": 0}),
+    );
+    assert_shape(
+        &overview["churn_rates"],
+        &json!({
+            "connection_created": 0, "connection_closed": 0, "queue_declared": 0,
+            "queue_created": 0, "queue_deleted": 0, "channel_created": 0, "channel_closed": 0,
+            "queue_declared_details": {},
+        }),
+    );
+    let nodes = api().get("/nodes");
+    assert_shape(
+        &nodes[0],
+        &json!({
+            "name": "", "uptime": 0, "run_queue": 0, "processors": 0, "os_pid": "",
+            "fd_total": 0, "proc_total": 0, "mem_limit": 0, "mem_alarm": true,
+            "disk_free_limit": 0, "disk_free_alarm": true, "rates_mode": "",
+            "enabled_plugins": [], "being_drained": true, "running": true, "type": "",
+            "mem_used": 0, "fd_used": 0, "sockets_used": 0, "proc_used": 0, "disk_free": 0,
+            "partitions": [], "applications": [], "exchange_types": [], "auth_mechanisms": [],
+            "contexts": [], "log_files": [], "db_dir": "", "config_files": [],
+            "net_ticktime": 0, "mem_calculation_strategy": "", "rabbitmq_version": "",
+            "erlang_version": "", "gc_num": 0, "context_switches": 0, "cluster_links": [],
+        }),
+    );
+    assert_eq!(overview["node"], nodes[0]["name"]);
+    let node = format!("/nodes/{}", part(nodes[0]["name"].as_str().unwrap()));
+    assert_eq!(api().get(&node)["name"], nodes[0]["name"]);
+    assert!(api().get(&format!("{node}/memory"))["memory"]["total"]["rss"].is_u64());
+    assert_eq!(api().call("GET", "/nodes/none@nowhere", "").status, 404);
+}
+
+// HT-015
+#[test]
+fn the_past_is_told_when_it_is_asked_for() {
+    let channel = Channel::open();
+    let queue = channel.queue();
+    channel.fill(&queue, ["a"]);
+    channel.expect_ready(&queue, 1);
+    let overview = api().get("/overview?lengths_age=60&lengths_incr=5");
+    let samples = &overview["queue_totals"]["messages_details"]["samples"];
+    assert!(samples.as_array().is_some_and(|samples| samples.len() >= 12), "{overview}");
+    assert_shape(&samples[0], &json!({"sample": 0, "timestamp": 0}));
+}
