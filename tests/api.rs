@@ -1,12 +1,23 @@
 //! The management API. `LEPUS_TEST_API` and `LEPUS_TEST_URI` make the same tests ask a RabbitMQ.
 
+mod access;
 mod health;
 mod lists;
+mod login;
+mod permissions;
 mod queues;
+mod users;
+mod vhosts;
 
 use serde_json::json;
 
 use crate::harness::{api, name, operator, part};
+
+/// The node's name.
+fn node() -> String {
+    let vhost = api().get("/vhosts/%2F");
+    vhost["cluster_state"].as_object().unwrap().keys().next().unwrap().clone()
+}
 
 // HT-002
 #[test]

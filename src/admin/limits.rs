@@ -49,8 +49,7 @@ impl Admin {
     /// # Errors
     /// [`Error::NoSuchUser`], [`Error::Limits`].
     pub fn set_user_limits(&self, user: &str, limits: Map) -> Result<CommitSeq, Error> {
-        let names = [MAX_CONNECTIONS, MAX_CHANNELS];
-        let [max_connections, max_channels] = parameter::limits("user-limits", names, limits)?;
+        let [max_connections, max_channels] = parameter::user_limits(limits)?;
         self.change_user(user, |user| {
             let limits = &mut user.limits;
             limits.max_connections = max_connections.or(limits.max_connections);

@@ -61,11 +61,14 @@ pub enum Error {
     /// There is no user of that name.
     #[error("no_such_user")]
     NoSuchUser,
+    /// There is no exchange of that name.
+    #[error("no_such_exchange {0}")]
+    NoSuchExchange(Name),
     /// There is nothing else of that name.
     #[error("not_found")]
     NotFound,
     /// The vhost was declared protected from deletion.
-    #[error("vhost '{0}' is protected from deletion")]
+    #[error("Refusing to delete virtual host '{0}' because it is protected from deletion")]
     Protected(Name),
     /// A name is empty or too long.
     #[error("a name is empty, or longer than 255 bytes")]
@@ -165,7 +168,8 @@ impl Admin {
     /// Sets with which keys a user may publish to a topic exchange and bind to it (PO-026).
     ///
     /// # Errors
-    /// [`Error::NoSuchVhost`], [`Error::NoSuchUser`], [`Error::Pattern`].
+    /// [`Error::NoSuchVhost`], [`Error::NoSuchUser`], [`Error::Pattern`],
+    /// [`Error::NoSuchExchange`].
     pub fn set_topic_permissions(
         &self,
         user: &str,
@@ -176,6 +180,9 @@ impl Admin {
         let _changing = self.changing();
         self.check_user_and_vhost(user, vhost)?;
         let permissions = TopicPermissions::new(user, vhost, exchange, write_and_read)?;
+        if self.vhost(vhost)?.topology().exchange(exchange).is_none() {
+            return Err(Error::NoSuchExchange(exchange.into()));
+        }
         Ok(self.broker.store.submit(self.auth.permissions().set_topic(permissions)))
     }
 

@@ -20,6 +20,24 @@ impl Admin {
         Ok(self.broker.put_vhost(&name, metadata))
     }
 
+    /// Changes what is said about a vhost, which is added if it is not there. Returns whether it
+    /// was added.
+    ///
+    /// # Errors
+    /// [`Error::Name`].
+    pub fn change_vhost(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut Metadata),
+    ) -> Result<(bool, CommitSeq), Error> {
+        let name = checked_name(name)?;
+        let _changing = self.changing();
+        let found = self.broker.vhost(&name);
+        let mut metadata = found.as_ref().map(|vhost| vhost.metadata()).unwrap_or_default();
+        change(&mut metadata);
+        Ok((found.is_none(), self.broker.put_vhost(&name, metadata)))
+    }
+
     /// Deletes a vhost with all that is in it and all that is said about it, and closes its
     /// connections (CN-126).
     ///

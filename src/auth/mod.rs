@@ -5,6 +5,7 @@
 //! them get a reply code and which a silent close. No password is kept, logged or shown, only
 //! hashes in RabbitMQ's format.
 
+mod attempts;
 mod certificate;
 mod mechanism;
 mod password;
@@ -20,6 +21,7 @@ use crate::{
     names::Name,
 };
 
+pub use attempts::{AttemptCounts, Attempts, Via};
 pub use certificate::Certificate;
 pub use password::{HashingAlgorithm, PasswordHash};
 pub use permissions::{Permission, Permissions};
@@ -30,6 +32,7 @@ pub use user::{RecordError, User, UserLimits, Users};
 pub struct Authenticator {
     users: Arc<Users>,
     permissions: Arc<Permissions>,
+    attempts: Attempts,
     config: Arc<Config>,
     /// Users who may only connect from this machine (CN-049).
     loopback_users: HashSet<String>,
@@ -118,7 +121,8 @@ impl Authenticator {
     /// Makes an authenticator of these users, under the configuration's rules.
     pub fn new(users: Arc<Users>, permissions: Arc<Permissions>, config: &Arc<Config>) -> Self {
         let loopback_users = config.loopback_users.iter().cloned().collect();
-        Self { users, permissions, config: Arc::clone(config), loopback_users }
+        let (attempts, config) = (Attempts::default(), Arc::clone(config));
+        Self { users, permissions, attempts, config, loopback_users }
     }
 
     /// The users.
@@ -129,6 +133,11 @@ impl Authenticator {
     /// What they may do.
     pub fn permissions(&self) -> &Arc<Permissions> {
         &self.permissions
+    }
+
+    /// Logins so far: whoever asked for one says how it went.
+    pub fn attempts(&self) -> &Attempts {
+        &self.attempts
     }
 
     /// The mechanisms that a client with this certificate may choose from, in RabbitMQ's order,

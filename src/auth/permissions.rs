@@ -138,7 +138,7 @@ pub struct TopicPermissions {
     pub user: Name,
     /// The vhost.
     pub vhost: Name,
-    /// The exchange; it need not exist.
+    /// The exchange; it may have been deleted since.
     pub exchange: Name,
     /// Which keys may be published with, as it was written.
     pub write: String,

@@ -137,7 +137,9 @@ impl Broker {
         };
         broker.restore(recovered)?;
         if broker.vhosts.is_empty() {
-            broker.put_vhost(&settings.default_vhost, Metadata::default());
+            let description = "Default virtual host".to_owned();
+            let metadata = Metadata { description, ..Metadata::default() };
+            broker.put_vhost(&settings.default_vhost, metadata);
         }
         Ok(broker)
     }

@@ -133,6 +133,14 @@ pub enum LimitFault {
     },
 }
 
+/// Reads the limits of a user: connections, then channels (PO-071).
+///
+/// # Errors
+/// [`InvalidLimits`].
+pub fn user_limits(given: Map) -> Result<[Option<i64>; 2], InvalidLimits> {
+    limits("user-limits", [MAX_CONNECTIONS, MAX_CHANNELS], given)
+}
+
 /// Reads limits of these names.
 ///
 /// # Errors

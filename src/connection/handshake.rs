@@ -7,7 +7,7 @@ use super::{
     error::{self, Close, Code, Failure, Ids},
 };
 use crate::{
-    auth::{Attempt, Refusal},
+    auth::{Attempt, Refusal, Via},
     broker::{client::Introduction, registry::Full},
     clock,
     wire::{
@@ -138,7 +138,9 @@ impl Session {
             peer: self.peer.ends.peer.ip(),
             certificate: self.peer.certificate(),
         };
-        match self.context.auth.verify(&attempt) {
+        let verified = self.context.auth.verify(&attempt);
+        self.context.auth.attempts().count(Via::Amqp, verified.is_ok());
+        match verified {
             Ok(user) => self.user = user,
             Err(refusal) => return Err(self.refuse(&refusal)),
         }

@@ -10,7 +10,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 
 use super::{Api, Failure, Peer};
 use crate::{
-    auth::{Permission, Reason, Refusal},
+    auth::{Permission, Reason, Refusal, Via},
     broker::{Vhost, registry::Place},
     names::Name,
 };
@@ -69,7 +69,8 @@ impl Caller {
     /// # Errors
     /// [`Failure::NotAuthorised`].
     pub(super) fn policymaker(&self) -> Result<(), Failure> {
-        self.must(self.has(&["policymaker", "administrator"]), "Not policymaker user")
+        let holds = self.has(&["policymaker", "administrator"]);
+        self.must(holds, "User not authorised to access object")
     }
 
     #[expect(clippy::unused_self, reason = "reads as what the caller must be")]
@@ -94,11 +95,24 @@ impl Caller {
     /// A vhost that the user may see.
     ///
     /// # Errors
-    /// [`Failure::NotFound`]; [`Failure::NotAuthorised`] for a vhost of others.
+    /// [`Failure::NotFound`]; for a vhost of others [`Failure::Missing`].
     pub(super) fn vhost(&self, api: &Api, name: &str) -> Result<Arc<Vhost>, Failure> {
         let vhost = api.admin.vhost(name)?;
-        self.must(self.sees(api, vhost.name()), "User not authorised to access virtual host")?;
-        Ok(vhost)
+        if self.sees(api, vhost.name()) { Ok(vhost) } else { Err(Failure::Missing("Not Found")) }
+    }
+
+    /// Whether the user may do something in a vhost: may enter it, or is an administrator.
+    pub(super) fn enters(&self, api: &Api, vhost: &Name) -> bool {
+        self.is_administrator() || api.auth.permissions().grant(&self.user, vhost).is_some()
+    }
+
+    /// A vhost that the user may do something in.
+    ///
+    /// # Errors
+    /// [`Failure::NotFound`]; for a vhost of others [`Failure::Missing`].
+    pub(super) fn entered(&self, api: &Api, name: &str) -> Result<Arc<Vhost>, Failure> {
+        let vhost = api.admin.vhost(name)?;
+        if self.enters(api, vhost.name()) { Ok(vhost) } else { Err(Failure::Missing("Not Found")) }
     }
 
     /// Whether the user may see a connection: it is the user's own, or the user sees everything.
@@ -141,6 +155,20 @@ impl FromRequestParts<Api> for Caller {
     }
 }
 
+/// A caller who is an administrator: nobody else passes, whatever the call's body says.
+#[derive(Clone, Debug)]
+pub(super) struct Administrator(pub(super) Caller);
+
+impl FromRequestParts<Api> for Administrator {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Failure> {
+        let caller = Caller::from_request_parts(parts, api).await?;
+        caller.administrator()?;
+        Ok(Self(caller))
+    }
+}
+
 /// User and password of a header `Basic ...`.
 fn credentials(header: &str) -> Option<(String, String)> {
     let (scheme, encoded) = header.split_once(' ')?;
@@ -159,6 +187,12 @@ pub(super) fn log_in(
     password: &str,
     peer: IpAddr,
 ) -> Result<Caller, Failure> {
+    let caller = identify(api, user, password, peer);
+    api.auth.attempts().count(Via::Http, caller.is_ok());
+    caller
+}
+
+fn identify(api: &Api, user: &str, password: &str, peer: IpAddr) -> Result<Caller, Failure> {
     let user = api.auth.log_in(user, password, peer).map_err(|refusal| {
         tracing::warn!(%peer, %refusal, "login to the API refused");
         match refusal {

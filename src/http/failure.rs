@@ -4,7 +4,7 @@ use axum::{
     http::{StatusCode, header::WWW_AUTHENTICATE},
     response::{IntoResponse, Response},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Json;
 use crate::{admin, broker};
@@ -20,8 +20,13 @@ pub enum Failure {
     NotAuthorised(String),
     /// 404: there is no such thing (HT-005).
     NotFound,
+    /// 404 in the words of those who looked for something before they could do what they should,
+    /// such as `vhost_not_found`.
+    Missing(&'static str),
     /// 400: it makes no sense (HT-006, HT-007).
     BadRequest(String),
+    /// 400 whose reason RabbitMQ writes as a list: a word, and what it is about.
+    BadTerm(&'static str, Value),
     /// 400 with another word than `bad_request` for the error.
     Invalid {
         /// The word.
@@ -33,7 +38,7 @@ pub enum Failure {
     MethodNotAllowed(String),
     /// 412: what should hold before does not.
     PreconditionFailed(String),
-    /// 413: the body is too large (HT-023).
+    /// 400: the body is too large (HT-023).
     TooLarge,
     /// 500: what should not happen. The log says more.
     Internal,
@@ -45,6 +50,11 @@ impl Failure {
     /// 400, for this reason.
     pub fn bad_request(reason: impl Into<String>) -> Self {
         Self::BadRequest(reason.into())
+    }
+
+    /// The same, but that something is not there is said in these words.
+    pub fn missing(self, word: &'static str) -> Self {
+        if self == Self::NotFound { Self::Missing(word) } else { self }
     }
 
     /// What the broker refused in a vhost: the words that an AMQP client would be told (HT-006).
@@ -61,6 +71,7 @@ impl From<admin::Error> for Failure {
         use admin::Error as E;
         match error {
             E::NoSuchVhost | E::NoSuchUser | E::NotFound => Self::NotFound,
+            E::NoSuchExchange(name) => Self::BadTerm("no_such_exchange", json!(name.as_str())),
             E::Protected(_) => Self::PreconditionFailed(error.to_string()),
             E::Random(_) | E::Store(_) => {
                 tracing::error!(%error, "an API call failed");
@@ -78,11 +89,16 @@ impl IntoResponse for Failure {
                 let challenge = [(WWW_AUTHENTICATE, "Basic realm=\"RabbitMQ Management\"")];
                 return (StatusCode::UNAUTHORIZED, challenge).into_response();
             }
+            Self::BadTerm(word, about) => {
+                let body = json!({"error": "bad_request", "reason": [word, about]});
+                return (StatusCode::BAD_REQUEST, Json(body)).into_response();
+            }
             Self::LoginFailed => {
                 (StatusCode::UNAUTHORIZED, "not_authorized", "Not_Authorized".to_owned())
             }
             Self::NotAuthorised(reason) => (StatusCode::UNAUTHORIZED, "not_authorised", reason),
             Self::NotFound => (StatusCode::NOT_FOUND, "Object Not Found", "Not Found".to_owned()),
+            Self::Missing(word) => (StatusCode::NOT_FOUND, "not_found", word.to_owned()),
             Self::BadRequest(reason) => (StatusCode::BAD_REQUEST, "bad_request", reason),
             Self::Invalid { error, reason } => (StatusCode::BAD_REQUEST, error, reason),
             Self::MethodNotAllowed(reason) => {
@@ -92,9 +108,9 @@ impl IntoResponse for Failure {
                 (StatusCode::PRECONDITION_FAILED, "precondition_failed", reason)
             }
             Self::TooLarge => (
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "payload_too_large",
-                "the request body is too large".to_owned(),
+                StatusCode::BAD_REQUEST,
+                "bad_request",
+                "Exceeded HTTP request body size limit".to_owned(),
             ),
             Self::Internal => (
                 StatusCode::INTERNAL_SERVER_ERROR,

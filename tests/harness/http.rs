@@ -49,6 +49,18 @@ impl Api {
     /// Asks for a path below `/api`, with this body if there is any.
     #[track_caller]
     pub(crate) fn call(&self, method: &str, path: &str, body: &str) -> Answer {
+        self.call_with(method, path, "application/json", body)
+    }
+
+    /// Asks with a body of this type.
+    #[track_caller]
+    pub(crate) fn call_with(
+        &self,
+        method: &str,
+        path: &str,
+        content_type: &str,
+        body: &str,
+    ) -> Answer {
         let mut socket = TcpStream::connect(&self.address)
             .unwrap_or_else(|error| panic!("no management API at {}: {error}", self.address));
         socket.set_read_timeout(Some(DEADLINE)).expect("the deadline is not zero");
@@ -57,7 +69,7 @@ impl Api {
             format!("authorization: Basic {encoded}\r\n")
         });
         let request = format!(
-            "{method} /api{path} HTTP/1.1\r\nhost: {}\r\n{login}content-type: application/json\r\n\
+            "{method} /api{path} HTTP/1.1\r\nhost: {}\r\n{login}content-type: {content_type}\r\n\
              connection: close\r\ncontent-length: {}\r\n\r\n{body}",
             self.address,
             body.len()

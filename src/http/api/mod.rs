@@ -9,9 +9,13 @@ mod connections;
 mod consumers;
 mod exchanges;
 mod health;
+mod login;
 mod nodes;
 mod overview;
+mod permissions;
 mod queues;
+mod users;
+mod vhosts;
 
 use axum::{
     Router,
@@ -28,6 +32,9 @@ use crate::{broker::queue::Effects, clock, names::CommitSeq, wire::table::Table}
 /// Bytes of a request's body at most (HT-023).
 const BODY_BYTES_MAX: usize = 20_000_000;
 
+/// Where RabbitMQ breaks lines.
+const LINE: usize = 80;
+
 /// All routes below `/api`.
 pub(super) fn routes() -> Router<Api> {
     Router::new()
@@ -37,11 +44,48 @@ pub(super) fn routes() -> Router<Api> {
         .merge(consumers::routes())
         .merge(exchanges::routes())
         .merge(health::routes())
+        .merge(login::routes())
         .merge(nodes::routes())
         .merge(overview::routes())
+        .merge(permissions::routes())
         .merge(queues::routes())
+        .merge(users::routes())
+        .merge(vhosts::routes())
         .fallback(|_: Caller| async { Failure::NotFound })
         .layer(axum::extract::DefaultBodyLimit::max(BODY_BYTES_MAX))
+}
+
+/// A request's body as it came, for those who have something to refuse before they read it.
+#[derive(Debug)]
+struct Sent(Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Sent {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
+        Bytes::from_request(request, state).await.map(Self).map_err(|_| Failure::TooLarge)
+    }
+}
+
+impl Sent {
+    /// The object in it.
+    ///
+    /// # Errors
+    /// [`Failure::BadRequest`] if there is another thing, or nothing that is JSON.
+    fn read(&self) -> Result<Body, Failure> {
+        if self.0.is_empty() {
+            return Ok(Body(Map::new()));
+        }
+        match serde_json::from_slice(&self.0) {
+            Ok(Value::Object(object)) => Ok(Body(object)),
+            Ok(Value::Null) => Ok(Body(Map::new())),
+            Ok(Value::String(_)) => Err(Failure::bad_request(
+                "invalid payload: the request body JSON-decoded to a string. Is the input \
+                 doubly-JSON-encoded?",
+            )),
+            Ok(_) | Err(_) => Err(Failure::bad_request("not_json")),
+        }
+    }
 }
 
 /// The JSON object in a request's body; an empty body is an empty object (HT-009).
@@ -52,14 +96,7 @@ impl<S: Send + Sync> FromRequest<S> for Body {
     type Rejection = Failure;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
-        let bytes = Bytes::from_request(request, state).await.map_err(|_| Failure::TooLarge)?;
-        if bytes.is_empty() {
-            return Ok(Self(Map::new()));
-        }
-        match serde_json::from_slice(&bytes) {
-            Ok(Value::Object(object)) => Ok(Self(object)),
-            Ok(_) | Err(_) => Err(Failure::bad_request("not_json")),
-        }
+        Sent::from_request(request, state).await?.read()
     }
 }
 
@@ -74,7 +111,7 @@ impl Body {
             Some(Value::Bool(value)) => Ok(*value),
             Some(Value::String(text)) if text == "true" => Ok(true),
             Some(Value::String(text)) if text == "false" => Ok(false),
-            Some(_) => Err(Failure::bad_request(format!("{key} must be true or false"))),
+            Some(other) => Err(Failure::BadTerm("not_boolean", other.clone())),
         }
     }
 
@@ -113,6 +150,20 @@ impl Body {
             .ok_or_else(|| Failure::bad_request("arguments cannot be written as a table"))
     }
 
+    /// Texts that must be there.
+    ///
+    /// # Errors
+    /// [`Failure::BadRequest`].
+    fn texts<const N: usize>(&self, keys: [&str; N]) -> Result<[&str; N], Failure> {
+        self.require(&keys)?;
+        let mut texts = [""; N];
+        for (text, key) in texts.iter_mut().zip(keys) {
+            let found = self.0[key].as_str();
+            *text = found.ok_or_else(|| Failure::BadRequest(format!("{key} must be a string")))?;
+        }
+        Ok(texts)
+    }
+
     /// Asks for keys that must be there (HT-007).
     ///
     /// # Errors
@@ -126,7 +177,10 @@ impl Body {
         if missing.is_empty() {
             return Ok(());
         }
-        Err(Failure::BadRequest(format!("[{}]", missing.join(","))))
+        let line = format!("[{}]", missing.join(","));
+        // RabbitMQ breaks what does not fit a line.
+        let reason = if line.len() < LINE { line } else { format!("[{}]", missing.join(",\n ")) };
+        Err(Failure::BadRequest(reason))
     }
 }
 

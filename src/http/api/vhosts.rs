@@ -1,0 +1,199 @@
+//! `/vhosts`: list, look, add and change, delete, protect (HT-048, HT-049).
+
+use std::{collections::HashMap, sync::Arc};
+
+use axum::{
+    Router,
+    extract::{Path, State},
+    response::IntoResponse,
+    routing::{get, post},
+};
+use serde_json::{Map, Value, json};
+
+use super::{Body, Reply, done, put};
+use crate::{
+    broker::{Metadata, Vhost, arguments::QueueType, stats::Stat},
+    http::{
+        Api, Failure, blocking,
+        caller::{Administrator, Caller},
+        census::{self, VhostCensus},
+        history::{Look, Subject},
+        listing::Query,
+    },
+};
+
+pub(super) fn routes() -> Router<Api> {
+    Router::new()
+        .route("/vhosts", get(list))
+        .route("/vhosts/{vhost}", get(one).put(change).delete(remove))
+        .route("/vhosts/{vhost}/deletion/protection", post(protect).delete(expose))
+        .route("/vhosts/{vhost}/start/{node}", post(start))
+}
+
+async fn list(State(api): State<Api>, caller: Caller, query: Query) -> Reply {
+    blocking(move || query.list(describe_all(&api, &caller.vhosts(&api), &query))).await
+}
+
+async fn one(
+    State(api): State<Api>,
+    Path(vhost): Path<String>,
+    _: Administrator,
+    query: Query,
+) -> Reply {
+    let vhost = api.admin.vhost(&vhost)?;
+    blocking(move || {
+        let described = describe_all(&api, &[vhost], &query);
+        described.into_iter().next().map(|vhost| query.item(vhost)).ok_or(Failure::NotFound)
+    })
+    .await
+}
+
+/// Whoever adds a vhost may do everything in it.
+async fn change(
+    State(api): State<Api>,
+    Path(vhost): Path<String>,
+    Administrator(caller): Administrator,
+    body: Body,
+) -> Reply {
+    body.flag("tracing", false)?;
+    let description = body.text("description")?.unwrap_or_default().to_owned();
+    let tags = body.0.get("tags").map_or(Ok(Vec::new()), tags)?;
+    let queue_type = body.0.get("default_queue_type").or_else(|| body.0.get("defaultqueuetype"));
+    let default_queue_type = queue_type.map_or(Ok(None), queue_type_of)?;
+    let (is_new, mut needed) = api.admin.change_vhost(&vhost, |metadata| {
+        let is_protected = metadata.is_protected;
+        *metadata = Metadata { description, tags, default_queue_type, is_protected };
+    })?;
+    if is_new && let Ok(permitted) = api.admin.set_permissions(&caller.user, &vhost, [".*"; 3]) {
+        needed = needed.max(permitted);
+    }
+    put(&api, is_new, needed).await
+}
+
+async fn remove(State(api): State<Api>, Path(vhost): Path<String>, _: Administrator) -> Reply {
+    let needed = blocking_delete(api.clone(), vhost).await?;
+    done(&api, needed).await
+}
+
+/// Deletes a vhost beside the tasks that serve clients: there may be much in it.
+async fn blocking_delete(api: Api, vhost: String) -> Result<crate::names::CommitSeq, Failure> {
+    let deleted = tokio::task::spawn_blocking(move || api.admin.delete_vhost(&vhost)).await;
+    deleted
+        .map_err(|error| {
+            tracing::error!(%error, "deleting a vhost failed");
+            Failure::Internal
+        })?
+        .map_err(Failure::from)
+}
+
+async fn protect(State(api): State<Api>, Path(vhost): Path<String>, _: Administrator) -> Reply {
+    set_protected(&api, &vhost, true).await
+}
+
+async fn expose(State(api): State<Api>, Path(vhost): Path<String>, _: Administrator) -> Reply {
+    set_protected(&api, &vhost, false).await
+}
+
+async fn set_protected(api: &Api, vhost: &str, is_protected: bool) -> Reply {
+    api.admin.vhost(vhost)?;
+    let (_, needed) =
+        api.admin.change_vhost(vhost, |metadata| metadata.is_protected = is_protected)?;
+    done(api, needed).await
+}
+
+/// A vhost that is there is running.
+async fn start(
+    State(api): State<Api>,
+    Path((vhost, node)): Path<(String, String)>,
+    _: Administrator,
+) -> Reply {
+    if node != api.config.node() {
+        return Err(Failure::BadRequest(format!("Unknown node: {node}")));
+    }
+    api.admin.vhost(&vhost)?;
+    Ok(axum::http::StatusCode::NO_CONTENT.into_response())
+}
+
+/// Tags: a text with commas between them, or a list.
+pub(in crate::http) fn tags(value: &Value) -> Result<Vec<String>, Failure> {
+    let tags = match value {
+        Value::String(text) => Some(text.split(',').map(str::to_owned).collect()),
+        Value::Array(items) => {
+            items.iter().map(|item| item.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>()
+        }
+        _ => None,
+    };
+    let tags = tags.ok_or_else(|| Failure::bad_request("tags must be a string or strings"))?;
+    let tags = tags.iter().map(|tag| tag.trim().to_owned()).filter(|tag| !tag.is_empty());
+    Ok(tags.collect())
+}
+
+/// The type of queues whose declare says none.
+pub(in crate::http) fn queue_type_of(value: &Value) -> Result<Option<QueueType>, Failure> {
+    match value {
+        Value::Null => Ok(None),
+        Value::String(word) => match word.as_str() {
+            "undefined" => Ok(None),
+            "" => Err(Failure::bad_request("default_queue_type must not be an empty string")),
+            word => QueueType::parse(word)
+                .map(Some)
+                .ok_or_else(|| Failure::BadRequest(format!("{word} is not a valid queue type"))),
+        },
+        other => {
+            Err(Failure::BadRequest(format!("{other} is not a valid default_queue_type value")))
+        }
+    }
+}
+
+/// What is said about a vhost, as definitions have it.
+pub(in crate::http) fn metadata(said: &Metadata) -> Value {
+    let mut object = Map::new();
+    object.insert("description".into(), json!(said.description));
+    object.insert("tags".into(), json!(said.tags));
+    object.insert("default_queue_type".into(), json!(default_queue_type(said)));
+    if said.is_protected {
+        object.insert("protected_from_deletion".into(), json!(true));
+    }
+    Value::Object(object)
+}
+
+fn default_queue_type(said: &Metadata) -> &'static str {
+    said.default_queue_type.unwrap_or_default().as_str()
+}
+
+/// A vhost as lists have it (HT-083).
+fn describe(api: &Api, vhost: &Vhost, census: &VhostCensus, look: &Look<'_>) -> Value {
+    let said = vhost.metadata();
+    let state: HashMap<String, &str> = [(api.config.node(), "running")].into();
+    let mut object = Map::new();
+    let mut put = |key: &str, value: Value| object.insert(key.to_owned(), value);
+    put("name", json!(vhost.name().as_str()));
+    put("description", json!(said.description));
+    put("tags", json!(said.tags));
+    put("default_queue_type", json!(default_queue_type(&said)));
+    put("protected_from_deletion", json!(said.is_protected));
+    put("metadata", metadata(&said));
+    put("tracing", json!(false));
+    put("cluster_state", json!(state));
+    let subject = Subject::Vhost(vhost.name().clone());
+    for (name, value) in census.depth.named().into_iter().chain(census.traffic.named()) {
+        look.put(&mut object, &subject, name, value);
+    }
+    if !census.messages.is_zero() {
+        let mut stats = Map::new();
+        look.put_tally(&mut stats, &subject, &census.messages, &Stat::ALL);
+        object.insert("message_stats".to_owned(), Value::Object(stats));
+    }
+    Value::Object(object)
+}
+
+/// Vhosts as lists have them.
+fn describe_all(api: &Api, vhosts: &[Arc<Vhost>], query: &Query) -> Vec<Value> {
+    let census = census::vhosts(api);
+    let look = api.history().look(query);
+    let described = vhosts.iter().map(|vhost| {
+        let census = census.get(vhost.name()).copied().unwrap_or_default();
+        describe(api, vhost, &census, &look)
+    });
+    described.collect()
+}

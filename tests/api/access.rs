@@ -1,0 +1,128 @@
+//! What each kind of user may do (PO-031 to PO-034), and what the others are told.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Api, EVERYTHING, PASSWORD, Realm, api, name, operator, part};
+
+/// A user of each kind, who may do everything in one vhost and nothing in the other.
+struct Cast {
+    own: Realm,
+    other: Realm,
+    users: [String; 4],
+}
+
+const TAGS: [&str; 4] = ["management", "policymaker", "monitoring", "administrator"];
+
+/// A call: method, path, body. `{v}` is a vhost that all may enter, `{w}` one that no one may.
+type Call<'a> = (&'a str, &'a str, Value);
+
+impl Cast {
+    fn new() -> Self {
+        let (own, other) = (Realm::new(), Realm::new());
+        let users = TAGS.map(|tag| {
+            let user = name(tag);
+            operator().add_user(&user, &[tag]);
+            operator().permit(&user, &own.vhost, EVERYTHING);
+            user
+        });
+        Self { own, other, users }
+    }
+
+    fn path(&self, path: &str) -> String {
+        path.replace("{v}", &part(&self.own.vhost))
+            .replace("{w}", &part(&self.other.vhost))
+            .replace("{u}", &part(&self.own.user))
+    }
+
+    /// What the user of each kind is told: `status reason`, `ok` for any success.
+    fn ask(&self, (method, path, body): &Call<'_>) -> [String; 4] {
+        let path = self.path(path);
+        self.users.each_ref().map(|user| {
+            let body = if body.is_null() { String::new() } else { body.to_string() };
+            let answer = as_user(user).call(method, &path, &body);
+            match answer.status {
+                200..300 => "ok".to_owned(),
+                status => format!("{status} {}", answer.refusal().2),
+            }
+        })
+    }
+
+    /// Asks, and compares what the four are told.
+    #[track_caller]
+    fn expect(&self, calls: &[Call<'_>], expected: [&str; 4]) {
+        for call in calls {
+            assert_eq!(self.ask(call), expected, "{} {}", call.0, call.1);
+        }
+    }
+}
+
+impl Drop for Cast {
+    fn drop(&mut self) {
+        for user in &self.users {
+            api().delete(&format!("/users/{}", part(user)));
+        }
+    }
+}
+
+fn as_user(user: &str) -> Api {
+    api().login(user, PASSWORD)
+}
+
+/// What a user is told who is not an administrator.
+const NO_ADMIN: &str = "401 Not administrator user";
+
+// PO-034
+#[test]
+fn users_vhosts_and_permissions_are_for_administrators() {
+    let cast = Cast::new();
+    let everything = json!({"configure": ".*", "write": ".*", "read": ".*"});
+    let topic = json!({"exchange": "amq.topic", "write": ".*", "read": ".*"});
+    let calls = [
+        ("GET", "/vhosts/{v}", Value::Null),
+        ("PUT", "/vhosts/{v}", json!({})),
+        ("GET", "/vhosts/{v}/permissions", Value::Null),
+        ("GET", "/vhosts/{v}/topic-permissions", Value::Null),
+        ("POST", "/vhosts/{v}/deletion/protection", json!({})),
+        ("DELETE", "/vhosts/{v}/deletion/protection", Value::Null),
+        ("GET", "/users", Value::Null),
+        ("GET", "/users/{u}", Value::Null),
+        ("PUT", "/users/{u}", json!({"tags": ""})),
+        ("POST", "/users/bulk-delete", json!({"users": []})),
+        ("GET", "/users/without-permissions", Value::Null),
+        ("GET", "/users/{u}/permissions", Value::Null),
+        ("GET", "/users/{u}/topic-permissions", Value::Null),
+        ("GET", "/permissions", Value::Null),
+        ("PUT", "/permissions/{v}/{u}", everything),
+        ("GET", "/permissions/{v}/{u}", Value::Null),
+        ("PUT", "/topic-permissions/{v}/{u}", topic),
+        ("GET", "/topic-permissions", Value::Null),
+        ("GET", "/topic-permissions/{v}/{u}", Value::Null),
+        ("GET", "/auth/hash_password/x", Value::Null),
+    ];
+    cast.expect(&calls, [NO_ADMIN, NO_ADMIN, NO_ADMIN, "ok"]);
+    // Who may not do it at all is told no more.
+    let bad = [("PUT", "/users/{u}", json!([])), ("PUT", "/permissions/{v}/{u}", json!({}))];
+    for call in &bad {
+        let told = cast.ask(call);
+        assert_eq!(told[..3], [NO_ADMIN; 3]);
+        assert!(told[3].starts_with("400"), "{told:?}");
+    }
+}
+
+// PO-033
+#[test]
+fn monitors_see_all_vhosts_and_others_their_own() {
+    let cast = Cast::new();
+    let seen = cast.users.each_ref().map(|user| {
+        let vhosts = as_user(user).get("/vhosts");
+        let names: Vec<_> = vhosts.as_array().unwrap().iter().map(|v| v["name"].clone()).collect();
+        [&cast.own.vhost, &cast.other.vhost].map(|vhost| names.contains(&json!(vhost)))
+    });
+    assert_eq!(seen, [[true, false], [true, false], [true, true], [true, true]]);
+    let node = super::node();
+    let attempts = format!("/auth/attempts/{}", part(&node));
+    let refused = "401 Not monitor user";
+    let calls = [("GET", &*attempts, Value::Null)];
+    cast.expect(&calls, [refused, refused, "ok", "ok"]);
+    cast.expect(&[("DELETE", &*attempts, Value::Null)], [NO_ADMIN, NO_ADMIN, NO_ADMIN, "ok"]);
+}
