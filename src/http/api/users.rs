@@ -108,13 +108,14 @@ pub(in crate::http) fn describe(user: &User) -> Value {
         (parameter::MAX_CONNECTIONS, user.limits.max_connections),
         (parameter::MAX_CHANNELS, user.limits.max_channels),
     ];
-    let limits = limits.into_iter().filter_map(|(name, limit)| Some((name, limit?)));
+    let limits = limits.into_iter().filter_map(|(name, limit)| Some((name.to_owned(), limit?)));
+    let limits: Map<_, _> = limits.map(|(name, limit)| (name, json!(limit))).collect();
     json!({
         "name": user.name.as_str(),
         "password_hash": password.map(PasswordHash::to_base64).unwrap_or_default(),
         "hashing_algorithm": algorithm.as_str(),
         "tags": user.tags,
-        "limits": limits.map(|(name, limit)| (name.to_owned(), json!(limit))).collect::<Map<_, _>>(),
+        "limits": limits,
     })
 }
 
