@@ -103,12 +103,17 @@ fn counts_of_messages_are_true_at_once() {
     let counts = |found: &Json| {
         ["messages", "messages_ready", "messages_unacknowledged"].map(|key| found[key].clone())
     };
+    let bytes = |found: &Json| {
+        ["message_bytes", "message_bytes_ready", "message_bytes_unacknowledged"]
+            .map(|key| found[key].as_u64().unwrap())
+    };
     let found = api().get(&path);
     assert_eq!(counts(&found), [json!(3), json!(3), json!(0)]);
     assert_eq!(found["message_stats"]["publish"], 3);
     channel.get(&queue).expect("a message");
     let found = api().get(&path);
     assert_eq!(counts(&found), [json!(3), json!(2), json!(1)]);
+    assert_eq!(bytes(&found), [3, 2, 1]);
     assert_eq!(found["message_stats"]["get"], 1);
     assert_eq!(found["message_stats"]["deliver_get"], 1);
 }

@@ -12,6 +12,8 @@ pub struct Settled {
     pub consumer: Option<ConsumerHandle>,
     /// Whether the store holds it.
     pub is_stored: bool,
+    /// Bytes of its body.
+    pub body_bytes: usize,
 }
 
 /// A delivered message, for as long as it may come back.
@@ -32,6 +34,14 @@ impl Held {
         match self {
             Self::Message(message) => message.footprint(),
             Self::Stored { .. } => 0,
+        }
+    }
+
+    /// Bytes of its body.
+    pub fn body_bytes(&self) -> usize {
+        match self {
+            Self::Message(message) => message.body_len(),
+            Self::Stored { body_bytes } => *body_bytes,
         }
     }
 

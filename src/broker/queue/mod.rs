@@ -473,6 +473,11 @@ impl Queue {
         (!state.is_deleted).then(|| state.view())
     }
 
+    /// How often a message may come back before it is given up; none for any number.
+    pub fn delivery_limit(&self) -> Option<u32> {
+        self.state().settings.delivery_limit
+    }
+
     /// Its consumers, in the order in which they came; only one that is active is served.
     pub fn consumers(&self) -> Vec<ConsumerView> {
         self.state().consumers.list()

@@ -57,6 +57,8 @@ pub(super) struct State {
     pub(super) ready: Lanes,
     pub(super) consumers: Consumers,
     unacked: u64,
+    /// Bytes of their bodies.
+    unacked_bytes: u64,
     /// When messages expire that have a time of their own, as far as they may be waiting.
     pub(super) expiries: BinaryHeap<Reverse<(u64, Position)>>,
     /// Messages that came back and wait before they are ready again.
@@ -98,6 +100,8 @@ pub struct Counts {
     pub ready_bytes: u64,
     /// Messages delivered and not settled.
     pub unacked: u64,
+    /// Bytes of their bodies.
+    pub unacked_bytes: u64,
     /// Messages that came back and wait before they are ready again.
     pub delayed: u64,
     /// Consumers.
@@ -142,6 +146,7 @@ impl State {
             ready,
             consumers: Consumers::new(is_single_active),
             unacked: 0,
+            unacked_bytes: 0,
             expiries: BinaryHeap::new(),
             waiting: Waiting::default(),
             armed_for: u64::MAX,
@@ -180,6 +185,7 @@ impl State {
             ready: self.ready.count(),
             ready_bytes: self.ready.body_bytes(),
             unacked: self.unacked,
+            unacked_bytes: self.unacked_bytes,
             delayed: self.waiting.len() as u64,
             consumers: self.consumers.len(),
         }
@@ -314,6 +320,7 @@ impl State {
         while let Some((handle, consumer)) = self.consumers.next() {
             let no_ack = consumer.no_ack;
             let is_stored_after = is_stored && !no_ack;
+            let body_bytes = message.body_len() as u64;
             let delivery = Delivery {
                 slot: consumer.slot,
                 position,
@@ -326,7 +333,10 @@ impl State {
             let window = (!no_ack).then_some(&*consumer.window);
             match consumer.outbox.offer(delivery, window, stalled, &mut fx.wakes) {
                 Ok(()) => {
-                    self.unacked += u64::from(!no_ack);
+                    if !no_ack {
+                        self.unacked += 1;
+                        self.unacked_bytes += body_bytes;
+                    }
                     let stat = if no_ack { Stat::DeliverNoAck } else { Stat::Deliver };
                     self.tally.messages[stat] += 1;
                     if standing.is_redelivered() {
@@ -519,6 +529,7 @@ impl State {
             }
         } else {
             self.unacked += 1;
+            self.unacked_bytes += entry.message.body_len() as u64;
         }
         self.read_ahead(fx);
         GetOutcome::Got(Got {
@@ -577,7 +588,7 @@ impl State {
         self.used_at = fx.time.0;
         self.tally.messages[Stat::Ack] += settled.len() as u64;
         for delivery in settled {
-            self.unacked = self.unacked.saturating_sub(1);
+            self.count_back(delivery.body_bytes);
             if let Some(consumer) = delivery.consumer {
                 self.consumers.settled(consumer, 1);
             }
@@ -590,6 +601,12 @@ impl State {
         self.dispatch(fx);
     }
 
+    /// A delivery is not out any more.
+    fn count_back(&mut self, body_bytes: usize) {
+        self.unacked = self.unacked.saturating_sub(1);
+        self.unacked_bytes = self.unacked_bytes.saturating_sub(body_bytes as u64);
+    }
+
     /// Takes deliveries back, each to its own place or wherever else it goes. All of them are back
     /// before the first is handed out again, so that they go out in order.
     pub(super) fn take_back(&mut self, returned: Vec<Returned>, fx: &mut Effects) {
@@ -597,7 +614,7 @@ impl State {
             return;
         }
         for delivery in returned {
-            self.unacked = self.unacked.saturating_sub(1);
+            self.count_back(delivery.message.body_bytes());
             if let Some(consumer) = delivery.consumer {
                 self.consumers.settled(consumer, 1);
             }

@@ -136,6 +136,7 @@ impl<'a> Client<'a> {
             position: delivery.position,
             consumer: Some(self.handle),
             is_stored: delivery.is_stored,
+            body_bytes: delivery.message.body_len(),
         };
         let settled: Vec<_> = self.unacked.iter().map(settled).collect();
         self.queue.settle(&settled, &mut self.fx);

@@ -19,7 +19,7 @@ use crate::{
     auth::Permission,
     broker::{
         Vhost,
-        arguments::{QueueSpec, with_queue_type},
+        arguments::{QueueSpec, QueueType, with_queue_type},
         policy::Policy,
         queue::Queue,
         stats::Stat,
@@ -171,9 +171,39 @@ fn queues(api: &Api, vhost: &Vhost, query: &Query) -> Vec<Value> {
     let mut queues: Vec<_> =
         vhost.topology().queues().map(|(_, queue)| Arc::clone(queue)).collect();
     queues.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+    if query.is_true("disable_stats") {
+        let with_totals = query.is_true("enable_queue_totals");
+        return queues
+            .iter()
+            .map(|queue| describe_briefly(api, vhost, queue, with_totals))
+            .collect();
+    }
     let look = api.history().look(query);
     let objects = queues.iter().filter_map(|queue| describe(api, vhost, queue, &look));
     objects.map(Value::Object).collect()
+}
+
+/// The cheap form of lists, for whoever reads names and totals alone (HT-014).
+fn describe_briefly(api: &Api, vhost: &Vhost, queue: &Queue, with_totals: bool) -> Value {
+    let mut object = json!({
+        "name": queue.name.as_str(),
+        "vhost": vhost.name().as_str(),
+        "type": queue.queue_type.as_str(),
+        "durable": queue.spec.durable,
+        "auto_delete": queue.spec.auto_delete,
+        "exclusive": queue.owner.is_some(),
+        "arguments": json::of_table(&queue.spec.arguments),
+        "node": api.config.node(),
+        "state": "running",
+    });
+    if with_totals {
+        let counts = queue.counts();
+        let ready = counts.ready + counts.delayed;
+        for (name, value) in (Depth { ready, unacked: counts.unacked }).named() {
+            object[name] = json!(value);
+        }
+    }
+    object
 }
 
 /// A queue as lists have it (HT-078); none if it was deleted just now.
@@ -208,8 +238,34 @@ fn describe(
     put("exclusive_consumer_tag", name_of(view.exclusive_consumer.as_deref()));
     put("single_active_consumer_tag", name_of(view.active_consumer.as_deref()));
     put("memory", json!(view.resident_bytes));
-    put("message_bytes_ready", json!(view.counts.ready_bytes));
     let counts = view.counts;
+    put("message_bytes", json!(counts.ready_bytes + counts.unacked_bytes));
+    put("message_bytes_ready", json!(counts.ready_bytes));
+    put("message_bytes_unacknowledged", json!(counts.unacked_bytes));
+    put("messages_delayed", json!(counts.delayed));
+    put("storage_version", json!(2));
+    put("head_message_timestamp", Value::Null);
+    if view.used_at.0 > 0 {
+        put("idle_since", json!(view.used_at.to_rfc3339()));
+    }
+    if queue.queue_type == QueueType::Quorum {
+        put("leader", json!(node));
+        put("members", json!([node]));
+        put("online", json!([node]));
+        put("open_files", json!({node: 0}));
+        put("messages_dlx", json!(0));
+        let limit = queue.delivery_limit();
+        put("delivery_limit", limit.map_or(json!("unlimited"), |limit| json!(limit)));
+    }
+    if let Some(owner) = queue.owner.and_then(|owner| api.broker.registry.connection(owner)) {
+        let ends = owner.info.ends;
+        let details = json!({
+            "name": owner.info.name(),
+            "peer_host": ends.peer.ip().to_string(),
+            "peer_port": ends.peer.port(),
+        });
+        put("owner_pid_details", details);
+    }
     let depth = Depth { ready: counts.ready + counts.delayed, unacked: counts.unacked };
     let subject = Subject::Queue(queue.id);
     for (name, value) in depth.named() {

@@ -427,6 +427,7 @@ impl Bench {
                 position: held.position,
                 consumer: held.client.map(|client| self.clients[client].handle),
                 is_stored: held.is_stored,
+                body_bytes: held.message.body_len(),
             });
         }
         self.state.settle(&settled, &mut self.fx);
@@ -717,7 +718,8 @@ impl Bench {
         let counts = self.state.counts();
         assert_eq!(counts.ready, ready.clone().count() as u64);
         assert_eq!(counts.ready_bytes, ready.map(|message| message.size as u64).sum::<u64>());
-        assert_eq!(counts.unacked, unacked.count() as u64);
+        assert_eq!(counts.unacked, unacked.clone().count() as u64);
+        assert_eq!(counts.unacked_bytes, unacked.map(|message| message.size as u64).sum::<u64>());
         let there = self.clients.iter().filter(|client| !client.is_cancelled);
         assert_eq!(counts.consumers, there.count());
         self.check_liveness();
