@@ -2,6 +2,8 @@
 """Celery with real workers through the interop scenarios: `client.py --uri URI SCENARIO`."""
 
 import collections
+import datetime
+import functools
 import json
 import os
 import pathlib
@@ -9,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -17,6 +20,7 @@ sys.path[:0] = [str(HERE.parent)]
 import amqp  # noqa: E402
 import kombu  # noqa: E402
 
+from line import Line  # noqa: E402
 from scenario import DEADLINE, LARGE, LOGIN_REFUSED, TOPICS, ensure, expect, locked_text, main  # noqa: E402
 
 
@@ -32,13 +36,13 @@ def wait_for(done, what):
 class Rig:
     """An application, its workers, and the directory where the tasks leave notes."""
 
-    def __init__(self, options, queues=None, backend="rpc://", **conf):
+    def __init__(self, options, queues=None, backend="rpc://", uri=None, **conf):
         self.options, self.prefix = options, options.name("celery")
         self.scratch = tempfile.TemporaryDirectory(prefix="interop-celery-")
         self.directory = pathlib.Path(self.scratch.name)
         self.queues = queues or [{"name": options.name("tasks")}]
         os.environ["INTEROP_CELERY"] = json.dumps({
-            "uri": options.uri, "backend": backend.replace("DIRECTORY", self.scratch.name), "prefix": self.prefix,
+            "uri": uri or options.uri, "backend": backend.replace("DIRECTORY", self.scratch.name), "prefix": self.prefix,
             "directory": self.scratch.name, "queues": self.queues, "conf": conf})
         sys.path.insert(0, str(HERE))
         import tasks
@@ -66,7 +70,7 @@ class Rig:
 
     def clean_up(self):
         """Deletes what Celery declared and would leave."""
-        with self.app.connection_for_write() as connection:
+        with kombu.Connection(self.options.uri) as connection:
             channel = connection.default_channel
             for spec in self.queues:
                 channel.queue_delete(spec["name"])
@@ -239,8 +243,8 @@ def many_channels(options):
 
 def heartbeat_idle(options):
     with Rig(options, broker_heartbeat=2) as rig:
-        # A worker looks for others until nothing came for 1 s, and sends no heartbeats meanwhile; the broker's heartbeats,
-        # one a second, can keep it there until it is cut off, with RabbitMQ too.
+        # A worker looks for others until nothing came for 1 s, and sends no heartbeats meanwhile; the broker's
+        # heartbeats, one a second, can keep it there until it is cut off, with RabbitMQ too.
         worker = rig.work("one", flags=["--without-mingle"])
         time.sleep(6)
         expect(get(rig.tasks.add.delay(1, 2)), 3, "result after the idle time")
@@ -343,6 +347,146 @@ def canvas(options):
         expect(get(chord((tasks.add.s(n, n) for n in range(10)), tasks.total.s()).delay()), 90, "chord")
 
 
+# What Celery builds on what RabbitMQ added
+
+
+def retries(options):
+    with Rig(options) as rig:
+        rig.work("one")
+        hopeful, hopeless = rig.tasks.flaky.delay(2), rig.tasks.flaky.delay(9)
+        expect(get(hopeful), 2, "retries of a task that works in the end")
+        try:
+            get(hopeless)
+            ensure(False, "a task that always fails gave a result")
+        except ConnectionError as error:
+            expect(str(error), "no answer", "error of the task")
+        expect(sorted(note["retries"] for note in rig.notes(7)), [0, 0, 1, 1, 2, 2, 3], "attempts")
+
+
+def given_up(options):
+    letters = options.name("letters")
+    dead = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": letters}
+    with Rig(options, [{"name": options.name("tasks"), "options": {"queue_arguments": dead}}]) as rig:
+        with kombu.Connection(options.uri) as connection:
+            queue = kombu.Queue(letters)(connection.default_channel)
+            queue.declare()
+            rig.work("one")
+            rig.tasks.refuse.apply_async(ignore_result=True)
+            rig.notes(1)
+            letter = wait_for(lambda: queue.get(no_ack=True), "the dead letter")
+            expect(letter.headers["task"], "tasks.refuse", "the task of the letter")
+            (death,) = letter.headers["x-death"]
+            expect((death["reason"], death["queue"]), ("rejected", options.name("tasks")), "its death")
+            queue.delete()
+
+
+def delays(options):
+    """By a countdown, and by a time on the clock; the worker holds what is not due, as far as its prefetch goes."""
+    with Rig(options, worker_prefetch_multiplier=10) as rig:
+        rig.work("one")
+        started = time.time()
+        eta = datetime.datetime.fromtimestamp(started + 1.5, datetime.timezone.utc)
+        rig.tasks.record.apply_async(["eta"], eta=eta, ignore_result=True)
+        rig.tasks.record.apply_async(["countdown"], countdown=0.5, ignore_result=True)
+        rig.tasks.record.apply_async(["now"], ignore_result=True)
+        for note, (tag, delay) in zip(rig.notes(3), (("now", 0), ("countdown", 0.5), ("eta", 1.5))):
+            expect(note["tag"], tag, "the task that is due")
+            ensure(note["time"] - started >= delay, f"{tag} came too early")
+
+
+def task_priorities(options):
+    with Rig(options, [{"name": options.name("tasks"), "options": {"max_priority": 9}}]) as rig:
+        for priority in (0, 9, 1, 5):
+            rig.tasks.record.apply_async([priority], priority=priority, ignore_result=True)
+        rig.work("one")
+        expect([note["tag"] for note in rig.notes(4)], [9, 5, 1, 0], "tasks by priority")
+
+
+def remote_control(options):
+    with Rig(options) as rig:
+        worker = rig.work("one")
+        control, inspect = rig.app.control, rig.app.control.inspect(["one@interop"], timeout=DEADLINE, limit=1)
+        expect(control.ping(timeout=DEADLINE, limit=1), [{"one@interop": {"ok": "pong"}}], "answer to a ping")
+        ensure("tasks.add" in inspect.registered()["one@interop"], "the worker knows its tasks")
+        expect(inspect.stats()["one@interop"]["pool"]["max-concurrency"], 1, "concurrency")
+        expect([queue["name"] for queue in inspect.active_queues()["one@interop"]], [rig.queues[0]["name"]], "queues")
+
+        extra = options.name("extra")
+        rig.queues.append({"name": extra})
+        control.add_consumer(extra, reply=True, timeout=DEADLINE, limit=1)
+        expect(get(rig.tasks.where.apply_async(queue=extra)), "one@interop", "worker of the queue that was added")
+        control.cancel_consumer(extra, reply=True, timeout=DEADLINE, limit=1)
+        with rig.app.connection_for_write() as connection:
+            state = connection.default_channel.queue_declare(extra, passive=True)
+            expect(state.consumer_count, 0, "its consumers, once cancelled")
+
+        revoked = rig.tasks.record.apply_async(["revoked"], countdown=3600, ignore_result=True)
+        wait_for(lambda: inspect.scheduled()["one@interop"], "the task that is scheduled")
+        control.revoke(revoked.id, reply=True, timeout=DEADLINE, limit=1)
+        expect(inspect.revoked()["one@interop"], [revoked.id], "revoked tasks")
+        control.shutdown()
+        expect(worker.process.wait(DEADLINE), 0, "exit code of a worker that was shut down from afar")
+
+
+def events(options):
+    """A worker tells what it does to whoever listens."""
+    with Rig(options) as rig:
+        heard, done = [], threading.Event()
+        connection = rig.app.connection_for_read()
+
+        def hear(event):
+            heard.append((event["type"], event.get("uuid")))
+            if event["type"] == "task-succeeded":
+                done.set()
+                receiver.should_stop = True
+
+        receiver = rig.app.events.Receiver(connection, handlers={"*": hear})
+        capture = functools.partial(receiver.capture, limit=None, timeout=DEADLINE, wakeup=False)
+        thread = threading.Thread(target=capture, daemon=True)
+        thread.start()
+        rig.work("one", flags=["-E"])
+        wait_for(lambda: ("worker-online", None) in heard, "the worker's first event")
+        result = rig.tasks.add.delay(1, 2)
+        expect(get(result), 3, "result")
+        ensure(done.wait(DEADLINE), f"no task-succeeded among {heard}")
+        thread.join(DEADLINE)
+        connection.release()
+        expect([kind for kind, uuid in heard if uuid == result.id], ["task-received", "task-started", "task-succeeded"],
+               "events of the task")
+
+
+def reconnect(options):
+    line = Line(options.uri)
+    with Rig(options, uri=line.uri, broker_connection_retry_on_startup=True) as rig:
+        worker = rig.work("one")
+        rig.tasks.record.apply_async(["before"], ignore_result=True)
+        rig.notes(1)
+        ensure(line.cut() >= 2, "Celery holds a connection to send, and one to work")
+        rig.tasks.record.apply_async(["after"], ignore_result=True, retry=True)
+        # The first may come again, for its ack can be lost with the line.
+        wait_for(lambda: any(note["tag"] == "after" for note in rig.notes(2)), "the task after the cut")
+        ensure("onnection to broker lost" in worker.text(), "the worker has noticed the cut")
+
+
+def quorum_tasks(options):
+    """Quorum queues, for which Celery builds its delays from 28 queues with times to live and topics of 28 words."""
+    spec = {"name": options.name("tasks"), "type": "topic", "options": {"queue_arguments": {"x-queue-type": "quorum"}}}
+    with Rig(options, [spec]) as rig:
+        rig.work("one")
+        started = time.time()
+        rig.tasks.record.apply_async(["late"], countdown=3, ignore_result=True)
+        rig.tasks.record.apply_async(["now"], ignore_result=True)
+        first, last = rig.notes(2)
+        expect((first["tag"], last["tag"]), ("now", "late"), "tasks")
+        ensure(last["time"] - started >= 2.9, "the late one came early")  # its delay is cut to whole seconds
+        with kombu.Connection(options.uri) as connection:
+            channel = connection.default_channel
+            for level in range(28):
+                channel.queue_delete(f"celery_delayed_{level}")
+                channel.exchange_delete(f"celery_delayed_{level}")
+            channel.exchange_delete("celery_delayed_delivery")
+
+
 if __name__ == "__main__":
     main("celery", {
         "work-queue": work_queue,
@@ -360,4 +504,12 @@ if __name__ == "__main__":
         "heartbeat-idle": heartbeat_idle,
         "error-codes": error_codes,
         "canvas": canvas,
+        "retries": retries,
+        "given-up": given_up,
+        "delays": delays,
+        "task-priorities": task_priorities,
+        "remote-control": remote_control,
+        "events": events,
+        "reconnect": reconnect,
+        "quorum-tasks": quorum_tasks,
     })

@@ -13,11 +13,12 @@ from kombu.common import Broadcast
 
 
 def queue_of(spec):
-    """A queue from its description: name, exchange, type, key and arguments."""
+    """A queue from its description: name, exchange, type, key, arguments of its binding and options of its own."""
     if spec.get("type") == "broadcast":
         return Broadcast(spec["name"])
     exchange = Exchange(spec.get("exchange", spec["name"]), spec.get("type", "direct"))
-    return Queue(spec["name"], exchange, spec.get("key", spec["name"]), binding_arguments=spec.get("arguments"))
+    return Queue(spec["name"], exchange, spec.get("key", spec["name"]), binding_arguments=spec.get("arguments"),
+                 **spec.get("options", {}))
 
 
 settings = json.loads(os.environ["INTEROP_CELERY"])
@@ -89,6 +90,22 @@ def second_time(self):
     note(redelivered=info["redelivered"])
     if not info["redelivered"]:
         raise Reject("not yet", requeue=True)
+
+
+@app.task(bind=True)
+def refuse(self):
+    """Notes that it ran, and gives its message up."""
+    note(refused=True)
+    raise Reject("never", requeue=False)
+
+
+@app.task(bind=True, autoretry_for=(ConnectionError,), max_retries=3, retry_backoff=0.2, retry_jitter=False)
+def flaky(self, failures):
+    """Fails so many times with an error that it is retried for, later each time."""
+    note(retries=self.request.retries)
+    if self.request.retries < failures:
+        raise ConnectionError("no answer")
+    return self.request.retries
 
 
 @app.task(bind=True, max_retries=3)

@@ -82,8 +82,8 @@ def wait_for(done, what):
 def tasks(options):
     """Two processes of Dramatiq's own command share the tasks, and stop in order."""
     with Application(options) as app, tempfile.TemporaryDirectory(prefix="interop-dramatiq-") as directory:
-        environment = os.environ | {"INTEROP_URI": options.uri, "INTEROP_QUEUE": app.queue, "INTEROP_DIRECTORY": directory,
-                                    "PYTHONPATH": str(HERE)}
+        environment = os.environ | {"INTEROP_URI": options.uri, "INTEROP_QUEUE": app.queue,
+                                    "INTEROP_DIRECTORY": directory, "PYTHONPATH": str(HERE)}
         process = subprocess.Popen([sys.executable, "-m", "dramatiq", "tasks", "--processes", "2", "--threads", "1"],
                                    stdin=subprocess.DEVNULL, env=environment)
         app.stack.callback(process.terminate)

@@ -1,4 +1,4 @@
-"""The actors of the workers that the driver starts with Dramatiq's own command; their settings come from the environment."""
+"""The actor of the workers that run by Dramatiq's own command; its settings come from the environment."""
 
 import os
 import pathlib

@@ -397,8 +397,8 @@ def alternate_exchange(options):
     method, _, body = get(channel, unknown)
     expect((method.exchange, method.routing_key, body), (main, "unknown", b"unknown"), "what has none")
     expect(drain(channel, unknown), [], "nothing else")
-    refused(connection, 406, f"inequivalent arg 'alternate-exchange' for exchange '{main}' in vhost '/': received 'other' "
-            f"but current is '{spare}'",
+    refused(connection, 406, f"inequivalent arg 'alternate-exchange' for exchange '{main}' in vhost '/': "
+            f"received 'other' but current is '{spare}'",
             lambda ch: ch.exchange_declare(main, "direct", arguments={"alternate-exchange": "other"}))
     for exchange in (main, spare):
         channel.exchange_delete(exchange)
