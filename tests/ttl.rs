@@ -237,3 +237,78 @@ fn message_whose_time_ended_during_a_stop_is_never_delivered() {
     channel.subscribe("consumed", "t");
     assert_eq!(channel.delivery().text(), "alive");
 }
+
+/// A broker that keeps little in memory, with a queue "q" of messages of which the hundredth and
+/// each hundredth after it live for `ms`, and the others for long. Dead letters go to "dead".
+fn with_deep_deadlines(private: &PrivateBroker, arguments: Table, persistent: bool, ms: i32) {
+    let channel = private.open().channel(1);
+    channel.declare(&queue("dead").durable());
+    let mut all = letters_to("dead");
+    all.0.extend(arguments.0);
+    channel.declare(&queue("q").durable().args(all));
+    channel.confirm_select();
+    for number in 0..600_u64 {
+        let mut message = publish("", "q", vec![b'm'; 20_000]);
+        if persistent {
+            message = message.persistent();
+        }
+        if number % 100 == 99 {
+            message = message.expiration(&ms.to_string());
+        }
+        channel.publish(&message);
+    }
+    channel.expect_acked(600);
+}
+
+/// The deep ones are over, and nothing else is.
+#[track_caller]
+fn expect_deep_deaths(private: &PrivateBroker, start: Instant, ms: i32) {
+    let channel = private.open().channel(1);
+    channel.consume(&consume("dead", "t").no_ack());
+    for _ in 0..6 {
+        let letter = channel.delivery();
+        assert_not_before(start, ms);
+        assert_eq!(letter.history(), history([("q", "expired", 1)]));
+    }
+    channel.expect_ready("q", 594);
+    channel.expect_nothing();
+    assert_eq!(channel.drain("q").len(), 594);
+}
+
+// QU-104: RabbitMQ looks at the head alone.
+#[test]
+fn message_expires_deep_in_what_left_memory() {
+    for persistent in [true, false] {
+        let Some(private) = private_broker("resident_max = \"1MiB\"") else { return };
+        let start = Instant::now();
+        with_deep_deadlines(&private, Table::new(), persistent, 1000);
+        expect_deep_deaths(&private, start, 1000);
+    }
+}
+
+// QU-104
+#[test]
+fn message_expires_deep_in_what_a_restart_left_on_the_disk() {
+    let Some(mut private) = private_broker("resident_max = \"1MiB\"") else { return };
+    let start = Instant::now();
+    with_deep_deadlines(&private, Table::new().with("x-queue-type", "quorum"), true, 3000);
+    private.restart();
+    expect_deep_deaths(&private, start, 3000);
+}
+
+// QU-104
+#[test]
+fn message_expires_that_came_back_and_left_memory() {
+    let Some(private) = private_broker("resident_max = \"1MiB\"") else { return };
+    let start = Instant::now();
+    with_deep_deadlines(&private, Table::new(), true, 2000);
+    let channel = private.open().channel(1);
+    channel.subscribe("q", "t");
+    let mut last = 0;
+    for _ in 0..600 {
+        last = channel.delivery().delivery_tag;
+    }
+    channel.cancel("t");
+    channel.send(&nack(last, true).multiple());
+    expect_deep_deaths(&private, start, 2000);
+}

@@ -230,7 +230,7 @@ impl Broker {
             for lane in lanes {
                 orphans.remove(&QueueId(record.id.0 + lane));
             }
-            vhost.restore_queue(record, |id| recovered.queues.get(&id).copied());
+            vhost.restore_queue(record, recovered);
         }
         self.shared.next_queue.store(next_queue, Ordering::Relaxed);
         // What is left of queues that were deleted just before the end.

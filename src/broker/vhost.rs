@@ -35,7 +35,7 @@ use crate::{
     clock::UnixTime,
     message::Message,
     names::{CommitSeq, ConnectionId, Name, QueueId},
-    store::{RecordKind, RecoveredQueue, Store, StoreOp},
+    store::{RecordKind, Recovered, RecoveredQueue, Store, StoreOp},
     wire::{
         properties::Properties,
         table::{RawTable, Table},
@@ -453,19 +453,19 @@ impl Vhost {
     }
 
     /// Brings a durable queue back.
-    pub(super) fn restore_queue(
-        &self,
-        record: QueueRecord,
-        recovered: impl Fn(QueueId) -> Option<RecoveredQueue>,
-    ) {
+    pub(super) fn restore_queue(&self, record: QueueRecord, recovered: &Recovered) {
         let queue_type = QueueType::of(&record.name, &record.spec.arguments, QueueType::Classic)
             .unwrap_or_default();
         let QueueRecord { id, name, spec, .. } = record;
         let lanes = usize::from(arguments::max_priority(&spec.arguments)) + 1;
-        let queue = self.new_queue(id, name.clone(), spec, queue_type, None, &recovered);
-        for lane in (0..lanes).filter(|_| queue.is_deduplicating()) {
+        let of_lane = |id: QueueId| recovered.queues.get(&id).copied();
+        let queue = self.new_queue(id, name.clone(), spec, queue_type, None, of_lane);
+        for lane in 0..lanes {
             let id = QueueId(id.0 + lane as u64);
-            let Some(found) = recovered(id) else { continue };
+            if let Some(deadlines) = recovered.deadlines.get(&id) {
+                queue.expect_expiries(lane, deadlines);
+            }
+            let Some(found) = of_lane(id).filter(|_| queue.is_deduplicating()) else { continue };
             log::read_blocking(&self.shared.store, id, found, |stored| {
                 queue.recall(lane, stored.position, &stored.message);
             });

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! A column is one tag and one value when all messages agree, which is the usual case, and a value
-//! for each message otherwise. All numbers are varints. Deadlines are always 0 so far.
+//! for each message otherwise. All numbers are varints. Of
+//! the deadlines only the earliest is told, as if all had it; 0 if no message has one.
 
 use super::{
     op::Standing,
@@ -28,6 +29,8 @@ pub(super) struct Index {
     pub(super) row_bytes: u64,
     pub(super) chunk_bytes: u64,
     pub(super) body_bytes: Column,
+    /// When the first of its messages expires; 0 for never.
+    pub(super) deadline: u64,
 }
 
 /// One value for each message of a page.
@@ -86,6 +89,8 @@ pub(super) struct Summary {
     pub(super) body_bytes: Column,
     priorities: Column,
     flags: Column,
+    /// When the first of its messages expires; 0 for never.
+    pub(super) deadline: u64,
     /// Bytes of the body that has rows of its own, if one has.
     pub(super) chunk_bytes: u64,
 }
@@ -95,7 +100,7 @@ impl Summary {
     pub(super) fn read(first: u64, row: &[u8]) -> Result<Self, Malformed> {
         let mut runs = RunsBuilder::default();
         let [mut body_bytes, mut priorities, mut all_flags] = [const { Vec::new() }; 3];
-        let mut chunk_bytes = 0;
+        let (mut chunk_bytes, mut deadline) = (0, 0);
         for record in Records::new(first, row) {
             let (position, _, record) = record?;
             runs.push(position).ok_or(Malformed)?;
@@ -105,6 +110,7 @@ impl Summary {
             }
             priorities.push(u64::from(record.traits.priority));
             all_flags.push(flags(record.traits.is_persistent, record.standing));
+            deadline = earlier(deadline, record.standing.expires_at);
         }
         if body_bytes.is_empty() {
             return Err(Malformed);
@@ -114,6 +120,7 @@ impl Summary {
             body_bytes: Column::new(body_bytes),
             priorities: Column::new(priorities),
             flags: Column::new(all_flags),
+            deadline,
             chunk_bytes,
         })
     }
@@ -131,6 +138,7 @@ impl Summary {
             body_bytes: column(&|fresh| fresh.message.body_len() as u64),
             priorities: column(&|fresh| u64::from(fresh.message.priority())),
             flags: column(&|fresh| flags(fresh.message.is_persistent(), fresh.standing)),
+            deadline: messages.iter().map(|f| f.standing.expires_at).fold(0, earlier),
             chunk_bytes: draft.chunk_bytes(),
         })
     }
@@ -155,10 +163,17 @@ impl Summary {
             put_varint(out, gap);
             put_varint(out, places);
         }
-        for column in [&self.body_bytes, &self.priorities, &self.flags, &Column::Alike(0)] {
+        for column in
+            [&self.body_bytes, &self.priorities, &self.flags, &Column::Alike(self.deadline)]
+        {
             column.put(out);
         }
     }
+}
+
+/// The earlier of two deadlines, of which 0 is none.
+fn earlier(one: u64, other: u64) -> u64 {
+    if one == 0 || other == 0 { one.max(other) } else { one.min(other) }
 }
 
 fn flags(is_persistent: bool, standing: Standing) -> u64 {
@@ -194,10 +209,12 @@ impl Index {
             return None;
         }
         let body_bytes = Column::take(bytes, runs.count)?;
-        for _ in 0..3 {
+        for _ in 0..2 {
             Column::take(bytes, runs.count)?;
         }
-        bytes.is_empty().then_some(Self { runs, append, row_bytes, chunk_bytes, body_bytes })
+        let deadline = Column::take(bytes, runs.count)?.get(0);
+        let index = Self { runs, append, row_bytes, chunk_bytes, body_bytes, deadline };
+        bytes.is_empty().then_some(index)
     }
 }
 
@@ -218,13 +235,15 @@ mod tests {
         ) {
             let mut draft = Draft::default();
             let mut position = 5;
-            let mut sizes = Vec::new();
+            let (mut sizes, mut earliest) = (Vec::new(), 0);
             for (gap, size, priority) in messages {
                 let traits = Traits { is_persistent: true, priority, ..Traits::default() };
                 let body = vec![7; size];
                 let message =
                     Message::copied(b"\0\0", b"\0\0", &[&body], traits, &mut Vec::new());
-                let standing = Standing::default();
+                let expires_at = if size > 20 { 1000 - size as u64 } else { 0 };
+                earliest = earlier(earliest, expires_at);
+                let standing = Standing { expires_at, ..Standing::default() };
                 pack(&mut draft, position, message, standing, |_| unreachable!("one page"));
                 sizes.push(size as u64);
                 position += gap;
@@ -238,6 +257,7 @@ mod tests {
             prop_assert_eq!(&row, &same);
             let index = Index::read(5, &row).unwrap();
             prop_assert_eq!(&index.runs, &draft.runs.build());
+            prop_assert_eq!(index.deadline, earliest);
             prop_assert_eq!((index.append, index.row_bytes, index.chunk_bytes), (9, 17, 0));
             for (ordinal, &size) in sizes.iter().enumerate() {
                 prop_assert_eq!(index.body_bytes.get(ordinal as u32), size);

@@ -12,7 +12,7 @@ use hashbrown::{HashMap, HashSet};
 use redb::{ReadOnlyTable, ReadableTable};
 
 use super::{
-    Record, Recovered, RecoveredQueue,
+    Deadline, Record, Recovered, RecoveredQueue,
     cold::{Count, Segment, open_segment, segment_id},
     directory::{Directory, HOT, Page, Place},
     disk::{Disk, Safety},
@@ -215,6 +215,7 @@ impl Segment {
 struct Finding {
     directory: Directory,
     queues: HashMap<u64, RecoveredQueue>,
+    deadlines: HashMap<QueueId, Vec<Deadline>>,
     states: HashMap<StateKey, Option<State>>,
     heads: HashMap<u64, u64>,
     hot_count: HotCount,
@@ -241,7 +242,8 @@ impl Finding {
 
     fn add_hot(&mut self, key: PageKey, summary: Summary, row_bytes: u64) {
         let (chunk_bytes, body_bytes) = (summary.chunk_bytes, summary.body_bytes);
-        if self.add(HOT, key.0, summary.runs, (row_bytes, chunk_bytes), &body_bytes) {
+        let numbers = (row_bytes, chunk_bytes, summary.deadline);
+        if self.add(HOT, key.0, summary.runs, numbers, &body_bytes) {
             self.hot_count.bytes += row_bytes + chunk_bytes;
             self.hot_count.pages += 1;
             self.hot_count.order.push_back(key);
@@ -251,7 +253,7 @@ impl Finding {
     }
 
     fn add_cold(&mut self, place: Place, queue: u64, index: Index) -> bool {
-        let Index { runs, append, row_bytes, chunk_bytes, body_bytes } = index;
+        let Index { runs, append, row_bytes, chunk_bytes, body_bytes, deadline } = index;
         self.appends_seen = self.appends_seen.max(append);
         if append > self.appends {
             self.with_unfinished.insert(place);
@@ -260,7 +262,7 @@ impl Finding {
                 self.unfinished.push(key);
             }
         }
-        self.add(place, queue, runs, (row_bytes, chunk_bytes), &body_bytes)
+        self.add(place, queue, runs, (row_bytes, chunk_bytes, deadline), &body_bytes)
     }
 
     /// Counts a page in, unless nothing is left of it.
@@ -269,7 +271,7 @@ impl Finding {
         place: Place,
         queue: u64,
         runs: Runs,
-        (row_bytes, chunk_bytes): (u64, u64),
+        (row_bytes, chunk_bytes, deadline): (u64, u64, u64),
         body_bytes: &Column,
     ) -> bool {
         let head = self.heads.get(&queue).copied().unwrap_or_default();
@@ -306,6 +308,11 @@ impl Finding {
             }
             counted.count += 1;
             counted.bytes += body_bytes.get(at as u32);
+        }
+        if deadline != 0 {
+            let (from, end) = (Position(runs.first), Position(runs.last + 1));
+            let deadlines = self.deadlines.entry(QueueId(queue)).or_default();
+            deadlines.push(Deadline { from, end, at: deadline });
         }
         let page = Page {
             place,
@@ -351,7 +358,12 @@ impl Finding {
                 counted.end = counted.end.max(Position(head));
             }
         }
+        let mut deadlines: std::collections::HashMap<_, Vec<Deadline>> =
+            self.deadlines.drain().collect();
+        for deadlines in deadlines.values_mut() {
+            deadlines.sort_unstable_by_key(|deadline| deadline.from);
+        }
         let queues = self.queues.drain().map(|(id, queue)| (QueueId(id), queue)).collect();
-        Recovered { records, queues, queue_id_floor }
+        Recovered { records, queues, deadlines, queue_id_floor }
     }
 }

@@ -65,10 +65,20 @@ pub struct DeadLetter {
     pub was_delivered: bool,
 }
 
+/// What messages are read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// They are next.
+    Deliver,
+    /// The time of some of them may be over.
+    Expire,
+}
+
 /// A request for messages that are in the store alone.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PageIn {
     pub(super) id: u64,
+    pub(super) purpose: Purpose,
     pub(super) wanted: Wanted,
     /// Bytes of messages after which to stop.
     pub(super) bytes_max: usize,

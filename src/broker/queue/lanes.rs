@@ -117,6 +117,11 @@ impl Lanes {
         self.all().map(Ready::count).sum()
     }
 
+    /// How many messages are in memory.
+    pub(super) fn in_memory(&self) -> usize {
+        self.all().map(Ready::in_memory).sum()
+    }
+
     pub(super) fn body_bytes(&self) -> u64 {
         self.all().map(Ready::body_bytes).sum()
     }

@@ -38,7 +38,8 @@ impl State {
         // Messages that only the queue gives a time expire in order; the first is looked at.
         let is_own = self.settings.message_ttl.is_none_or(|ttl| expires_at < fx.time.0 + ttl);
         if is_own {
-            if self.expiries.len() as u64 > 2 * self.ready.count() + 1024 {
+            // Those that left memory are watched as sleepers.
+            if self.expiries.len() > 2 * self.ready.in_memory() + 1024 {
                 let ready = &mut self.ready;
                 self.expiries.retain(|Reverse((_, position))| ready.of(*position).has(*position));
             }
@@ -89,6 +90,8 @@ impl State {
         }
         self.trim(fx);
         self.dispatch(fx);
+        self.read_expired(fx);
+        self.arm_for_sleepers(fx);
         let next = [
             self.ready.next_expiry(),
             self.expiries.peek().map(|Reverse((at, _))| *at),

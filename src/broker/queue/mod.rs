@@ -13,6 +13,7 @@ mod present;
 mod ready;
 mod residency;
 mod settings;
+mod sleepers;
 mod state;
 mod waiting;
 
@@ -33,7 +34,7 @@ pub use residency::Budget;
 pub use settings::{DeadLetterTo, Overflow, Retry, Settings};
 pub use state::{Counts, QueueView};
 use {
-    effects::PageIn,
+    effects::{PageIn, Purpose},
     lanes::{Lanes, Place, in_lane, lane_of},
     ready::{Entry, Run},
     residency::Residency,
@@ -51,7 +52,7 @@ use crate::{
     clock::{Now, UnixTime},
     message::Message,
     names::{CommitSeq, ConnectionId, Name, Position, QueueId},
-    store::{ReadBatch, ReadRequest, RecoveredQueue, Store, StoreError},
+    store::{Deadline, ReadBatch, ReadRequest, RecoveredQueue, Store, StoreError},
 };
 
 /// What a queue is, from its declare to its end.
@@ -295,7 +296,10 @@ impl Queue {
             Ok(batch) => batch,
             Err(error) => {
                 tracing::error!(queue = %self.name, %error, "messages cannot be read back");
-                state.read_failed(asked.id, &mut fx);
+                match asked.purpose {
+                    Purpose::Deliver => state.read_failed(asked.id, &mut fx),
+                    Purpose::Expire => state.expire_failed(asked.id, &mut fx),
+                }
                 self.finish(state, &mut fx);
                 return;
             }
@@ -308,7 +312,16 @@ impl Queue {
             is_stored: true,
         });
         let next = if batch.is_end { asked.wanted.end } else { in_lane(lane, batch.next) };
-        state.page_in(asked.id, entries, next, &mut fx);
+        if asked.purpose == Purpose::Deliver {
+            state.page_in(asked.id, entries, next, &mut fx);
+            self.finish(state, &mut fx);
+            return;
+        }
+        state.expire_stored(asked.id, entries, next, &mut fx);
+        self.finish(state, &mut fx);
+        // What is over is settled now, and a read from here on does not find it.
+        let mut state = self.state();
+        state.expired(asked.id, self.store.submitted(), &mut fx);
         self.finish(state, &mut fx);
     }
 
@@ -322,6 +335,16 @@ impl Queue {
     /// The store has this message in the lane of this number.
     pub fn recall(&self, lane: usize, position: Position, message: &Message) {
         self.state().recall(in_lane(lane, position), message);
+    }
+
+    /// The store has messages that expire in the lane of this number.
+    pub fn expect_expiries(&self, lane: usize, deadlines: &[Deadline]) {
+        let mut state = self.state();
+        for &Deadline { from, end, at } in deadlines {
+            state.sleepers.add(in_lane(lane, from), in_lane(lane, end), at);
+        }
+        drop(state);
+        self.arm_now();
     }
 
     /// Adds a message, or hands it straight to a consumer.

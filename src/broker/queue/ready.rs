@@ -47,15 +47,6 @@ pub(super) struct Run {
     pub(super) after: CommitSeq,
 }
 
-/// Messages in the store alone, one at every place.
-#[derive(Clone, Copy, Debug)]
-struct Stretch {
-    /// The place behind the last.
-    end: Position,
-    /// Bytes of their bodies.
-    bytes: u64,
-}
-
 /// A part of the store to be read.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wanted {
@@ -79,8 +70,8 @@ pub(super) enum Next {
 #[derive(Debug, Default)]
 pub(super) struct Ready {
     returned: BTreeMap<Position, Entry>,
-    /// By their first places.
-    away: BTreeMap<Position, Stretch>,
+    /// Stretches with a message at every place: the first, and the place behind the last.
+    away: BTreeMap<Position, Position>,
     head: VecDeque<Entry>,
     run: Option<Run>,
     tail: VecDeque<Entry>,
@@ -107,8 +98,12 @@ impl Ready {
 
     /// Messages.
     pub(super) fn count(&self) -> u64 {
-        let in_memory = self.returned.len() + self.head.len() + self.tail.len();
-        in_memory as u64 + self.away_count + self.run.map_or(0, |run| run.count)
+        self.in_memory() as u64 + self.away_count + self.run.map_or(0, |run| run.count)
+    }
+
+    /// Messages in memory.
+    pub(super) fn in_memory(&self) -> usize {
+        self.returned.len() + self.head.len() + self.tail.len()
     }
 
     /// Bytes of all bodies.
@@ -145,10 +140,10 @@ impl Ready {
 
     /// What is to be read from the store when no more than `low` bytes are left before it.
     pub(super) fn wanted(&self, low: usize) -> Option<Wanted> {
-        if let Some((&from, stretch)) = self.away.first_key_value() {
+        if let Some((&from, &end)) = self.away.first_key_value() {
             return (self.is_away() || self.returned_bytes <= low).then_some(Wanted {
                 from,
-                end: stretch.end,
+                end,
                 after: self.away_after,
             });
         }
@@ -177,19 +172,61 @@ impl Ready {
 
     /// Puts a message back that only the store has.
     pub(super) fn put_away(&mut self, position: Position, body_bytes: usize) {
-        let bytes = body_bytes as u64;
         self.away_count += 1;
-        self.away_bytes += bytes;
+        self.away_bytes += body_bytes as u64;
         // A stretch grows at its end alone: it may be being read.
         match self.away.range_mut(..position).next_back() {
-            Some((_, before)) if before.end == position => {
-                before.end = position.next();
-                before.bytes += bytes;
-            }
-            _ => {
-                self.away.insert(position, Stretch { end: position.next(), bytes });
-            }
+            Some((_, end)) if *end == position => *end = position.next(),
+            _ => drop(self.away.insert(position, position.next())),
         }
+    }
+
+    /// What must be written before everything that is in the store alone can be read.
+    pub(super) fn after(&self) -> CommitSeq {
+        self.run.map_or(self.away_after, |run| run.after.max(self.away_after))
+    }
+
+    /// A message that was in the store alone is gone; whether it was ready. Nothing may be being
+    /// read.
+    pub(super) fn forget(&mut self, entry: &Entry) -> bool {
+        let (position, bytes) = (entry.position, entry.message.body_len() as u64);
+        if let Some((&from, &end)) = self.away.range(..=position).next_back()
+            && position < end
+        {
+            self.away.remove(&from);
+            let rest = [(from, position), (position.next(), end)];
+            self.away.extend(rest.into_iter().filter(|(from, end)| from < end));
+            self.away_left(1, bytes);
+            return true;
+        }
+        let Some(run) = self.run.as_mut().filter(|run| (run.from..run.end).contains(&position))
+        else {
+            return false;
+        };
+        run.count = run.count.saturating_sub(1);
+        run.bytes = run.bytes.saturating_sub(bytes);
+        if run.count == 0 {
+            self.end_run();
+        }
+        true
+    }
+
+    /// So many messages, with so many bytes in their bodies, are not away any more.
+    fn away_left(&mut self, count: u64, bytes: u64) {
+        self.away_count -= count;
+        self.away_bytes = self.away_bytes.saturating_sub(bytes);
+        if self.away_count == 0 {
+            // What was thought to be away and was not there is gone, too.
+            self.away_bytes = 0;
+        }
+    }
+
+    /// Nothing is left of the run.
+    fn end_run(&mut self) {
+        self.run = None;
+        self.head.append(&mut self.tail);
+        self.head_bytes += self.tail_bytes;
+        self.tail_bytes = 0;
     }
 
     /// Bytes of memory in use by messages that came back.
@@ -307,31 +344,29 @@ impl Ready {
         take: impl FnMut(Entry) -> Option<Entry>,
     ) {
         match self.away.remove(&from) {
-            Some(stretch) => self.page_in_returned(from, stretch, entries, next, take),
+            Some(end) => self.page_in_returned((from, end), entries, next, take),
             None => self.page_in_run(entries, next, take),
         }
     }
 
     fn page_in_returned(
         &mut self,
-        from: Position,
-        mut stretch: Stretch,
+        (from, end): (Position, Position),
         entries: impl Iterator<Item = Entry>,
         next: Position,
         mut take: impl FnMut(Entry) -> Option<Entry>,
     ) {
-        self.away_bytes -= stretch.bytes;
+        let mut bytes = 0;
         for entry in entries {
-            stretch.bytes = stretch.bytes.saturating_sub(entry.message.body_len() as u64);
+            bytes += entry.message.body_len() as u64;
             if let Some(entry) = take(entry) {
                 self.put_back(entry);
             }
         }
         // What it claimed to hold before `next` and was not there is gone with it.
-        self.away_count -= next.min(stretch.end).0 - from.0;
-        if next < stretch.end {
-            self.away_bytes += stretch.bytes;
-            self.away.insert(next, stretch);
+        self.away_left(next.min(end).0 - from.0, bytes);
+        if next < end {
+            self.away.insert(next, end);
         }
     }
 
@@ -356,9 +391,7 @@ impl Ready {
             return;
         }
         // What the run still claimed to hold was not there, and goes with it.
-        self.head.append(&mut self.tail);
-        self.head_bytes += self.tail_bytes;
-        self.tail_bytes = 0;
+        self.end_run();
     }
 
     /// Takes out the message at this place, if it is in memory.
@@ -417,8 +450,7 @@ impl Ready {
         let spilled_to = self.spilled_to;
         let all = std::mem::replace(self, Self { spilled_to, ..Self::default() });
         let entries = all.returned.into_values().chain(all.head).chain(all.tail);
-        let away = all.away.into_iter().map(|(from, stretch)| (from, stretch.end));
-        (entries, away.chain(all.run.map(|run| (run.from, run.end))))
+        (entries, all.away.into_iter().chain(all.run.map(|run| (run.from, run.end))))
     }
 }
 

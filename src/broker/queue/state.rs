@@ -14,11 +14,12 @@ use super::{
     Arrival, ConsumerHandle, Effects, GetOutcome, Got, Held, Overflow, Queue, Returned, Settings,
     Settled,
     consumers::{Consumer, Consumers},
-    effects::PageIn,
+    effects::{PageIn, Purpose},
     lanes::{Lanes, Place},
     present::Present,
     ready::{Entry, Next},
     residency::Residency,
+    sleepers::{FallingAsleep, Sleepers},
     waiting::{Waiter, Waiting},
 };
 use crate::{
@@ -63,6 +64,8 @@ pub(super) struct State {
     pub(super) expiries: BinaryHeap<Reverse<(u64, Position)>>,
     /// Messages that came back and wait before they are ready again.
     pub(super) waiting: Waiting,
+    /// When messages expire that are in the store alone.
+    pub(super) sleepers: Sleepers,
     /// When the queue will be called (milliseconds since 1970).
     pub(super) armed_for: u64,
     /// When it was last used, if it goes for not being used; `u64::MAX` before that is known.
@@ -76,10 +79,10 @@ pub(super) struct State {
     /// Whether the store may hold anything of this queue.
     uses_store: bool,
     /// Whether messages were left to the store in this section.
-    has_paged_out: bool,
+    pub(super) has_paged_out: bool,
     /// The read that is under way.
-    reading: Option<PageIn>,
-    reads: u64,
+    pub(super) reading: Option<PageIn>,
+    pub(super) reads: u64,
     waiting_gets: Vec<Waker>,
     /// Whether the store failed to read what gets waited for.
     has_failed_gets: bool,
@@ -149,6 +152,7 @@ impl State {
             unacked_bytes: 0,
             expiries: BinaryHeap::new(),
             waiting: Waiting::default(),
+            sleepers: Sleepers::default(),
             armed_for: u64::MAX,
             last_used: u64::MAX,
             had_consumer: false,
@@ -286,16 +290,21 @@ impl State {
     fn page_out(&mut self, position: Position, fx: &mut Effects) {
         let id = self.id;
         let ops = &mut fx.ops;
+        let mut falling_asleep = FallingAsleep::default();
+        let sleepers = &mut self.sleepers;
         self.ready.of(position).page_out(self.residency.near_bytes(), |entry| {
+            falling_asleep.add(&entry, sleepers);
             if !entry.is_stored {
                 let Place { queue, position } = Place::of(id, entry.position);
                 let Entry { message, standing, .. } = entry;
                 ops.push(StoreOp::Spill { queue, position, message, standing });
             }
         });
+        falling_asleep.end(sleepers);
         self.uses_store = true;
         self.has_paged_out = true;
         self.note_memory(fx);
+        self.arm_for_sleepers(fx);
     }
 
     /// Whether the number of what was submitted last is needed, even without operations.
@@ -427,7 +436,8 @@ impl State {
         let near = self.residency.near_bytes();
         let Some(wanted) = self.ready.wanted(near) else { return };
         self.reads += 1;
-        self.reading = Some(PageIn { id: self.reads, wanted, bytes_max: near });
+        let purpose = Purpose::Deliver;
+        self.reading = Some(PageIn { id: self.reads, purpose, wanted, bytes_max: near });
         fx.read = self.reading;
     }
 
@@ -451,6 +461,7 @@ impl State {
         let time = fx.time.0;
         // Their wait had begun before a restart.
         let is_early = |entry: &Entry| entry.standing.ready_at > time;
+        self.sleepers.forget(asked.wanted.from, next);
         let ready = self.ready.of(asked.wanted.from);
         ready.page_in(asked.wanted.from, entries, next, |entry| {
             if is_early(&entry) {
@@ -468,6 +479,7 @@ impl State {
         }
         self.trim(fx);
         self.dispatch(fx);
+        self.read_expired(fx);
         self.wake_gets(fx);
     }
 
@@ -645,6 +657,9 @@ impl State {
         };
         self.ready.of(position).put_away(position, body_bytes);
         self.has_paged_out = true;
+        if standing.expires_at != 0 {
+            self.sleepers.add(position, position.next(), standing.expires_at);
+        }
     }
 
     /// Removes every ready message; those delivered and not settled stay (QU-083).
@@ -669,6 +684,7 @@ impl State {
             fx.ops.push(StoreOp::SettleRange { queue, first: first.position, end: end.position });
         }
         self.expiries.clear();
+        self.sleepers.clear();
         self.reading = None;
         self.wake_all(fx);
         self.residency.report(0);
@@ -689,12 +705,13 @@ impl State {
         }
         drop(self.waiting.clear());
         self.expiries.clear();
+        self.sleepers.clear();
         self.end_consumers(fx);
         self.wake_all(fx);
         count
     }
 
-    fn wake_gets(&mut self, fx: &mut Effects) {
+    pub(super) fn wake_gets(&mut self, fx: &mut Effects) {
         for waker in self.waiting_gets.drain(..) {
             fx.wakes.owe(waker);
         }
