@@ -18,6 +18,7 @@ mod confirm;
 mod connection;
 mod consume;
 mod crash;
+mod ctl;
 mod dead_letters;
 mod deduplication;
 mod delayed;

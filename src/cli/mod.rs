@@ -2,10 +2,11 @@
 //!
 //! Floor 8. Arguments as typed (`args`) become a task and a [`Config`](crate::config::Config);
 //! `serve` runs the broker with it until a signal comes; `check` says what it is; `failure` turns
-//! what stops the program into one line and an exit code.
+//! what stops the program into one line and an exit code. `ctl` speaks to a broker that runs.
 
 mod args;
 mod check;
+mod ctl;
 mod failure;
 mod log;
 mod notify;
@@ -24,6 +25,9 @@ use failure::Failure;
 /// Runs the program.
 pub fn main() -> ExitCode {
     let started = crate::clock::now();
+    if let Some(exit_code) = ctl::main(&env::args_os().collect::<Vec<_>>()) {
+        return exit_code;
+    }
     let done = match Task::read(env::args_os()) {
         Ok(Task::Serve(loaded)) => serve::run(loaded, started),
         Ok(Task::Check(loaded)) => check::print(&loaded).map_err(Failure::from),

@@ -1,0 +1,90 @@
+//! The broker's listeners, as the management API has them and as RabbitMQ's tools name them.
+
+use serde_json::{Value, json};
+
+use super::{call::Call, failure::Failure};
+
+/// An address that the broker listens on.
+#[derive(Debug)]
+pub(super) struct Listener {
+    pub(super) interface: String,
+    pub(super) port: u16,
+    pub(super) protocol: String,
+}
+
+/// All listeners.
+pub(super) fn all(call: &mut Call) -> Result<Vec<Listener>, Failure> {
+    let overview = call.get(&["overview"])?.unwrap_or_default();
+    let listeners = overview["listeners"].as_array().cloned().unwrap_or_default();
+    Ok(listeners.iter().map(Listener::of).collect())
+}
+
+impl Listener {
+    fn of(value: &Value) -> Self {
+        let text = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
+        let port = value["port"].as_u64().and_then(|port| u16::try_from(port).ok());
+        let interface = match text("ip_address").as_str() {
+            // The address of all interfaces is written in brackets, as RabbitMQ does.
+            "::" => "[::]".into(),
+            address => address.to_owned(),
+        };
+        Self { interface, port: port.unwrap_or_default(), protocol: text("protocol") }
+    }
+
+    /// Where this machine reaches it.
+    pub(super) fn reachable_at(&self) -> String {
+        match self.interface.as_str() {
+            "0.0.0.0" | "" => "127.0.0.1".into(),
+            "[::]" => "localhost".into(),
+            address => address.to_owned(),
+        }
+    }
+
+    fn purpose(&self) -> &'static str {
+        match self.protocol.as_str() {
+            "amqp" => "AMQP 0-9-1",
+            "amqp/ssl" => "AMQP 0-9-1 over TLS",
+            "http" => "HTTP API",
+            "https" => "HTTP API over TLS (HTTPS)",
+            "http/prometheus" => "Prometheus exporter API over HTTP",
+            "https/prometheus" => "Prometheus exporter API over TLS (HTTPS)",
+            "clustering" => "inter-node and CLI tool communication",
+            _ => "(unknown)",
+        }
+    }
+
+    /// A line about it, for people.
+    pub(super) fn line(&self) -> String {
+        let Self { interface, port, protocol } = self;
+        format!(
+            "Interface: {interface}, port: {port}, protocol: {protocol}, purpose: {}",
+            self.purpose()
+        )
+    }
+
+    pub(super) fn json(&self, node: &str) -> Value {
+        json!({
+            "node": node,
+            "interface": self.interface,
+            "port": self.port,
+            "protocol": self.protocol,
+            "purpose": self.purpose(),
+        })
+    }
+}
+
+/// A protocol's name as listeners have it, of the names that people write for it.
+pub(super) fn protocol(name: &str) -> &str {
+    match name {
+        "amqp091" | "amqp0.9.1" | "amqp-0-9-1" => "amqp",
+        "amqps" | "amqp-tls" | "amqp/tls" => "amqp/ssl",
+        "prometheus" => "http/prometheus",
+        "management" => "http",
+        other => other,
+    }
+}
+
+/// Host and port in one word.
+pub(super) fn join(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}

@@ -1,0 +1,259 @@
+//! Where the broker is: its socket in the data directory, or the address of its management API.
+
+use std::{env, ffi::OsString, fmt, path::PathBuf};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+
+use super::{
+    failure::{Failure, code},
+    options::Options,
+};
+use crate::config::Config;
+
+/// The variable that names the broker where no `--uri` does.
+const URI_VARIABLE: &str = "LEPUS_URI";
+/// The port of the management API where a URI names none.
+const DEFAULT_PORT: u16 = 15672;
+/// The name of the socket in the data directory.
+const SOCKET_NAME: &str = "lepus.sock";
+
+/// Where the broker is.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) enum Target {
+    /// Its socket. Whoever may open it is an administrator.
+    Socket(PathBuf),
+    /// Its management API.
+    Http {
+        host: String,
+        port: u16,
+        /// What stands before `/api`, without a slash at its end.
+        prefix: String,
+        user: String,
+        password: String,
+    },
+}
+
+impl Target {
+    /// The broker that the options name, else the one that the environment names, else the one
+    /// that keeps its data where this machine's `lepus` would.
+    pub(super) fn of(options: &Options) -> Result<Self, Failure> {
+        let variable = env::var(URI_VARIABLE).ok().filter(|uri| !uri.is_empty());
+        if let Some(uri) = options.text("uri") {
+            return Self::parse(uri).map_err(|error| {
+                Failure::plain(code::USAGE, format!("Error: --uri {}: {error}", shown(uri)))
+            });
+        }
+        if options.text("data-dir").is_none()
+            && let Some(uri) = variable
+        {
+            return Self::parse(&uri).map_err(|error| {
+                let text = format!("Error: {URI_VARIABLE}={}: {error}", shown(&uri));
+                Failure::plain(code::CONFIGURATION, text)
+            });
+        }
+        let config = config(options)?;
+        Ok(Self::Socket(config.data_path().join(SOCKET_NAME)))
+    }
+
+    /// Reads `http://user:password@host:port/prefix` or `unix:/path`.
+    fn parse(uri: &str) -> Result<Self, &'static str> {
+        if let Some(path) = uri.strip_prefix("unix:") {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            return Ok(Self::Socket(path.into()));
+        }
+        let Some(rest) = uri.strip_prefix("http://") else {
+            return Err(match uri.split_once("://") {
+                Some(("https", _)) => {
+                    "https is not spoken; use the broker's own socket, or http through a tunnel"
+                }
+                _ => "write it as http://USER:PASSWORD@HOST:PORT, or as unix:/PATH",
+            });
+        };
+        let (authority, prefix) = match rest.find('/') {
+            Some(at) => rest.split_at(at),
+            None => (rest, ""),
+        };
+        let (login, place) = authority.rsplit_once('@').unwrap_or(("guest:guest", authority));
+        let (user, password) = login.split_once(':').unwrap_or((login, ""));
+        let (host, port) = split_port(place).ok_or("the port is no number from 1 to 65535")?;
+        if host.is_empty() {
+            return Err("it names no host");
+        }
+        let decoded = |text| decode(text).ok_or("a % is not followed by two digits");
+        // The API's address is often pasted with its /api.
+        let prefix = prefix.trim_end_matches('/');
+        let prefix = prefix.strip_suffix("/api").unwrap_or(prefix).to_owned();
+        let (user, password) = (decoded(user)?, decoded(password)?);
+        Ok(Self::Http { host: host.to_owned(), port, prefix, user, password })
+    }
+
+    /// The value of the `Authorization` header; the socket needs none.
+    pub(super) fn authorization(&self) -> Option<String> {
+        match self {
+            Self::Socket(_) => None,
+            Self::Http { user, password, .. } => Some(basic(user, password)),
+        }
+    }
+
+    /// What stands before `/api`.
+    pub(super) fn prefix(&self) -> &str {
+        match self {
+            Self::Socket(_) => "",
+            Self::Http { prefix, .. } => prefix,
+        }
+    }
+
+    /// The value of the `Host` header.
+    pub(super) fn host(&self) -> String {
+        match self {
+            Self::Socket(_) => "localhost".into(),
+            Self::Http { host, port, .. } if host.contains(':') => format!("[{host}]:{port}"),
+            Self::Http { host, port, .. } => format!("{host}:{port}"),
+        }
+    }
+}
+
+/// Names the place, without its password.
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Socket(path) => write!(f, "the socket {}", path.display()),
+            Self::Http { prefix, .. } => write!(f, "http://{}{prefix}", self.host()),
+        }
+    }
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The value of an `Authorization` header for this login.
+pub(super) fn basic(user: &str, password: &str) -> String {
+    format!("Basic {}", BASE64.encode(format!("{user}:{password}")))
+}
+
+/// The configuration that a broker started with the same words would have.
+pub(super) fn config(options: &Options) -> Result<Config, Failure> {
+    let file = options.text("config").map(PathBuf::from);
+    let variables: Vec<(OsString, OsString)> = env::vars_os().collect();
+    let mut config = Config::load(file.as_deref(), variables).map_err(|error| {
+        let text = format!("Error: where the broker keeps its data is not known: {error}");
+        Failure::plain(code::CONFIGURATION, text)
+    })?;
+    if let Some(directory) = options.text("data-dir") {
+        config.data_dir = Some(directory.into());
+    }
+    Ok(config)
+}
+
+/// A URI as it may be repeated: without the password.
+fn shown(uri: &str) -> String {
+    let (scheme, rest) = uri.split_once("://").unwrap_or(("", uri));
+    match rest.rsplit_once('@') {
+        Some((login, place)) => {
+            let user = login.split(':').next().unwrap_or_default();
+            format!("{scheme}://{user}:...@{place}")
+        }
+        None => uri.to_owned(),
+    }
+}
+
+fn split_port(place: &str) -> Option<(&str, u16)> {
+    let parse = |port: &str| port.parse().ok().filter(|port| *port > 0);
+    if let Some(rest) = place.strip_prefix('[') {
+        let (host, rest) = rest.split_once(']')?;
+        return match rest.strip_prefix(':') {
+            Some(port) => Some((host, parse(port)?)),
+            None => rest.is_empty().then_some((host, DEFAULT_PORT)),
+        };
+    }
+    match place.rsplit_once(':') {
+        Some((host, port)) => Some((host, parse(port)?)),
+        None => Some((place, DEFAULT_PORT)),
+    }
+}
+
+/// Undoes percent-encoding; `None` where it is none.
+fn decode(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        if *first != b'%' {
+            bytes.push(*first);
+            rest = after;
+            continue;
+        }
+        let digits = str::from_utf8(after.get(..2)?).ok()?;
+        // A sign would be taken for a part of the number.
+        let is_hex = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+        bytes.push(is_hex.then(|| u8::from_str_radix(digits, 16).ok())??);
+        rest = &after[2..];
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn http(uri: &str) -> (String, u16, String, String, String) {
+        match Target::parse(uri).unwrap() {
+            Target::Http { host, port, prefix, user, password } => {
+                (host, port, prefix, user, password)
+            }
+            Target::Socket(path) => panic!("{}", path.display()),
+        }
+    }
+
+    #[test]
+    fn uris_are_read_in_their_usual_forms() {
+        let expected = |host: &str, port, prefix: &str, user: &str, password: &str| {
+            (host.to_owned(), port, prefix.to_owned(), user.to_owned(), password.to_owned())
+        };
+        for (uri, target) in [
+            ("http://localhost", expected("localhost", 15672, "", "guest", "guest")),
+            ("http://a:b@h:1/", expected("h", 1, "", "a", "b")),
+            ("http://a@h/api/", expected("h", 15672, "", "a", "")),
+            ("http://a:b:c@h/mq/api", expected("h", 15672, "/mq", "a", "b:c")),
+            ("http://%40%2f:p%3Aw@[::1]:7", expected("::1", 7, "", "@/", "p:w")),
+            ("http://u:p@x@h", expected("h", 15672, "", "u", "p@x")),
+        ] {
+            assert_eq!(http(uri), target, "{uri}");
+        }
+        for path in ["unix:/a/b.sock", "unix:///a/b.sock"] {
+            assert_eq!(Target::parse(path), Ok(Target::Socket("/a/b.sock".into())));
+        }
+    }
+
+    #[test]
+    fn uris_that_are_none_are_refused() {
+        for uri in [
+            "",
+            "localhost:15672",
+            "https://h",
+            "amqp://h",
+            "http://",
+            "http://:1",
+            "http://h:0",
+            "http://h:99999",
+            "http://h:x",
+            "http://[::1",
+            "http://[::1]x",
+            "http://%4@h",
+            "http://%+4@h",
+            "http://%ff@h",
+        ] {
+            assert!(Target::parse(uri).is_err(), "{uri}");
+        }
+    }
+
+    #[test]
+    fn passwords_are_not_repeated() {
+        assert_eq!(shown("http://me:secret@h:1/x"), "http://me:...@h:1/x");
+        let target = Target::parse("http://me:secret@h:1/x").unwrap();
+        assert_eq!(format!("{target} {target:?}"), "http://h:1/x http://h:1/x");
+    }
+}

@@ -1,0 +1,36 @@
+//! The commands, by what they are about.
+
+mod access;
+mod clients;
+mod definitions;
+mod features;
+mod health;
+mod help;
+mod limits;
+mod parameters;
+mod plugins;
+mod policies;
+mod queues;
+mod refused;
+mod users;
+mod vhosts;
+
+use super::verb::Verb;
+
+/// All commands.
+pub(super) const GROUPS: &[&[Verb]] = &[
+    help::VERBS,
+    users::VERBS,
+    access::VERBS,
+    vhosts::VERBS,
+    limits::VERBS,
+    queues::VERBS,
+    clients::VERBS,
+    policies::VERBS,
+    parameters::VERBS,
+    features::VERBS,
+    definitions::VERBS,
+    health::VERBS,
+    plugins::VERBS,
+    refused::VERBS,
+];

@@ -1,0 +1,40 @@
+//! Commands of RabbitMQ's tools that cannot mean anything here. They say so, and fail.
+
+use super::super::verb::Verb;
+
+const ERLANG: &str = "it runs a program inside RabbitMQ's runtime; Lepus is no Erlang program. \
+                      Ask the management API instead, or see 'help' for the other commands";
+const CLUSTER: &str = "there are no clusters: the broker is one node";
+const ENCRYPTED: &str = "there are no encrypted settings; give secrets by environment variables";
+const RUNTIME: &str = "it is about RabbitMQ's Erlang runtime, which is not there";
+const STREAMS: &str = "there are no streams yet";
+
+pub(in crate::cli::ctl) const VERBS: &[Verb] = &[
+    Verb::refused("eval", ERLANG),
+    Verb::refused("eval_file", ERLANG),
+    Verb::refused("exec", ERLANG),
+    Verb::refused("remote_shell", ERLANG),
+    Verb::refused("observer", ERLANG),
+    Verb::refused("join_cluster", CLUSTER),
+    Verb::refused("forget_cluster_node", CLUSTER),
+    Verb::refused("rename_cluster_node", CLUSTER),
+    Verb::refused("update_cluster_nodes", CLUSTER),
+    Verb::refused("change_cluster_node_type", CLUSTER),
+    Verb::refused("add_member", CLUSTER),
+    Verb::refused("delete_member", CLUSTER),
+    Verb::refused("grow", CLUSTER),
+    Verb::refused("shrink", CLUSTER),
+    Verb::refused("transfer_leadership", CLUSTER),
+    Verb::refused("encode", ENCRYPTED),
+    Verb::refused("decode", ENCRYPTED),
+    Verb::refused("encrypt_conf_value", ENCRYPTED),
+    Verb::refused("decrypt_conf_value", ENCRYPTED),
+    Verb::refused("maybe_stuck", RUNTIME),
+    Verb::refused("runtime_thread_stats", RUNTIME),
+    Verb::refused("erlang_cookie_hash", RUNTIME),
+    Verb::refused("erlang_cookie_sources", RUNTIME),
+    Verb::refused("list_ciphers", ENCRYPTED),
+    Verb::refused("list_hashes", ENCRYPTED),
+    Verb::refused("stream_status", STREAMS),
+    Verb::refused("coordinator_status", STREAMS),
+];
