@@ -14,7 +14,7 @@ use crate::config::{
 };
 
 /// Where RabbitMQ has its configuration.
-const RABBITMQ_DIRECTORY: &str = "/etc/rabbitmq";
+pub(super) const RABBITMQ_DIRECTORY: &str = "/etc/rabbitmq";
 
 const AFTER_HELP: &str = "\
 Without arguments it listens on the loopback addresses, port 5672.

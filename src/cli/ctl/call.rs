@@ -3,6 +3,7 @@
 use std::{
     cell::OnceCell,
     io::{self, IsTerminal, Write},
+    mem,
     time::Duration,
 };
 
@@ -17,7 +18,7 @@ use super::{
     options::Options,
     table::{self, Column, Format},
     target::{self, Target},
-    verb::Verb,
+    verb::{self, Action, Verb},
 };
 
 /// How long a request may take if nobody says so.
@@ -231,6 +232,26 @@ impl Call {
                 Failure::plain(code::UNAVAILABLE, text)
             }
         }
+    }
+
+    /// Runs another command in place of this one, for a vhost or for none, with all columns if
+    /// it writes a list.
+    pub(super) fn run_other(&mut self, name: &str, vhost: Option<&str>) -> Result<(), Failure> {
+        let Some(verb) = verb::find(Guise::Lepus, name) else { return Ok(()) };
+        let arguments = match verb.action {
+            Action::List(listing) if listing.is_choosable => {
+                listing.fields.iter().map(|field| field.column.name.to_owned()).collect()
+            }
+            _ => Vec::new(),
+        };
+        let own =
+            (mem::replace(&mut self.verb, verb), mem::replace(&mut self.arguments, arguments));
+        if let Some(vhost) = vhost {
+            self.options.set("vhost", vhost);
+        }
+        let done = super::perform(self);
+        (self.verb, self.arguments) = own;
+        done
     }
 
     // ---- what was typed is wrong

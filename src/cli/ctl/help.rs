@@ -25,6 +25,17 @@ Where the broker is:
    --uri <uri>        another machine's management API: http://USER:PASSWORD@HOST:15672
                       (or LEPUS_URI)";
 
+/// Where to begin.
+const EXAMPLES: &str = "\
+Speaks to a running broker; 'lepus' alone starts one.
+
+   lepus ctl status                                   how it is
+   lepus ctl list_queues name messages consumers      what waits, and for whom
+   lepus ctl add_user alice secret                    a user, who then needs permissions:
+   lepus ctl set_permissions alice '.*' '.*' '.*'
+
+";
+
 /// The options of every command.
 fn general_options() -> String {
     format!(
@@ -50,14 +61,7 @@ pub(super) fn overview(guise: Guise) -> String {
     let mut text = format!("\nUsage\n\n{name} {GENERAL_USAGE} <command> [<command options>]\n\n");
     // A String takes all that is written to it, here and below.
     if guise == Guise::Lepus {
-        let _ = writeln!(text, "Speaks to a running broker; 'lepus' alone starts one.\n");
-        let _ = writeln!(
-            text,
-            "   lepus ctl status                              how it is\n\
-             \x20  lepus ctl list_queues name messages consumers  what waits, and for whom\n\
-             \x20  lepus ctl add_user alice secret                 a user, who then needs permissions:\n\
-             \x20  lepus ctl set_permissions alice '.*' '.*' '.*'\n"
-        );
+        text.push_str(EXAMPLES);
     }
     text.push_str("Available commands:\n");
     let shown: Vec<_> = verb::all(guise).filter(|verb| is_shown(guise, verb)).collect();
@@ -192,7 +196,8 @@ pub(super) fn unreachable(guise: Guise, node: &str, target: &Target, error: &io:
         Target::Http { .. } => {
             let _ = write!(
                 text,
-                " * See whether it runs, and whether its management API listens there (http_port)\n \
+                " * See whether it runs, and whether its management API listens there \
+                 (http_port)\n \
                  * By default that API listens for its own machine only (bind)"
             );
         }

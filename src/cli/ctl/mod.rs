@@ -113,10 +113,15 @@ fn run_verb(guise: Guise, verb: &'static Verb, words: Vec<String>) -> Result<(),
         return Err(misused("too many arguments."));
     }
     let mut call = Call::new(guise, verb, arguments, parsed.options, words)?;
-    let done = match verb.action {
-        Action::Run(run) => run(&mut call),
-        Action::List(listing) => list::run(&mut call, listing),
-        Action::Refuse(_) => Ok(()),
-    };
-    done.map_err(|failure| if call.format.is_json() { failure.into_json() } else { failure })
+    perform(&mut call)
+        .map_err(|failure| if call.format.is_json() { failure.into_json() } else { failure })
+}
+
+/// Does what the command does.
+fn perform(call: &mut Call) -> Result<(), Failure> {
+    match call.verb.action {
+        Action::Run(run) => run(call),
+        Action::List(listing) => list::run(call, listing),
+        Action::Refuse(reason) => Err(Failure::refused(reason)),
+    }
 }

@@ -57,6 +57,7 @@ pub(super) const GENERAL: &[Switch] = &[
     text("uri"),
     text("data-dir"),
     text("config"),
+    text("rabbitmq-conf"),
     text("node").or('n'),
     flag("longnames").or('l'),
     flag("dry-run"),
@@ -90,6 +91,11 @@ impl Options {
     /// Whether an option was turned off by its `--no-`.
     pub(super) fn is_off(&self, long: &str) -> bool {
         self.text(long) == Some("false")
+    }
+
+    /// Gives an option another text.
+    pub(super) fn set(&mut self, long: &'static str, text: &str) {
+        self.0.push((long, text.to_owned()));
     }
 
     /// The number behind an option.

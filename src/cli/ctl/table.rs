@@ -223,7 +223,8 @@ mod tests {
         shown(
             Format::Json,
             true,
-            "[\n{\"name\":\"a\\tb\\\"\u{4e2d}\",\"messages\":5,\"arguments\":[[\"x\",\"long\",1]]}\n\
+            "[\n{\"name\":\"a\\tb\\\"\u{4e2d}\",\"messages\":5,\
+             \"arguments\":[[\"x\",\"long\",1]]}\n\
              ,{\"name\":\"q\",\"messages\":1000,\"arguments\":[]}\n]\n",
         );
         shown(

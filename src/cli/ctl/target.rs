@@ -1,6 +1,9 @@
 //! Where the broker is: its socket in the data directory, or the address of its management API.
 
-use std::{env, ffi::OsString, fmt, path::PathBuf};
+use std::{
+    env, fmt,
+    path::{Path, PathBuf},
+};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 
@@ -8,14 +11,18 @@ use super::{
     failure::{Failure, code},
     options::Options,
 };
-use crate::config::Config;
+use crate::{
+    cli::args::RABBITMQ_DIRECTORY,
+    config::{Config, Loaded, Sources},
+    server::OPERATOR_SOCKET,
+};
 
 /// The variable that names the broker where no `--uri` does.
 const URI_VARIABLE: &str = "LEPUS_URI";
 /// The port of the management API where a URI names none.
 const DEFAULT_PORT: u16 = 15672;
-/// The name of the socket in the data directory.
-const SOCKET_NAME: &str = "lepus.sock";
+/// Where a broker that the machine starts keeps its data, whoever asks.
+const MACHINE_DATA: &str = "/var/lib/lepus";
 
 /// Where the broker is.
 #[derive(Clone, PartialEq, Eq)]
@@ -52,7 +59,10 @@ impl Target {
             });
         }
         let config = config(options)?;
-        Ok(Self::Socket(config.data_path().join(SOCKET_NAME)))
+        let own = config.data_path().join(OPERATOR_SOCKET);
+        let machines = Path::new(MACHINE_DATA).join(OPERATOR_SOCKET);
+        let is_machines = config.data_dir.is_none() && !own.exists() && machines.exists();
+        Ok(Self::Socket(if is_machines { machines } else { own }))
     }
 
     /// Reads `http://user:password@host:port/prefix` or `unix:/path`.
@@ -136,12 +146,16 @@ pub(super) fn basic(user: &str, password: &str) -> String {
 
 /// The configuration that a broker started with the same words would have.
 pub(super) fn config(options: &Options) -> Result<Config, Failure> {
-    let file = options.text("config").map(PathBuf::from);
-    let variables: Vec<(OsString, OsString)> = env::vars_os().collect();
-    let mut config = Config::load(file.as_deref(), variables).map_err(|error| {
+    let sources = Sources {
+        file: options.text("config").map(Path::new),
+        rabbitmq_conf: options.text("rabbitmq-conf").map(Path::new),
+        rabbitmq_directory: Some(Path::new(RABBITMQ_DIRECTORY)),
+    };
+    let loaded = Loaded::read(&sources, env::vars_os()).map_err(|error| {
         let text = format!("Error: where the broker keeps its data is not known: {error}");
         Failure::plain(code::CONFIGURATION, text)
     })?;
+    let mut config = loaded.config;
     if let Some(directory) = options.text("data-dir") {
         config.data_dir = Some(directory.into());
     }

@@ -7,11 +7,15 @@ mod features;
 mod health;
 mod help;
 mod limits;
+mod node;
 mod parameters;
 mod plugins;
 mod policies;
 mod queues;
 mod refused;
+mod settings;
+mod startup;
+mod status;
 mod users;
 mod vhosts;
 
@@ -31,6 +35,10 @@ pub(super) const GROUPS: &[&[Verb]] = &[
     features::VERBS,
     definitions::VERBS,
     health::VERBS,
+    node::VERBS,
+    settings::VERBS,
+    startup::VERBS,
+    status::VERBS,
     plugins::VERBS,
     refused::VERBS,
 ];

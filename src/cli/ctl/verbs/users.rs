@@ -53,7 +53,7 @@ pub(in crate::cli::ctl) const VERBS: &[Verb] = &[
         "set_user_tags",
         Section::Users,
         "<username> <tag> [...]",
-        "Sets a user's tags: administrator, monitoring, policymaker, management; none takes all away",
+        "Sets a user's tags, such as administrator or monitoring; without any, takes all away",
         set_user_tags,
     )
     .takes(1, usize::MAX),
