@@ -67,8 +67,8 @@
 //! | 7 | [`server`]: listeners, start and stop, alarms |
 //! | 8 | [`cli`]: the program |
 //!
-//! `redb` is used only in `store`, `amq_protocol` only in `wire`, a clock only in `clock`; JSON only
-//! in `http` and in the client of the command line, `cli::ctl`.
+//! `redb` is used only in `store`, `amq_protocol` only in `wire`, a clock only in `clock`; JSON
+//! only in `http` and in the client of the command line, `cli::ctl`.
 //!
 //! # Rules
 //!
