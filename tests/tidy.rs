@@ -27,13 +27,14 @@ const FLOORS: [&[&str]; 9] = [
 ];
 
 /// Names that appear in a few modules alone, often in one.
-const CONFINED: [(&str, &[&str]); 12] = [
+const CONFINED: [(&str, &[&str]); 13] = [
     ("redb", &["store"]),
     ("amq_protocol", &["wire"]),
     ("fancy_regex", &["pattern"]),
     ("tokio_rustls", &["server"]),
+    ("ureq", &["auth"]),
     ("x509_cert", &["auth"]),
-    ("serde_json", &["http", "cli/ctl"]),
+    ("serde_json", &["http", "auth/oauth2", "cli/ctl"]),
     ("axum", &["http"]),
     ("hyper", &["http", "cli/ctl"]),
     ("Instant::now", &["clock"]),

@@ -59,9 +59,10 @@ impl Failure {
                     UNAVAILABLE
                 }
                 StartError::PortForbidden(_) => NOT_PERMITTED,
-                StartError::NoSuchAddress(_) | StartError::Tls(_) | StartError::NoListener => {
-                    CONFIGURATION
-                }
+                StartError::NoSuchAddress(_)
+                | StartError::Tls(_)
+                | StartError::Oauth2(_)
+                | StartError::NoListener => CONFIGURATION,
                 StartError::DataDirectory { .. } => CANNOT_CREATE,
                 StartError::Store(_) | StartError::Restore(_) | StartError::User(_) => DATA,
                 StartError::Random(_) => SYSTEM,
@@ -100,6 +101,7 @@ impl Failure {
                 | StartError::Restore(_)
                 | StartError::User(_)
                 | StartError::Tls(_)
+                | StartError::Oauth2(_)
                 | StartError::NoListener
                 | StartError::Random(_) => return None,
             }),

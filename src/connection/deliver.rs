@@ -116,8 +116,13 @@ impl Session {
         self.lost_consumer(id);
         self.close_reply_queue(id, &queue);
         self.sources.release(slot);
+        self.send_cancel(id, &tag);
+    }
+
+    /// Tells the client that a consumer is no more, if it wants to know.
+    pub(super) fn send_cancel(&mut self, id: ChannelId, tag: &str) {
         if self.capabilities.consumer_cancel_notify && self.channels.open(id).is_some() {
-            let cancel = basic::Cancel { consumer_tag: short_string(&tag), nowait: true };
+            let cancel = basic::Cancel { consumer_tag: short_string(tag), nowait: true };
             self.reply(id, &AMQPClass::Basic(basic::AMQPMethod::Cancel(cancel)));
         }
     }

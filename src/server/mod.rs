@@ -110,6 +110,9 @@ pub enum StartError {
     /// A certificate, or what belongs to it, cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// OAuth 2 is wanted and cannot be had.
+    #[error(transparent)]
+    Oauth2(#[from] auth::Oauth2Error),
     /// AMQP is spoken neither with TLS nor without.
     #[error("`amqp_plain` is false and there is no `tls_certificate`: nobody could connect")]
     NoListener,
