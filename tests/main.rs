@@ -34,6 +34,7 @@ mod harness;
 mod heartbeat;
 mod hostile;
 mod limits;
+mod metrics;
 mod oauth2;
 mod permissions;
 mod policies;

@@ -15,7 +15,7 @@ use source::Source;
 
 /// The floors of the house, lowest first. A module imports from lower floors and from itself.
 const FLOORS: [&[&str]; 9] = [
-    &["names", "clock", "machine", "pattern"],
+    &["names", "clock", "machine", "pattern", "histogram"],
     &["wire", "config"],
     &["message"],
     &["store"],

@@ -81,7 +81,8 @@ impl Failure {
             ),
             Self::Start(StartError::Web { .. }) => Some(
                 "stop the program that listens there (perhaps another lepus, or RabbitMQ), or \
-                 choose another port with --metrics-port",
+                 choose another port with --metrics-port, or turn the metrics off with \
+                 LEPUS_METRICS=false",
             ),
             Self::Start(error) => Some(match error {
                 StartError::PortTaken(_) => {

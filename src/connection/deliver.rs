@@ -9,6 +9,7 @@ use crate::{
         queue::{Held, Queue},
         stats::Stat,
     },
+    clock,
     message::Message,
     names::ChannelId,
     store::Standing,
@@ -30,6 +31,7 @@ impl Session {
         self.outbox.drain(&mut self.drained, &mut self.stalled);
         self.events.extend(self.drained.drain(..));
         for stalled in std::mem::take(&mut self.stalled) {
+            self.context.broker.stalls.add_time(clock::now().since(stalled.since));
             if let Some(queue) = stalled.queue.upgrade() {
                 queue.resume(stalled.consumer, &mut self.fx);
             }
