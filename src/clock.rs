@@ -19,6 +19,16 @@ impl Now {
         Self(Duration::from_millis(millis))
     }
 
+    /// The moment so many nanoseconds after the clock's start.
+    pub const fn from_nanos(nanos: u64) -> Self {
+        Self(Duration::from_nanos(nanos))
+    }
+
+    /// Nanoseconds since the clock's start.
+    pub const fn as_nanos(self) -> u64 {
+        self.0.as_nanos() as u64
+    }
+
     /// Whole milliseconds since the clock's start.
     pub const fn as_millis(self) -> u64 {
         self.0.as_millis() as u64
@@ -90,6 +100,13 @@ pub async fn sleep_until(moment: Now) {
         Some(at) => tokio::time::sleep_until(at.into()).await,
         None => std::future::pending().await,
     }
+}
+
+/// Blocks this thread for a time: for a load that keeps a pace, and for nothing that serves
+/// clients.
+#[expect(clippy::disallowed_methods, reason = "the one place that waits for the time")]
+pub fn rest_blocking(time: Duration) {
+    std::thread::sleep(time);
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the time")]

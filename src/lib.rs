@@ -57,7 +57,7 @@
 //!
 //! | floor | modules |
 //! | --- | --- |
-//! | 0 | [`names`], [`clock`], [`pattern`], [`machine`], [`histogram`] |
+//! | 0 | [`names`], [`clock`], [`pattern`], [`machine`] |
 //! | 1 | [`wire`]: bytes to frames to methods, and back; [`config`]: every setting |
 //! | 2 | [`message`]: the bytes that came in, kept as they came |
 //! | 3 | [`store`]: durable queues in redb |
@@ -68,7 +68,7 @@
 //! | 8 | [`cli`]: the program |
 //!
 //! `redb` is used only in `store`, `amq_protocol` only in `wire`, a clock only in `clock`; JSON
-//! only in `http` and in the client of the command line, `cli::ctl`.
+//! only in `http`, in the client of the command line, `cli::ctl`, and in what `cli::perf` prints.
 //!
 //! # Rules
 //!
@@ -94,7 +94,6 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod connection;
-pub mod histogram;
 pub mod http;
 pub mod machine;
 pub mod message;

@@ -11,7 +11,7 @@ use std::{
 use super::{
     client::{ChannelInfo, ConnectionInfo, Ends},
     outbox::{Event, Outbox, Wakes},
-    stats::{Stat, Tally, Traffic},
+    stats::{SizesSeen, Tally},
 };
 use crate::{
     clock::UnixTime,
@@ -33,8 +33,8 @@ struct State {
     churn: ClientChurn,
     /// What channels counted that are gone, by vhost.
     departed: HashMap<Name, Tally>,
-    /// What passed connections that are gone.
-    departed_traffic: Traffic,
+    /// The sizes of messages that connections published which are gone.
+    departed_sizes: SizesSeen,
 }
 
 /// How connections and channels came and went.
@@ -57,16 +57,12 @@ pub struct ClientTotals {
     pub connections: usize,
     /// Channels that are open.
     pub channels: usize,
-    /// Those of them that have published.
-    pub publishers: usize,
-    /// Their consumers.
-    pub consumers: u64,
     /// How they came and went.
     pub churn: ClientChurn,
     /// What happened to messages on their channels.
     pub messages: Tally,
-    /// What else passed them.
-    pub traffic: Traffic,
+    /// The sizes of the messages they published.
+    pub sizes: SizesSeen,
 }
 
 /// An open connection.
@@ -225,7 +221,7 @@ impl Registry {
         };
         let (tally, channels) = info.clear();
         *state.departed.entry(place.vhost.clone()).or_default() += tally;
-        state.departed_traffic += info.traffic();
+        state.departed_sizes += info.sizes.get();
         state.churn.connections_closed += 1;
         state.churn.channels_closed += channels;
         if let Some(count) = state.vhosts.get_mut(&place.vhost) {
@@ -286,7 +282,7 @@ impl Registry {
         let state = self.state();
         let mut totals = ClientTotals {
             churn: state.churn,
-            traffic: state.departed_traffic,
+            sizes: state.departed_sizes,
             ..ClientTotals::default()
         };
         for tally in state.departed.values() {
@@ -294,13 +290,10 @@ impl Registry {
         }
         for connection in state.connections.values().filter(|found| found.place.is_some()) {
             totals.connections += 1;
-            totals.traffic += connection.info.traffic();
+            totals.sizes += connection.info.sizes.get();
             for channel in connection.info.channels() {
-                let tally = channel.tally.get();
                 totals.channels += 1;
-                totals.publishers += usize::from(tally[Stat::Publish] > 0);
-                totals.consumers += channel.consumers.get();
-                totals.messages += tally;
+                totals.messages += channel.tally.get();
             }
         }
         totals

@@ -9,6 +9,7 @@ use std::{
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource};
 
+use super::perf::Perf;
 use crate::config::{
     Config, Error, Loaded, LogFilter, LogFormat, Origin, Setting, Sources, SyncMode,
 };
@@ -37,6 +38,8 @@ enum Command {
     /// Say what the configuration is, without starting the broker
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Measure a broker, this one or another
+    Perf(Box<Perf>),
 }
 
 #[derive(Debug, Subcommand)]
@@ -52,6 +55,8 @@ enum ConfigCommand {
 pub(super) enum Task {
     /// Run the broker.
     Serve(Loaded),
+    /// Measure a broker.
+    Perf(Box<Perf>),
     /// Say what applies.
     Check(Loaded),
     /// Say what the defaults are.
@@ -86,6 +91,7 @@ impl Task {
         let Args { settings, command } = Args::from_arg_matches(&matches)?;
         match command {
             None => Ok(Self::Serve(settings.load(&matches)?)),
+            Some(Command::Perf(perf)) => Ok(Self::Perf(perf)),
             Some(Command::Config(ConfigCommand::Default)) => Ok(Self::PrintDefaults),
             Some(Command::Config(ConfigCommand::Check(settings))) => {
                 let check = matches.subcommand_matches("config");

@@ -2,6 +2,7 @@
 
 use std::{fmt, io, path::PathBuf};
 
+use super::perf::PerfFailure;
 use crate::{config, server::StartError};
 
 /// The exit codes, as `sysexits.h` numbers them.
@@ -20,6 +21,7 @@ pub(super) const INTERRUPTED: i32 = 130;
 #[derive(Debug)]
 pub(super) enum Failure {
     Configuration(config::Error),
+    Perf(PerfFailure),
     Start(StartError),
     /// The pid file that is asked for cannot be written.
     PidFile {
@@ -33,6 +35,12 @@ pub(super) enum Failure {
 impl From<config::Error> for Failure {
     fn from(error: config::Error) -> Self {
         Self::Configuration(error)
+    }
+}
+
+impl From<PerfFailure> for Failure {
+    fn from(error: PerfFailure) -> Self {
+        Self::Perf(error)
     }
 }
 
@@ -52,17 +60,18 @@ impl Failure {
     pub(super) fn exit_code(&self) -> u8 {
         match self {
             Self::Configuration(_) => CONFIGURATION,
-            Self::System(_) => SYSTEM,
+            Self::Perf(PerfFailure::Broker { .. }) => UNAVAILABLE,
+            Self::Perf(PerfFailure::Faults(_)) => DATA,
+            Self::Perf(PerfFailure::Output(_)) | Self::System(_) => SYSTEM,
             Self::PidFile { .. } => CANNOT_CREATE,
             Self::Start(error) => match error.cause() {
                 StartError::Web { .. } | StartError::PortTaken(_) | StartError::Listen { .. } => {
                     UNAVAILABLE
                 }
                 StartError::PortForbidden(_) => NOT_PERMITTED,
-                StartError::NoSuchAddress(_)
-                | StartError::Tls(_)
-                | StartError::Oauth2(_)
-                | StartError::NoListener => CONFIGURATION,
+                StartError::NoSuchAddress(_) | StartError::Tls(_) | StartError::NoListener => {
+                    CONFIGURATION
+                }
                 StartError::DataDirectory { .. } => CANNOT_CREATE,
                 StartError::Store(_) | StartError::Restore(_) | StartError::User(_) => DATA,
                 StartError::Random(_) => SYSTEM,
@@ -73,7 +82,10 @@ impl Failure {
     /// What whoever started the program can do about it, where the error does not say it itself.
     fn advice(&self) -> Option<&'static str> {
         match self {
-            Self::Configuration(_) | Self::System(_) | Self::PidFile { .. } => None,
+            Self::Perf(PerfFailure::Broker { .. }) => {
+                Some("is a broker running there? --uri says which one to measure")
+            }
+            Self::Configuration(_) | Self::Perf(_) | Self::System(_) | Self::PidFile { .. } => None,
             Self::Start(StartError::Web { setting: "http_port", .. }) => Some(
                 "stop the program that listens there (perhaps another lepus, or RabbitMQ), \
                  choose another port with --http-port, or turn the management API off with \
@@ -81,8 +93,7 @@ impl Failure {
             ),
             Self::Start(StartError::Web { .. }) => Some(
                 "stop the program that listens there (perhaps another lepus, or RabbitMQ), or \
-                 choose another port with --metrics-port, or turn the metrics off with \
-                 LEPUS_METRICS=false",
+                 choose another port with --metrics-port",
             ),
             Self::Start(error) => Some(match error {
                 StartError::PortTaken(_) => {
@@ -102,7 +113,6 @@ impl Failure {
                 | StartError::Restore(_)
                 | StartError::User(_)
                 | StartError::Tls(_)
-                | StartError::Oauth2(_)
                 | StartError::NoListener
                 | StartError::Random(_) => return None,
             }),
@@ -118,6 +128,7 @@ impl fmt::Display for Failure {
             Self::PidFile { path, source } => {
                 write!(f, "cannot write the pid file {}: {source}", path.display())?;
             }
+            Self::Perf(error) => write!(f, "{error}")?,
             Self::System(error) => write!(f, "the operating system refused: {error}")?,
         }
         match self.advice() {

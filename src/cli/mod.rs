@@ -2,7 +2,8 @@
 //!
 //! Floor 8. Arguments as typed (`args`) become a task and a [`Config`](crate::config::Config);
 //! `serve` runs the broker with it until a signal comes; `check` says what it is; `failure` turns
-//! what stops the program into one line and an exit code. `ctl` speaks to a broker that runs.
+//! what stops the program into one line and an exit code. `ctl` speaks to a broker that runs,
+//! `perf` measures one.
 
 mod args;
 mod check;
@@ -10,6 +11,7 @@ mod ctl;
 mod failure;
 mod log;
 mod notify;
+mod perf;
 mod pid_file;
 mod serve;
 
@@ -30,6 +32,7 @@ pub fn main() -> ExitCode {
     }
     let done = match Task::read(env::args_os()) {
         Ok(Task::Serve(loaded)) => serve::run(loaded, started),
+        Ok(Task::Perf(perf)) => perf::run(&perf).map_err(Failure::from),
         Ok(Task::Check(loaded)) => check::print(&loaded).map_err(Failure::from),
         Ok(Task::PrintDefaults) => check::print_defaults().map_err(Failure::from),
         Err(BadArgs::Configuration(error)) => Err(error.into()),

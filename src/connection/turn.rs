@@ -226,10 +226,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             Stage::Running | Stage::Finished => None,
         };
-        let is_running = matches!(self.session.stage, Stage::Running);
         let ahead = self.session.ahead.as_ref().map(|(_, until)| *until);
-        let expires = self.session.expires.filter(|_| is_running);
-        let others = [self.session.heartbeat.next(), ahead, self.session.acks_due, expires];
+        let others = [self.session.heartbeat.next(), ahead, self.session.acks_due];
         stage.into_iter().chain(others.into_iter().flatten()).min()
     }
 
@@ -269,7 +267,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         // Whatever it waited for, it goes on.
         self.session.ahead.take_if(|(_, until)| now >= *until);
         self.session.end_overdue(now);
-        self.session.end_expired(now);
         match self.session.heartbeat.due(now, self.flow == Flow::Again) {
             Due::Nothing => Ok(()),
             Due::Send => {

@@ -46,11 +46,9 @@ pub(super) fn open_blocking(config: &Arc<Config>, path: &Path) -> Result<Arc<Con
     let records = recovered.records.iter().map(|(kind, key, value)| (*kind, &**key, &**value));
     let permissions = Permissions::load(records)?;
     introduce_default_user(config, &users, &permissions, &recovered, &store)?;
-    let (users, permissions) = (Arc::new(users), Arc::new(permissions));
-    let auth = Authenticator::open_blocking(users, permissions, config)?;
     Ok(Arc::new(Context {
         broker: Arc::new(broker),
-        auth: Arc::new(auth),
+        auth: Arc::new(Authenticator::new(Arc::new(users), Arc::new(permissions), config)),
         config: Arc::clone(config),
         name_seed: getrandom::u64()?,
         names_generated: AtomicU64::new(0),

@@ -185,12 +185,7 @@ impl State {
         fx: &mut Effects,
     ) {
         self.left(position);
-        let tally = &mut self.tally;
-        let counts = match &self.settings.dead_letter {
-            None => &mut tally.given_up,
-            Some(_) => &mut tally.dead_lettered,
-        };
-        counts[reason as usize] += 1;
+        self.tally.given_up[reason as usize] += 1;
         let settle = is_stored.then(|| self.settle_op(position));
         match &self.settings.dead_letter {
             None => fx.ops.extend(settle),
@@ -267,10 +262,7 @@ impl State {
             Held::Stored { .. } if self.settings.dead_letter.is_some() => {
                 fx.dead_away.push((position, reason));
             }
-            Held::Stored { .. } => {
-                self.tally.given_up[reason as usize] += 1;
-                fx.ops.push(self.settle_op(position));
-            }
+            Held::Stored { .. } => fx.ops.push(self.settle_op(position)),
         }
     }
 }

@@ -46,7 +46,7 @@ use crate::{
         Vhost,
         arguments::{QueueSpec, QueueType},
         dead_letter::Reason,
-        stats::{Departed, QueueTally},
+        stats::Departed,
         timers::{OnDeadline, Timers},
     },
     clock::{Now, UnixTime},
@@ -480,7 +480,7 @@ impl Queue {
             return Err(DeleteRefused::InUse);
         }
         let count = state.delete(fx);
-        state.departure = self.departed.queue(self.queue_type, state.tally);
+        self.departed.queue(self.queue_type, state.tally);
         self.finish(state, fx);
         Ok(count)
     }
@@ -499,12 +499,6 @@ impl Queue {
     /// How often a message may come back before it is given up; none for any number.
     pub fn delivery_limit(&self) -> Option<u32> {
         self.state().settings.delivery_limit
-    }
-
-    /// What it had counted when it was deleted, if that was after the first `departures` queues.
-    pub fn departed_after(&self, departures: u64) -> Option<QueueTally> {
-        let state = self.state();
-        (state.departure > departures).then_some(state.tally)
     }
 
     /// Its consumers, in the order in which they came; only one that is active is served.

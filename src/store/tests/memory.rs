@@ -5,13 +5,16 @@ use std::{
     collections::BTreeMap,
     io,
     path::Path,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use redb::StorageBackend;
 
 use crate::store::{
-    disk::{Backend, Disk, DiskCounts, Safety},
+    disk::{Backend, Disk, Safety},
     watermark::lock,
 };
 
@@ -68,7 +71,7 @@ struct State {
 #[derive(Clone, Default)]
 pub(super) struct MemoryDisk {
     state: Arc<Mutex<State>>,
-    counts: Arc<DiskCounts>,
+    written: Arc<AtomicU64>,
 }
 
 impl std::fmt::Debug for MemoryDisk {
@@ -249,7 +252,7 @@ impl Disk for MemoryDisk {
             id
         };
         let file = MemoryFile { disk: self.clone(), id, safety };
-        Ok(Backend::new(file, Arc::clone(&self.counts)))
+        Ok(Backend::new(file, Arc::clone(&self.written)))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -277,8 +280,8 @@ impl Disk for MemoryDisk {
         lock(&self.state).note(Event::SyncNames)
     }
 
-    fn counts(&self) -> &DiskCounts {
-        &self.counts
+    fn written_bytes(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
     }
 
     fn file_bytes(&self) -> u64 {
