@@ -35,6 +35,17 @@ impl Reason {
     pub const ALL: [Self; Self::COUNT] =
         [Self::Rejected, Self::Expired, Self::MaxLen, Self::DeliveryLimit];
 
+    /// What stands for the moment when a message is ready again that is dead and stays where it is,
+    /// since its dead letter has nowhere to go.
+    pub fn ready_at(self) -> u64 {
+        u64::MAX - self as u64
+    }
+
+    /// Why a message is dead, if that is what this moment says.
+    pub fn of_ready_at(ready_at: u64) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.ready_at() == ready_at)
+    }
+
     /// The word for it in the headers.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -530,7 +530,7 @@ impl Vhost {
     /// Sends a dead letter to its queues and settles it where it died, both in one commit. Returns
     /// what must be durable for that.
     pub(super) fn send_dead_letter(&self, letter: DeadLetter, fx: &mut Effects) -> CommitSeq {
-        let DeadLetter { message, reason, queue, to, settle, was_delivered } = letter;
+        let DeadLetter { message: dead, reason, queue, to, settle, was_delivered, kept } = letter;
         let exchange = to.exchange.as_str();
         let death = Death {
             queue: &queue,
@@ -539,10 +539,19 @@ impl Vhost {
             exchange,
             routing_key: to.routing_key.as_deref(),
         };
-        let message = dead_letter::dead_letter(&message, &death);
+        let message = dead_letter::dead_letter(&dead, &death);
         let arrival = Arrival { expiration: None, returns: was_delivered.into() };
         let route = self.dead_letter_route(&to, &message, fx.time);
         let is_open = |queue: &&Arc<Queue>| !dead_letter::is_cycle(&message, reason, &queue.name);
+        if let Some(kept) = kept {
+            let size = message.body_len();
+            let has_target = route.queues().iter().any(|queue| is_open(&queue));
+            let is_refused = || route.queues().iter().filter(is_open).any(|q| q.refuses(size));
+            if (!has_target && route.taps().is_empty()) || is_refused() {
+                kept.keep(dead, reason, fx);
+                return CommitSeq(0);
+            }
+        }
         // Nothing is written in the middle of this: the letter arrives and leaves in one commit.
         let group = self.shared.store.group();
         let mut seq = CommitSeq(0);

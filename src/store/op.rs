@@ -39,6 +39,7 @@ pub struct Standing {
     /// When its time is over: milliseconds since 1970 began; 0 for never.
     pub expires_at: u64,
     /// When it is ready again after it came back: milliseconds since 1970 began; 0 for at once.
+    /// The last moments that there are mean what the broker takes them for.
     pub ready_at: u64,
     /// How often it came back after a delivery: it is `redelivered` from the first time on.
     pub returns: u16,

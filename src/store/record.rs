@@ -106,6 +106,10 @@ pub(super) struct Record<'a> {
     body: Option<&'a [u8]>,
 }
 
+fn has_returns(standing: Standing) -> bool {
+    standing.returns != 0 || standing.ready_at != 0
+}
+
 /// Puts `message`; without its body when `is_chunked`.
 pub(super) fn put_record(
     out: &mut impl Out,
@@ -117,7 +121,7 @@ pub(super) fn put_record(
     let flags = [
         (message.is_persistent(), PERSISTENT),
         (priority != 0, PRIORITY),
-        (standing.returns != 0, RETURNED),
+        (has_returns(standing), RETURNED),
         (is_chunked, CHUNKED),
         (message.has_deaths(), DEATHS),
         (standing.expires_at != 0, EXPIRES),
@@ -125,7 +129,7 @@ pub(super) fn put_record(
         (message.traits().has_one_key, ONE_KEY),
     ];
     out.put(&[flags.iter().filter(|(is_set, _)| *is_set).map(|(_, bit)| bit).sum()]);
-    if standing.returns != 0 {
+    if has_returns(standing) {
         out.put(&standing.returns.to_le_bytes());
         out.put(&standing.failures.to_le_bytes());
         out.put(&standing.ready_at.to_le_bytes());
@@ -149,7 +153,7 @@ pub(super) fn put_record(
 pub(super) fn record_len(message: &Message, standing: Standing, is_chunked: bool) -> usize {
     let (properties, body) = (message.properties().len(), message.body_len());
     1 + usize::from(message.priority() != 0)
-        + if standing.returns == 0 { 0 } else { RETURNS_LEN }
+        + if has_returns(standing) { RETURNS_LEN } else { 0 }
         + if standing.expires_at == 0 { 0 } else { 8 }
         + message.address().len()
         + varint_len(properties as u64)
@@ -264,8 +268,9 @@ mod tests {
                 has_blind_keys: failures % 3 == 1,
                 has_one_key: failures % 5 == 1,
             };
-            let failures = if returns == 0 { 0 } else { failures };
-            let ready_at = if returns == 0 { 0 } else { ready_at };
+            let returns = if ready_at == 0 { returns } else { returns / 2 };
+            let failures = if returns == 0 && ready_at == 0 { 0 } else { failures };
+            // One that never came back may be one that waits for ever.
             let standing = Standing { expires_at, ready_at, returns, failures };
             let mut scratch = Vec::new();
             let message =

@@ -1,14 +1,14 @@
 //! What a queue's transition leaves to be done by its caller.
 
-use std::{collections::VecDeque, fmt};
+use std::{collections::VecDeque, fmt, sync::Weak};
 
-use super::{DeadLetterTo, ready::Wanted};
+use super::{DeadLetterTo, Held, Queue, ready::Wanted, waiting::Waiter};
 use crate::{
     broker::{dead_letter::Reason, outbox::Wakes},
     clock::{self, Now, UnixTime},
     message::Message,
     names::{Name, Position},
-    store::StoreOp,
+    store::{Standing, StoreOp},
 };
 
 /// What transitions leave to be done, and what they are given: the time, and memory used again.
@@ -63,6 +63,37 @@ pub struct DeadLetter {
     pub(in crate::broker) settle: Option<StoreOp>,
     /// Whether it had been delivered before (BA-244).
     pub was_delivered: bool,
+    /// The message's place, if it stays there until its dead letter has arrived.
+    pub(in crate::broker) kept: Option<Kept>,
+}
+
+/// Where a message stays until its dead letter has arrived.
+#[derive(Debug)]
+pub(in crate::broker) struct Kept {
+    queue: Weak<Queue>,
+    position: Position,
+    standing: Standing,
+    is_stored: bool,
+}
+
+impl Kept {
+    pub(super) fn new(
+        queue: Weak<Queue>,
+        position: Position,
+        standing: Standing,
+        is_stored: bool,
+    ) -> Self {
+        Self { queue, position, standing, is_stored }
+    }
+
+    /// The dead letter found nowhere to go, or not everywhere: it is tried again later.
+    pub(in crate::broker) fn keep(self, message: Message, reason: Reason, fx: &mut Effects) {
+        let Self { queue, position, standing, is_stored } = self;
+        if let Some(queue) = queue.upgrade() {
+            let waiter = Waiter { message: Held::Message(message), standing, is_stored };
+            queue.keep_letter(position, waiter, reason, fx);
+        }
+    }
 }
 
 /// What messages are read for.

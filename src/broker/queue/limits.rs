@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 
 use super::{
     Cause, DeadLetter, Effects, Held, Overflow, Returned, Settings,
+    effects::Kept,
     lanes::Place,
     ready::{Entry, Next},
     state::State,
@@ -16,6 +17,9 @@ use crate::{
     names::Position,
     store::{Standing, StoreOp},
 };
+
+/// Milliseconds after which a dead letter that had nowhere to go is tried again.
+const LETTER_RETRY_MS: u64 = 1000;
 
 impl State {
     /// When a message that comes in now expires: the lower of what the queue and the message say
@@ -81,8 +85,10 @@ impl State {
         }
         while let Some((position, waiter)) = self.waiting.pop_due(fx.time.0) {
             let Waiter { message, standing, is_stored } = waiter;
-            if Self::is_over(standing, fx) {
-                self.end_returned(position, message, Reason::Expired, is_stored, fx);
+            let dead = Reason::of_ready_at(standing.ready_at);
+            let is_over = Self::is_over(standing, fx);
+            if let Some(reason) = dead.or(is_over.then_some(Reason::Expired)) {
+                self.end_returned(position, message, reason, (is_stored, standing), fx);
             } else {
                 self.put_back(position, message, standing, is_stored);
                 self.watch_expiry(position, standing.expires_at, fx);
@@ -166,7 +172,7 @@ impl State {
     /// Ends a message that stood in the queue.
     pub(super) fn give_up(&mut self, entry: Entry, reason: Reason, fx: &mut Effects) {
         let Entry { position, message, standing, is_stored } = entry;
-        self.bury(position, message, reason, is_stored, standing.returns > 0, fx);
+        self.bury(position, message, reason, (is_stored, standing), fx);
     }
 
     fn settle_op(&self, position: Position) -> StoreOp {
@@ -180,12 +186,13 @@ impl State {
         position: Position,
         message: Message,
         reason: Reason,
-        is_stored: bool,
-        was_delivered: bool,
+        (is_stored, standing): (bool, Standing),
         fx: &mut Effects,
     ) {
         self.left(position);
-        self.tally.given_up[reason as usize] += 1;
+        if Reason::of_ready_at(standing.ready_at).is_none() {
+            self.tally.given_up[reason as usize] += 1;
+        }
         let settle = is_stored.then(|| self.settle_op(position));
         match &self.settings.dead_letter {
             None => fx.ops.extend(settle),
@@ -195,16 +202,50 @@ impl State {
                 queue: self.name.clone(),
                 to: to.clone(),
                 settle,
-                was_delivered,
+                was_delivered: standing.returns > 0,
+                kept: self
+                    .settings
+                    .keeps_letters
+                    .then(|| Kept::new(self.me.clone(), position, standing, is_stored)),
             }),
         }
+    }
+
+    /// When a dead letter that has nowhere to go is tried again: the later, the more there are.
+    pub(super) fn letter_due(&self, fx: &Effects) -> u64 {
+        fx.time.0 + LETTER_RETRY_MS + self.waiting.len() as u64
+    }
+
+    /// Keeps a dead message until its letter has somewhere to go. That it is dead is durable.
+    pub(super) fn keep_letter(
+        &mut self,
+        position: Position,
+        mut waiter: Waiter,
+        reason: Reason,
+        fx: &mut Effects,
+    ) {
+        if self.is_deleted {
+            return;
+        }
+        let known = std::mem::replace(&mut waiter.standing.ready_at, reason.ready_at());
+        if waiter.is_stored && known != reason.ready_at() {
+            fx.ops.push(self.returned_op(position, waiter.standing));
+        }
+        self.wait(self.letter_due(fx), position, waiter, fx);
+    }
+
+    fn returned_op(&self, position: Position, standing: Standing) -> StoreOp {
+        let Place { queue, position } = Place::of(self.id, position);
+        let Standing { returns, failures, ready_at, .. } = standing;
+        StoreOp::Returned { queue, position, returns, failures, ready_at }
     }
 
     /// A delivery came back: counts it, and decides whether it is to come again.
     pub(super) fn come_back(&mut self, returned: Returned, fx: &mut Effects) {
         let Returned { position, message, mut standing, is_stored, cause, .. } = returned;
         if cause == Cause::Refused {
-            return self.end_returned(position, message, Reason::Rejected, is_stored, fx);
+            let held = (is_stored, standing);
+            return self.end_returned(position, message, Reason::Rejected, held, fx);
         }
         if cause != Cause::Unseen {
             standing.returns = standing.returns.saturating_add(1);
@@ -214,18 +255,12 @@ impl State {
             }
             let limit = self.settings.delivery_limit;
             if limit.is_some_and(|limit| u32::from(standing.failures) > limit) {
-                return self.end_returned(position, message, Reason::DeliveryLimit, is_stored, fx);
+                let held = (is_stored, standing);
+                return self.end_returned(position, message, Reason::DeliveryLimit, held, fx);
             }
             standing.ready_at = self.ready_at(standing, fx);
             if is_stored {
-                let place = Place::of(self.id, position);
-                fx.ops.push(StoreOp::Returned {
-                    queue: place.queue,
-                    position: place.position,
-                    returns: standing.returns,
-                    failures: standing.failures,
-                    ready_at: standing.ready_at,
-                });
+                fx.ops.push(self.returned_op(position, standing));
             }
         }
         if standing.ready_at > fx.time.0 {
@@ -241,23 +276,27 @@ impl State {
     fn ready_at(&self, standing: Standing, fx: &Effects) -> u64 {
         let Some(retry) = self.settings.retry else { return 0 };
         // One that does not live that long only waits for its end.
-        let end = Some(standing.expires_at).filter(|at| *at != 0).unwrap_or(u64::MAX);
+        let end = Some(standing.expires_at).filter(|at| *at != 0).unwrap_or(u64::MAX / 2);
         fx.time.0.saturating_add(retry.delay(standing.returns.into())).min(end)
     }
 
-    /// Ends a message that was delivered.
+    /// Ends a message that does not stand in the queue: it was delivered, or it waited.
     fn end_returned(
         &mut self,
         position: Position,
         message: Held,
         reason: Reason,
-        is_stored: bool,
+        (is_stored, mut standing): (bool, Standing),
         fx: &mut Effects,
     ) {
         self.left(position);
+        if reason == Reason::Rejected {
+            // BA-244: it has been delivered, though that is not counted.
+            standing.returns = standing.returns.max(1);
+        }
         match message {
             Held::Message(message) => {
-                self.bury(position, message, reason, is_stored, true, fx);
+                self.bury(position, message, reason, (is_stored, standing), fx);
             }
             Held::Stored { .. } if self.settings.dead_letter.is_some() => {
                 fx.dead_away.push((position, reason));

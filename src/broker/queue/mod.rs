@@ -39,6 +39,7 @@ use {
     ready::{Entry, Run},
     residency::Residency,
     state::State,
+    waiting::Waiter,
 };
 
 use crate::{
@@ -261,7 +262,7 @@ impl Queue {
                 let mut fx = Effects::of_this_moment();
                 let mut state = queue.state();
                 for stored in batch.messages {
-                    state.bury(at, stored.message, reason, true, true, &mut fx);
+                    state.bury(at, stored.message, reason, (true, stored.standing), &mut fx);
                 }
                 queue.finish(state, &mut fx);
             }
@@ -269,6 +270,24 @@ impl Queue {
                 tracing::error!(queue = %queue.name, %error, "a dead letter cannot be read back");
             }
         });
+    }
+
+    /// Keeps a message whose dead letter has nowhere to go yet.
+    fn keep_letter(
+        self: &Arc<Self>,
+        position: Position,
+        waiter: Waiter,
+        reason: Reason,
+        fx: &mut Effects,
+    ) {
+        let mut state = self.state();
+        state.keep_letter(position, waiter, reason, fx);
+        self.finish(state, fx);
+    }
+
+    /// Whether it would refuse a message of this size now.
+    pub fn refuses(&self, body_bytes: usize) -> bool {
+        self.state().refuses(body_bytes)
     }
 
     fn read(self: &Arc<Self>, page_in: PageIn) {

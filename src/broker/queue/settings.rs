@@ -63,6 +63,8 @@ pub struct Settings {
     pub overflow: Overflow,
     /// Where dead letters go; nowhere if not said.
     pub dead_letter: Option<DeadLetterTo>,
+    /// Whether a message stays until its dead letter has arrived wherever it is to go (QU-120).
+    pub keeps_letters: bool,
     /// The highest priority; 0 for none (QU-130, QT-026).
     pub max_priority: u8,
     /// Whether only one consumer is served at a time (QU-140).
@@ -114,6 +116,12 @@ impl Settings {
         };
         let dead_letter = arguments::text(arguments, arguments::DEAD_LETTER_EXCHANGE);
         let key = arguments::text(arguments, "x-dead-letter-routing-key");
+        let strategy = arguments::text(arguments, "x-dead-letter-strategy");
+        // QU-120: with any other way to make room it is at most once.
+        let keeps_letters = is_quorum
+            && strategy == Some("at-least-once")
+            && overflow == Overflow::Reject
+            && dead_letter.is_some();
         let delivery_limit = match arguments::integer(arguments, "x-delivery-limit") {
             Some(limit) => u32::try_from(limit).ok(),
             None => is_quorum.then_some(QUORUM_DELIVERY_LIMIT),
@@ -128,6 +136,7 @@ impl Settings {
                 exchange: exchange.into(),
                 routing_key: key.map(|key| key.as_bytes().into()),
             }),
+            keeps_letters,
             max_priority: arguments::max_priority(arguments),
             is_deduplicating: arguments::boolean(arguments, "x-message-deduplication")
                 .unwrap_or_default(),

@@ -159,7 +159,8 @@ impl State {
             if !Self::is_over(entry.standing, fx) {
                 left.add(&entry, &mut self.sleepers);
             } else if self.ready.of(entry.position).forget(&entry) {
-                self.give_up(entry, Reason::Expired, fx);
+                let dead = Reason::of_ready_at(entry.standing.ready_at);
+                self.give_up(entry, dead.unwrap_or(Reason::Expired), fx);
             }
         }
         left.end(&mut self.sleepers);

@@ -53,7 +53,7 @@ pub(super) struct State {
     pub(super) name: Name,
     is_durable: bool,
     pub(super) settings: Settings,
-    me: Weak<Queue>,
+    pub(super) me: Weak<Queue>,
     residency: Residency,
     pub(super) ready: Lanes,
     pub(super) consumers: Consumers,
@@ -472,7 +472,9 @@ impl State {
         });
         for Entry { position, message, standing, is_stored } in early {
             let waiter = Waiter { message: Held::Message(message), standing, is_stored };
-            self.wait(standing.ready_at, position, waiter, fx);
+            let is_dead = Reason::of_ready_at(standing.ready_at).is_some();
+            let due = if is_dead { self.letter_due(fx) } else { standing.ready_at };
+            self.wait(due, position, waiter, fx);
         }
         for (position, expires_at) in expiries {
             self.watch_expiry(position, expires_at, fx);
