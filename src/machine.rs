@@ -48,6 +48,19 @@ pub fn threads() -> Option<u64> {
     threads.trim().parse().ok()
 }
 
+/// Lets the system back this process's memory with huge pages, or has it not do so. Gives back
+/// whether it did before; an error where the system has nothing of the kind.
+pub fn allow_huge_pages(is_allowed: bool) -> io::Result<bool> {
+    #[cfg(target_os = "linux")]
+    {
+        let was_allowed = !rustix::thread::transparent_huge_pages_are_disabled()?;
+        rustix::thread::disable_transparent_huge_pages(!is_allowed)?;
+        Ok(was_allowed)
+    }
+    #[cfg(not(target_os = "linux"))]
+    Err(io::Error::from(io::ErrorKind::Unsupported)).map(|()| is_allowed)
+}
+
 /// Memory that this process may use: the machine's, or what its container is given of that.
 pub fn memory_available() -> Option<u64> {
     let machine = field(&fs::read_to_string("/proc/meminfo").ok()?, "MemTotal")?;
@@ -88,6 +101,14 @@ fn cgroup_limit(root: &Path, cgroup: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn huge_pages_can_be_refused_and_allowed() {
+        let before = allow_huge_pages(false).unwrap();
+        assert!(!allow_huge_pages(true).unwrap());
+        assert!(allow_huge_pages(before).unwrap());
+    }
 
     #[test]
     fn fields_are_found_by_their_whole_name() {

@@ -34,6 +34,7 @@ mod handshake;
 mod harness;
 mod heartbeat;
 mod hostile;
+mod image;
 mod limits;
 mod perf;
 mod permissions;

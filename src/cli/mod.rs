@@ -9,6 +9,7 @@ mod args;
 mod check;
 mod ctl;
 mod failure;
+mod huge_pages;
 mod log;
 mod notify;
 mod perf;

@@ -13,6 +13,7 @@ use tokio::{
 
 use super::{
     failure::{Failure, INTERRUPTED},
+    huge_pages::HugePages,
     log,
     notify::Manager,
     pid_file::PidFile,
@@ -28,6 +29,7 @@ use crate::{
 pub(super) fn run(loaded: Loaded, started: Now) -> Result<(), Failure> {
     let Loaded { config, notes, .. } = loaded;
     let pid_path = config.pid_file.clone();
+    let huge_pages = HugePages::hold_back();
     log::start(&config);
     for note in notes {
         match note {
@@ -55,6 +57,7 @@ pub(super) fn run(loaded: Loaded, started: Now) -> Result<(), Failure> {
         tokio::select! {
             () = signals.received() => {}
             () = keep_informed(manager.as_ref()) => {}
+            () = huge_pages.allow_when_grown() => {}
         }
         tracing::info!("stopping");
         if let Some(manager) = &manager {
