@@ -39,7 +39,9 @@ impl Image {
         fs::set_permissions(image.0.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let program = env!("CARGO_BIN_EXE_lepus");
         fs::copy(program, image.path("usr/local/bin/lepus")).unwrap();
-        symlink("lepus", image.path("usr/local/bin/rabbitmq-server")).unwrap();
+        for name in ["rabbitmq-server", "rabbitmqctl", "rabbitmq-diagnostics", "rabbitmq-plugins"] {
+            symlink("lepus", image.path("usr/local/bin").join(name)).unwrap();
+        }
         image.put("usr/share/lepus/image.toml", include_str!("../config/image.toml"));
         for library in libraries(program) {
             let place = image.path(library.trim_start_matches('/'));
@@ -128,11 +130,20 @@ fn image_starts_with_nothing_else_and_honours_the_variables_of_rabbitmqs_image()
     runtime.block_on(async {
         let connection = lapin::Connection::connect(&uri, lapin::ConnectionProperties::default());
         let connection = connection.await.unwrap();
-        connection.create_channel().await.unwrap();
         connection.close(200, "".into()).await.unwrap();
     });
-    let data = image.path("var/lib/rabbitmq/lepus");
-    assert!(data.is_dir());
+    // EN-060, EN-065, EN-076: what health checks and tests run in the container.
+    for arguments in [
+        &["rabbitmq-diagnostics", "-q", "ping"][..],
+        &["rabbitmqctl", "await_startup"],
+        &["rabbitmqctl", "add_vhost", "more"],
+        &["rabbitmq-plugins", "enable", "rabbitmq_management"],
+    ] {
+        let output = image.command(arguments, &variables).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {said}");
+    }
+    assert!(image.path("var/lib/rabbitmq/lepus").is_dir());
     let (status, log) = program.stop("-TERM");
     assert_eq!(status.code(), Some(0), "{log}");
 }

@@ -28,13 +28,12 @@ impl HugePages {
 
     /// Allows them when the broker has grown. Never returns.
     pub(super) async fn allow_when_grown(self) {
-        while self.are_held_back {
-            clock::sleep_until(clock::now().after(INTERVAL)).await;
-            if machine::memory_used().is_none_or(|used| used > WORTH_IT) {
-                let allowed = machine::allow_huge_pages(true);
-                tracing::debug!(?allowed, "huge pages are allowed");
-                break;
+        if self.are_held_back {
+            while machine::memory_used().is_some_and(|used| used < WORTH_IT) {
+                clock::sleep_until(clock::now().after(INTERVAL)).await;
             }
+            let result = machine::allow_huge_pages(true);
+            tracing::debug!(?result, "huge pages are allowed");
         }
         std::future::pending::<()>().await;
     }

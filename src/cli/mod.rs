@@ -18,7 +18,9 @@ mod serve;
 
 use std::{
     env,
+    ffi::OsString,
     io::{self, Write},
+    path::PathBuf,
     process::ExitCode,
 };
 
@@ -30,6 +32,10 @@ pub fn main() -> ExitCode {
     let started = crate::clock::now();
     if let Some(exit_code) = ctl::main(&env::args_os().collect::<Vec<_>>()) {
         return exit_code;
+    }
+    if let Some(name) = strange_name(env::args_os().next()) {
+        let _ = writeln!(io::stderr(), "lepus: there is no {name} here; see lepus ctl help");
+        return failure::USAGE.into();
     }
     let done = match Task::read(env::args_os()) {
         Ok(Task::Serve(loaded)) => serve::run(loaded, started),
@@ -50,5 +56,27 @@ pub fn main() -> ExitCode {
             let _ = writeln!(io::stderr(), "lepus: {failure}");
             failure.exit_code().into()
         }
+    }
+}
+
+/// The name that the program was called by, if it is one of RabbitMQ's other programs: whoever
+/// called that does not mean to start a broker.
+fn strange_name(path: Option<OsString>) -> Option<String> {
+    let path = PathBuf::from(path?);
+    let name = path.file_name()?.to_str()?;
+    (name.starts_with("rabbitmq") && name != "rabbitmq-server").then(|| name.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broker_is_started_by_its_own_names_alone() {
+        let strange = |path: &str| strange_name(Some(path.into()));
+        for path in ["lepus", "/usr/bin/lepus", "rabbitmq-server", "/opt/sbin/rabbitmq-server"] {
+            assert_eq!(strange(path), None, "{path}");
+        }
+        assert_eq!(strange("/usr/bin/rabbitmq-streams").as_deref(), Some("rabbitmq-streams"));
     }
 }
