@@ -13,6 +13,7 @@ import aio_pika  # noqa: E402
 from aio_pika import DeliveryMode, ExchangeType, Message  # noqa: E402
 from yarl import URL  # noqa: E402
 
+from line import Line  # noqa: E402
 from scenario import (  # noqa: E402
     DEADLINE, FRAME_EDGES, HEADER_BINDINGS, HEADER_MESSAGES, LARGE, LOGIN_REFUSED, TOPIC_KEYS, TOPICS,
     ensure, expect, locked_text, main, pattern,
@@ -491,6 +492,37 @@ async def error_codes(options):
     await connection.close()
 
 
+async def recovery(options):
+    """connect_robust: exchange, queues, bindings and consumers come back."""
+    line = Line(options.uri)
+    connection = await aio_pika.connect_robust(line.uri, timeout=DEADLINE, reconnect_interval=0.1)
+    channel = await connection.channel()
+    await channel.set_qos(prefetch_count=5)
+    logs = await channel.declare_exchange(options.name("logs"), ExchangeType.FANOUT)
+    passing = await channel.declare_queue(options.name("passing"), exclusive=True)
+    await passing.bind(logs)
+    tasks = await channel.declare_queue(options.name("tasks"), durable=True)
+    lines, _ = await consume(passing, no_ack=True)
+    work, _ = await consume(tasks)
+    for when in (b"before", b"after"):
+        await within("a publish", logs.publish(Message(when), ""))
+        await within("a publish", channel.default_exchange.publish(persistent(when), tasks.name))
+        expect((await within("a line", lines.get())).body, when, "what the subscriber got")
+        task = await within("a task", work.get())
+        while task.body != when:  # the ack of the one before may have been lost with the line
+            ensure(task.redelivered, "the task before is redelivered")
+            await task.ack()
+            task = await within("a task", work.get())
+        await task.ack()
+        if when == b"before":
+            back = asyncio.Event()
+            connection.reconnect_callbacks.add(lambda *_about: back.set())
+            expect(line.cut(), 1, "connections")
+            await within("the recovery", back.wait())
+    await delete(tasks, logs)
+    await connection.close()
+
+
 def run(scenario):
     """A scenario as the plain function that `main` calls."""
     return lambda options: asyncio.run(scenario(options))
@@ -513,4 +545,5 @@ if __name__ == "__main__":
         "many-channels": run(many_channels),
         "heartbeat-idle": run(heartbeat_idle),
         "error-codes": run(error_codes),
+        "recovery": run(recovery),
     })

@@ -6,6 +6,8 @@ import com.rabbitmq.client.ConnectionFactory;
 import com.rabbitmq.client.Delivery;
 import com.rabbitmq.client.GetResponse;
 import com.rabbitmq.client.MessageProperties;
+import com.rabbitmq.client.Recoverable;
+import com.rabbitmq.client.RecoveryListener;
 import com.rabbitmq.client.ShutdownSignalException;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -80,6 +82,7 @@ public final class Client extends Scenario {
       case "many-channels": manyChannels(); break;
       case "heartbeat-idle": heartbeatIdle(); break;
       case "error-codes": errorCodes(); break;
+      case "recovery": recovery(); break;
       default: Extensions.run();
     }
   }
@@ -524,6 +527,55 @@ public final class Client extends Scenario {
     expect(closed.poll(6, TimeUnit.SECONDS), null, "a close while idle");
     channel.basicPublish("", queue, null, bytes("still here"));
     expect(text(take(channel, queue, 1).get(0).getBody()), "still here", "message after the idle time");
+    connection.close();
+  }
+
+  /** The recovery that the client has by default: exchange, queues, bindings and consumers come back. */
+  private static void recovery() throws Exception {
+    String logs = name("logs");
+    String tasks = name("tasks");
+    Line line = new Line(uri);
+    ConnectionFactory factory = factory();
+    factory.setUri(line.uri());
+    factory.setAutomaticRecoveryEnabled(true);
+    factory.setNetworkRecoveryInterval(100);
+    Connection connection = factory.newConnection();
+    BlockingQueue<Boolean> recovered = new LinkedBlockingQueue<>();
+    ((Recoverable) connection).addRecoveryListener(new RecoveryListener() {
+      @Override
+      public void handleRecovery(Recoverable what) {
+        recovered.add(true);
+      }
+
+      @Override
+      public void handleRecoveryStarted(Recoverable what) { }
+    });
+    Channel channel = confirming(connection);
+    channel.exchangeDeclare(logs, "fanout");
+    String passing = temporary(channel);
+    channel.queueBind(passing, logs, "");
+    declare(channel, tasks);
+    channel.basicQos(5);
+    BlockingQueue<Delivery> lines = consume(channel, passing, true);
+    BlockingQueue<Delivery> work = consume(channel, tasks, false);
+    for (String when : List.of("before", "after")) {
+      publish(channel, logs, "", when);
+      publish(channel, "", tasks, MessageProperties.PERSISTENT_BASIC, bytes(when));
+      expect(text(next(lines, "a line").getBody()), when, "what the subscriber got");
+      Delivery task = next(work, "a task");
+      while (!text(task.getBody()).equals(when)) { // the ack of the one before may have been lost with the line
+        expect(task.getEnvelope().isRedeliver(), true, "the task before is redelivered");
+        channel.basicAck(task.getEnvelope().getDeliveryTag(), false);
+        task = next(work, "a task");
+      }
+      channel.basicAck(task.getEnvelope().getDeliveryTag(), false);
+      if (when.equals("before")) {
+        expect(line.cut(), 1, "connections");
+        next(recovered, "the recovery");
+      }
+    }
+    channel.queueDelete(tasks);
+    channel.exchangeDelete(logs);
     connection.close();
   }
 

@@ -6,6 +6,7 @@ use std::fmt::Debug;
 use std::future::Future;
 use std::pin::Pin;
 use std::process::exit;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_lite::StreamExt;
@@ -17,6 +18,8 @@ use lapin::{
     BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, Consumer, ErrorKind,
     Event, ExchangeKind,
 };
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -104,6 +107,7 @@ async fn run(options: &Options) -> Outcome {
         "many-channels" => many_channels(options).await,
         "heartbeat-idle" => heartbeat_idle(options).await,
         "error-codes" => error_codes(options).await,
+        "recovery" => recovery(options).await,
         _ => Err("no such scenario".into()),
     }
 }
@@ -792,6 +796,102 @@ async fn heartbeat_idle(options: &Options) -> Outcome {
         "still here",
         "message after the idle time",
     )?;
+    finish(&connection).await
+}
+
+/// A line to the broker that can be cut: passes on what comes on a port of the loopback, both ways.
+struct Line {
+    port: u16,
+    connections: Arc<Mutex<Vec<AbortHandle>>>,
+}
+
+impl Line {
+    async fn to(broker: &AMQPUri) -> Outcome<Self> {
+        let address = format!("{}:{}", broker.authority.host, broker.authority.port);
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let line = Self { port: listener.local_addr()?.port(), connections: Arc::default() };
+        let connections = line.connections.clone();
+        tokio::spawn(async move {
+            while let Ok((mut near, _)) = listener.accept().await {
+                let address = address.clone();
+                let connection = tokio::spawn(async move {
+                    let mut far = TcpStream::connect(address).await?;
+                    tokio::io::copy_bidirectional(&mut near, &mut far).await
+                });
+                connections.lock().expect("no panic").push(connection.abort_handle());
+            }
+        });
+        Ok(line)
+    }
+
+    /// Ends all connections that there are now; returns how many these were.
+    fn cut(&self) -> usize {
+        let mut connections = self.connections.lock().expect("no panic");
+        connections.drain(..).map(|connection| connection.abort()).count()
+    }
+}
+
+/// Publishes, as often as it takes, on a channel that may have to recover first.
+async fn persist(channel: &Channel, exchange: &str, key: &str, body: &str) -> Outcome {
+    loop {
+        let (options, properties) = (BasicPublishOptions::default(), persistent());
+        let sent =
+            channel.basic_publish(exchange.into(), key.into(), options, body.as_bytes(), properties);
+        let confirm = async { sent.await?.await };
+        match within("a confirm", confirm).await? {
+            Ok(confirm) => return expect(confirm, Confirmation::Ack(None), "the confirm"),
+            Err(error) => within("the recovery", channel.wait_for_recovery(error)).await??,
+        }
+    }
+}
+
+/// The next delivery with this body, on a channel that may have to recover first; acknowledges
+/// those before it, which may come again because their acks were lost with the line.
+async fn hear(channel: &Channel, consumer: &mut Consumer, body: &str) -> Outcome {
+    loop {
+        match within("a message", consumer.next()).await?.ok_or("the consumer ended early")? {
+            Ok(delivery) => {
+                delivery.ack(BasicAckOptions::default()).await?;
+                if text(&delivery) == body {
+                    return Ok(());
+                }
+                expect(delivery.redelivered, true, "redelivered of an earlier message")?;
+            }
+            Err(error) => within("the recovery", channel.wait_for_recovery(error)).await??,
+        }
+    }
+}
+
+/// Lapin's own recovery: what was declared and consumed comes back, queues by the names that they
+/// were given; so this has none that the server names.
+async fn recovery(options: &Options) -> Outcome {
+    let (logs, subscriber) = (options.name("logs"), options.name("subscriber"));
+    let tasks = options.name("tasks");
+    let mut uri: AMQPUri = options.uri.parse()?;
+    let line = Line::to(&uri).await?;
+    uri.authority.port = line.port;
+    let properties = ConnectionProperties::default().enable_auto_recover();
+    let connection = Connection::connect_uri(uri, properties).await?;
+    let channel = confirming(&connection).await?;
+    let none = FieldTable::default;
+    declare_exchange(&channel, &logs, ExchangeKind::Fanout).await?;
+    declare(&channel, &subscriber, none()).await?;
+    bind(&channel, &subscriber, &logs, "", none()).await?;
+    declare(&channel, &tasks, none()).await?;
+    let mut lines = consume(&channel, &subscriber, false).await?;
+    let mut work = consume(&channel, &tasks, false).await?;
+    for when in ["before", "after"] {
+        persist(&channel, &logs, "", when).await?;
+        hear(&channel, &mut lines, when).await?;
+        persist(&channel, "", &tasks, when).await?;
+        hear(&channel, &mut work, when).await?;
+        if when == "before" {
+            expect(line.cut(), 1, "connections")?;
+        }
+    }
+    delete_queue(&channel, &subscriber).await?;
+    delete_queue(&channel, &tasks).await?;
+    delete_exchange(&channel, &logs).await?;
     finish(&connection).await
 }
 
