@@ -12,6 +12,8 @@ export const app = {
   /** Errors of the page's loading and of its actions, newest last. */
   errors: [],
   toasts: [],
+  /** If something that the user asked for is being loaded. */
+  busy: false,
   dialogs: [],
 };
 

@@ -275,8 +275,8 @@ export function formDialog({ title, wide, ...spec }) {
     ...spec,
     cancel: () => entry.close(),
     after: (...answer) => {
-      entry.close();
       spec.after?.(...answer);
+      entry.close();
     },
   });
   entry = openDialog({ title, wide, body: () => [spec.intro ?? null, shown.view()] });

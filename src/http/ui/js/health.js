@@ -16,9 +16,13 @@ const STUCK = 30000;
 export const health = { problems: [], longest: [], known: false };
 
 let asked = 0;
+let took = 0;
+let asking = null;
 const resting = new Map();
 
 export function forgetHealth() {
+  asking?.abort();
+  asking = null;
   asked = 0;
   resting.clear();
   Object.assign(health, { problems: [], longest: [], known: false });
@@ -40,13 +44,13 @@ function largest(field) {
 }
 
 /** Asks, if the last answer is old enough. A question that fails finds nothing. */
-export async function checkHealth(signal) {
-  if (Date.now() - asked < EVERY) return;
+export async function checkHealth() {
+  // A broker that answers slowly is asked less often.
+  if (asking || Date.now() - asked < Math.max(EVERY, 5 * took)) return;
   asked = Date.now();
-  const quiet = (promise) => promise.catch((error) => {
-    if (error.name === 'AbortError') asked = 0;
-    return undefined;
-  });
+  const mine = asking = new AbortController();
+  const { signal } = mine;
+  const quiet = (promise) => promise.catch(() => undefined);
   const [nodes, ready, unacked, states, overview] = await Promise.all([
     session.can('monitoring') ? quiet(get('/nodes', { signal })) : undefined,
     quiet(get(largest('messages_ready'), { signal })),
@@ -56,7 +60,9 @@ export async function checkHealth(signal) {
     }), { signal })),
     quiet(get('/overview?columns=message_stats,churn_rates', { signal })),
   ]);
-  if (signal?.aborted) return;
+  if (signal.aborted) return;
+  asking = null;
+  took = Date.now() - asked;
   const problems = [
     ...(nodes ?? []).flatMap(ofNode),
     ...items(ready).flatMap(ofLength),

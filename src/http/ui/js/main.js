@@ -4,7 +4,7 @@ import { ApiError, get, whenUnauthorized } from './api.js';
 import { app, fail } from './app.js';
 import { h, icon, render } from './dom.js';
 import { dialogView } from './form.js';
-import { clock } from './format.js';
+import { clock, name } from './format.js';
 import { checkHealth, forgetHealth } from './health.js';
 import { onKey } from './keys.js';
 import { login } from './login.js';
@@ -89,7 +89,7 @@ function drawNow() {
   render(root, shell({
     path: app.route.path, lost, updated: updated ? clock(updated) : '', leave,
     content: h('div.page', { key: pagePath },
-      problem ? missing(problem) : safely(() => page?.view())),
+      problem ? missing() : safely(() => page?.view())),
   }), app.dialogs.map(dialogView), toasts());
 }
 
@@ -103,11 +103,12 @@ function safely(view) {
   }
 }
 
-function missing(error) {
+function missing() {
+  const [kind, ...names] = app.route.path;
   return h('div.missing',
     h('h1', { tabindex: '-1' }, 'Not there'),
-    h('p', `The broker has nothing at ${error.path} (any more).`),
-    h('p', h('a', { href: `#/${app.route.path[0] ?? ''}` }, 'Back to the list')));
+    h('p', 'The broker does not have ', name(names.at(-1)), ' (any more).'),
+    h('p', h('a', { href: `#/${kind === 'nodes' ? '' : kind}` }, 'Back to the list')));
 }
 
 function toasts() {
@@ -115,15 +116,19 @@ function toasts() {
     { key: entry.id }, icon('check'), h('span', entry.text))));
 }
 
-/** Loads the page's data; a newer call replaces one under way. */
-app.reload = async () => {
+/** Loads the page's data; a newer call replaces one under way. A `quiet` one shows no progress. */
+app.reload = async (quiet = false) => {
   clearTimeout(timer);
   if (!session.user || !page) return;
   loading?.abort();
   const mine = loading = new AbortController();
   const target = page;
+  if (quiet !== true && !app.busy) {
+    app.busy = true;
+    app.redraw();
+  }
   try {
-    await Promise.all([target.load?.(mine.signal), checkHealth(mine.signal)]);
+    await target.load?.(mine.signal);
     if (mine.signal.aborted) return;
     updated = Date.now();
     lost = false;
@@ -135,7 +140,10 @@ app.reload = async () => {
     else fail(error);
   }
   if (loading === mine) loading = null;
+  app.busy = false;
   app.redraw();
+  // After the page's own questions, so that it never waits for this.
+  checkHealth().then(() => app.redraw());
   schedule();
 };
 
@@ -146,7 +154,7 @@ function schedule() {
     timer = setTimeout(() => {
       // Nobody looks: the next poll waits until somebody does.
       if (document.hidden) return;
-      app.reload();
+      app.reload(true);
     }, seconds * 1000);
   }
 }
@@ -167,7 +175,7 @@ app.learn = async () => {
     get('/vhosts?columns=name'),
   ]);
   session.broker = broker ?? {};
-  session.vhosts = (vhosts ?? []).map(({ name }) => name).sort();
+  session.vhosts = (vhosts ?? []).map((vhost) => vhost.name).sort();
   if (scope.vhost !== undefined && !session.vhosts.includes(scope.vhost)) scope.set(undefined);
   app.redraw();
 };

@@ -3,7 +3,7 @@
 import { app } from './app.js';
 import { h, icon } from './dom.js';
 import { name } from './format.js';
-import { health } from './health.js';
+import { forgetHealth, health } from './health.js';
 import { helpDialog } from './keys.js';
 import { openSearch } from './search.js';
 import { choice, choose, nextTheme, scope, session, theme } from './state.js';
@@ -21,6 +21,7 @@ export function shell({ path, lost, updated, leave, content }) {
         document.querySelector('main h1')?.focus();
       },
     }, 'To the content'),
+    app.busy ? h('div.progress', { key: 'progress', 'aria-hidden': 'true' }) : null,
     top(lost, updated, leave),
     navigation(here),
     app.menu ? h('div.veil', { onclick: () => { app.menu = false; app.redraw(); } }) : null,
@@ -70,6 +71,7 @@ function vhostPicker() {
     onchange: (event) => {
       const { value } = event.currentTarget;
       scope.set(value === '' ? undefined : value.slice(1));
+      forgetHealth();
       if (app.route.query.page) app.setQuery({ page: undefined });
       else app.reload();
     },

@@ -223,7 +223,7 @@ export function table(spec) {
 
   function header(column) {
     const sorted = column.sort && column.sort === sort();
-    const label = [column.label, sorted ? h('span.arrow', reverse() ? '\u2193' : '\u2191') : null];
+    const label = [column.label, sorted ? h('span.arrow', { 'aria-hidden': 'true' }, reverse() ? '\u2193' : '\u2191') : null];
     return h('th', {
       key: column.id, class: `col-${column.id} ${column.num ? 'num' : ''}`, scope: 'col',
       title: column.title ?? false,

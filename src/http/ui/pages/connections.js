@@ -123,7 +123,8 @@ export function connection(connectionName) {
   async function load(signal) {
     [data, rows] = await Promise.all([
       get(target() + query(samplesQuery()), { signal }),
-      get(`${target()}/channels`, { signal }),
+      // RabbitMQ fails, instead of finding nothing, when the connection has gone.
+      get(`${target()}/channels`, { signal }).catch(() => []),
     ]);
   }
 

@@ -1,6 +1,6 @@
 // The overview: problems, totals, charts, nodes, the longest queues, churn, listeners.
 
-import { get, query } from '../js/api.js';
+import { get, path, query } from '../js/api.js';
 import { chart, lengthsChart, ratesChart, samplesQuery, spanPicker } from '../js/chart.js';
 import { h, icon } from '../js/dom.js';
 import { bytes, count, duration, name, rate, short } from '../js/format.js';
@@ -29,12 +29,13 @@ export function overview() {
 
   async function load(signal) {
     const params = query(samplesQuery());
-    const overall = get(`/overview${params}`, { signal });
-    const inVhost = scope.vhost === undefined ? undefined
-      : get(`/vhosts/${encodeURIComponent(scope.vhost)}${params}`, { signal });
-    const ofNodes = session.can('monitoring') ? get('/nodes', { signal }) : [];
-    [data, nodes] = await Promise.all([overall, ofNodes]);
-    const vhost = await inVhost;
+    let vhost;
+    [data, nodes, vhost] = await Promise.all([
+      get(`/overview${params}`, { signal }),
+      session.can('monitoring') ? get('/nodes', { signal }) : [],
+      scope.vhost === undefined ? undefined
+        : get(path`/vhosts/${scope.vhost}` + params, { signal }),
+    ]);
     // The charts are of the virtual host in scope; its own object has what the overview has.
     data.shown = vhost ?? { ...data.queue_totals, message_stats: data.message_stats };
     data.product = `${data.product_name ?? 'RabbitMQ'} ${data.product_version ?? data.rabbitmq_version}`;
