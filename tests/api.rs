@@ -4,6 +4,7 @@ mod access;
 mod health;
 mod lists;
 mod login;
+mod page;
 mod permissions;
 mod queues;
 mod users;

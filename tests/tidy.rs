@@ -27,7 +27,7 @@ const FLOORS: [&[&str]; 9] = [
 ];
 
 /// Names that appear in a few modules alone, often in one.
-const CONFINED: [(&str, &[&str]); 12] = [
+const CONFINED: [(&str, &[&str]); 14] = [
     ("redb", &["store"]),
     ("amq_protocol", &["wire"]),
     ("fancy_regex", &["pattern"]),
@@ -36,6 +36,8 @@ const CONFINED: [(&str, &[&str]); 12] = [
     ("serde_json", &["http", "cli/ctl", "cli/perf"]),
     ("axum", &["http"]),
     ("hyper", &["http", "cli/ctl"]),
+    ("rust_embed", &["http"]),
+    ("flate2", &["http"]),
     ("Instant::now", &["clock"]),
     ("SystemTime::now", &["clock"]),
     ("elapsed()", &["clock"]),

@@ -8,12 +8,14 @@
 //! - [`listing`]: columns, sorting, filters and pages of lists.
 //! - [`json`]: arguments and properties, to JSON and back.
 //! - [`api`]: one file for each kind of thing, with its routes.
+//! - [`assets`]: the management page, which uses the API alone.
 //!
 //! What is listed is true at the moment of the call; only rates look back. Work that grows with
 //! the number of things runs beside the tasks that serve clients ([`blocking`]).
 
 #[allow(dead_code, reason = "the endpoints that use all of it come with it")]
 mod api;
+mod assets;
 #[allow(dead_code, reason = "the endpoints that use all of it come with it")]
 mod caller;
 mod census;
@@ -135,7 +137,7 @@ impl Api {
 
     /// All routes, for callers who log in.
     fn router(&self) -> Router {
-        Router::new().nest("/api", api::routes()).with_state(self.clone())
+        Router::new().nest("/api", api::routes()).fallback(assets::serve).with_state(self.clone())
     }
 
     /// Serves on a listener until `stopped` has lost its sender.

@@ -61,6 +61,13 @@ impl Api {
         content_type: &str,
         body: &str,
     ) -> Answer {
+        let more = format!("content-type: {content_type}\r\n");
+        self.ask(method, &format!("/api{path}"), &more, body)
+    }
+
+    /// Asks for any path, with more header lines, each with its end.
+    #[track_caller]
+    pub(crate) fn ask(&self, method: &str, path: &str, more: &str, body: &str) -> Answer {
         let mut socket = TcpStream::connect(&self.address)
             .unwrap_or_else(|error| panic!("no management API at {}: {error}", self.address));
         socket.set_read_timeout(Some(DEADLINE)).expect("the deadline is not zero");
@@ -69,7 +76,7 @@ impl Api {
             format!("authorization: Basic {encoded}\r\n")
         });
         let request = format!(
-            "{method} /api{path} HTTP/1.1\r\nhost: {}\r\n{login}content-type: {content_type}\r\n\
+            "{method} {path} HTTP/1.1\r\nhost: {}\r\n{login}{more}\
              connection: close\r\ncontent-length: {}\r\n\r\n{body}",
             self.address,
             body.len()

@@ -170,9 +170,9 @@ async function enter() {
 /** What forms and the header need to know of the broker. */
 app.learn = async () => {
   const [broker, vhosts] = await Promise.all([
-    get('/overview?columns=exchange_types,cluster_name,node,product_name,product_version,'
+    get('/overview?columns=exchange_types,cluster_name,node,product_name,product_version,erlang_full_version,'
       + 'rabbitmq_version,default_queue_type,is_op_policy_updating_enabled'),
-    get('/vhosts?columns=name'),
+    get('/vhosts?columns=name').catch(() => []),
   ]);
   session.broker = broker ?? {};
   session.vhosts = (vhosts ?? []).map((vhost) => vhost.name).sort();

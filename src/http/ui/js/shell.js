@@ -6,7 +6,7 @@ import { name } from './format.js';
 import { forgetHealth, health } from './health.js';
 import { helpDialog } from './keys.js';
 import { openSearch } from './search.js';
-import { choice, choose, nextTheme, scope, session, theme } from './state.js';
+import { choice, choose, nextTheme, product, scope, session, theme } from './state.js';
 import { places } from './routes.js';
 
 const REFRESH = [[1, '1 s'], [2, '2 s'], [5, '5 s'], [10, '10 s'], [30, '30 s'], [0, 'never']];
@@ -106,7 +106,7 @@ function navigation(here) {
         },
       }, icon(place.icon), h('span', place.label))))))),
     h('p.version', { title: session.broker.cluster_name ?? '' },
-      `${session.broker.product_name ?? 'RabbitMQ'} ${session.broker.product_version ?? ''}`));
+      product(session.broker)));
 }
 
 function banners(lost) {

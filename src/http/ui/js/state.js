@@ -75,6 +75,13 @@ export const scope = {
   },
 };
 
+/** What the broker is and which version, of its overview. */
+export function product(overview) {
+  // Lepus names itself where RabbitMQ names its runtime; the rest is for RabbitMQ's tools.
+  if (/^Lepus /.test(overview.erlang_full_version ?? '')) return overview.erlang_full_version;
+  return `${overview.product_name ?? 'RabbitMQ'} ${overview.product_version ?? overview.rabbitmq_version ?? ''}`;
+}
+
 /** Light, dark, or undefined for the system's. */
 export function theme() {
   return document.documentElement.dataset.theme;

@@ -6,7 +6,7 @@ import { h, icon } from '../js/dom.js';
 import { bytes, count, duration, name, rate, short } from '../js/format.js';
 import { health } from '../js/health.js';
 import { badge, card, facts, heading, meter, queueLink, route, tile } from '../js/parts.js';
-import { scope, session } from '../js/state.js';
+import { product, scope, session } from '../js/state.js';
 import { table } from '../js/table.js';
 
 export function overview() {
@@ -38,7 +38,6 @@ export function overview() {
     ]);
     // The charts are of the virtual host in scope; its own object has what the overview has.
     data.shown = vhost ?? { ...data.queue_totals, message_stats: data.message_stats };
-    data.product = `${data.product_name ?? 'RabbitMQ'} ${data.product_version ?? data.rabbitmq_version}`;
   }
 
   function view() {
@@ -46,7 +45,7 @@ export function overview() {
     return [
       heading({
         title: 'Overview',
-        badges: [badge(data.cluster_name ?? data.node), badge(data.product, 'quiet')],
+        badges: [badge(data.cluster_name ?? data.node), badge(product(data), 'quiet')],
         object: data, actions: spanPicker(),
       }),
       problems(),
