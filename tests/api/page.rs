@@ -21,9 +21,10 @@ fn the_page_is_there_for_everybody_and_guarded() {
     assert!(policy.contains("default-src 'self'") && !policy.contains("unsafe"), "{policy}");
     assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
     // What it names is there, too.
+    let parts: Vec<&str> = answer.text.split('"').collect();
     let named =
-        answer.text.split('"').filter(|text| text.ends_with(".js") || text.ends_with(".css"));
-    let named: Vec<_> = named.collect();
+        parts.windows(2).filter(|pair| [" href=", " src="].iter().any(|a| pair[0].ends_with(a)));
+    let named: Vec<&str> = named.map(|pair| pair[1]).collect();
     assert!(named.len() > 2, "{named:?}");
     for file in named {
         assert_eq!(page().ask("GET", &format!("/{file}"), "", "").status, 200, "{file}");
