@@ -1,6 +1,7 @@
 //! The management API. `LEPUS_TEST_API` and `LEPUS_TEST_URI` make the same tests ask a RabbitMQ.
 
 mod access;
+mod definitions;
 mod health;
 mod lists;
 mod login;

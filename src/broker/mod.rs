@@ -64,8 +64,8 @@ pub struct Settings {
     pub resident_max: usize,
     /// The same for one queue.
     pub queue_resident_max: usize,
-    /// The vhost that is created when there is none.
-    pub default_vhost: Name,
+    /// The vhost that is created when there is none, if any.
+    pub default_vhost: Option<Name>,
     /// What random numbers begin at.
     pub seed: u64,
 }
@@ -136,10 +136,11 @@ impl Broker {
             shared,
         };
         broker.restore(recovered)?;
-        if broker.vhosts.is_empty() {
+        if let Some(default) = settings.default_vhost.as_ref().filter(|_| broker.vhosts.is_empty())
+        {
             let description = "Default virtual host".to_owned();
             let metadata = Metadata { description, ..Metadata::default() };
-            broker.put_vhost(&settings.default_vhost, metadata);
+            broker.put_vhost(default, metadata);
         }
         Ok(broker)
     }

@@ -73,7 +73,12 @@ impl Failure {
                     CONFIGURATION
                 }
                 StartError::DataDirectory { .. } => CANNOT_CREATE,
-                StartError::Store(_) | StartError::Restore(_) | StartError::User(_) => DATA,
+                StartError::DefinitionsFile { .. } => CONFIGURATION,
+                StartError::Store(_)
+                | StartError::Restore(_)
+                | StartError::User(_)
+                | StartError::Definitions { .. }
+                | StartError::Admin(_) => DATA,
                 StartError::Random(_) => SYSTEM,
             },
         }
@@ -107,8 +112,13 @@ impl Failure {
                 StartError::NoSuchAddress(_) => "choose one of its addresses with --bind",
                 StartError::Listen { .. } => "choose another address or port",
                 StartError::DataDirectory { .. } => "choose another with --data-dir",
+                StartError::DefinitionsFile { .. } => {
+                    "`load_definitions` names the file or directory"
+                }
                 // These say it themselves.
                 StartError::Web { .. }
+                | StartError::Definitions { .. }
+                | StartError::Admin(_)
                 | StartError::Store(_)
                 | StartError::Restore(_)
                 | StartError::User(_)

@@ -19,6 +19,7 @@ mod assets;
 #[allow(dead_code, reason = "the endpoints that use all of it come with it")]
 mod caller;
 mod census;
+mod definitions;
 mod failure;
 mod history;
 #[allow(dead_code, reason = "the endpoints that use all of it come with it")]
@@ -40,6 +41,7 @@ use tokio::{
     sync::{mpsc, watch},
 };
 
+pub use definitions::{Definitions, DefinitionsError};
 pub use failure::Failure;
 use history::History;
 

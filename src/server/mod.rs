@@ -15,6 +15,7 @@
 
 mod accept;
 mod amqp;
+mod definitions;
 mod listen;
 mod monitor;
 mod node;
@@ -38,19 +39,21 @@ use tokio::{
 };
 
 use amqp::Listeners;
+use definitions::Files;
 use monitor::Monitor;
+use node::Lacks;
 pub use tls::{Tls, TlsError, TlsSettings};
 pub use web::OPERATOR_SOCKET;
 use web::Web;
 
 use crate::{
-    admin::{Admin, AlarmLimits},
+    admin::{self, Admin, AlarmLimits},
     auth,
     broker::RestoreError,
     clock,
     config::Config,
     connection::Context,
-    http::{Api, Listening, Shared},
+    http::{Api, DefinitionsError, Listening, Shared},
     store::StoreError,
 };
 
@@ -113,6 +116,25 @@ pub enum StartError {
     /// AMQP is spoken neither with TLS nor without.
     #[error("`amqp_plain` is false and there is no `tls_certificate`: nobody could connect")]
     NoListener,
+    /// A file with definitions cannot be read.
+    #[error("cannot read the definitions {}: {source}", path.display())]
+    DefinitionsFile {
+        /// The file, or the directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file with definitions makes no sense.
+    #[error("{}: {source}", path.display())]
+    Definitions {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong in it.
+        source: DefinitionsError,
+    },
+    /// What definitions declare cannot be made durable.
+    #[error(transparent)]
+    Admin(#[from] admin::Error),
     /// The operating system has no random numbers to give.
     #[error("no random numbers: {0}")]
     Random(#[from] getrandom::Error),
@@ -141,12 +163,16 @@ impl Server {
         let tls = load_tls(&config)?;
         let listeners = Listeners::open(&config, tls)?;
         let web = Web::open(&config)?;
+        // A file that makes no sense changes nothing, either.
+        let definitions = config.load_definitions.as_deref().map(Files::read_blocking);
+        let definitions = definitions.transpose()?.unwrap_or_default();
         make_data_directory(&data_path)?;
         let alarm_limits = AlarmLimits::new(&config, &data_path);
+        let lacks = Lacks { users: !definitions.have_users(), vhosts: !definitions.have_vhosts() };
         let opening = (Arc::clone(&config), data_path.clone(), alarm_limits.clone());
         let opened = tokio::task::spawn_blocking(move || {
             let (config, path, limits) = opening;
-            let context = node::open_blocking(&config, &path)?;
+            let context = node::open_blocking(&config, &path, lacks)?;
             // Nobody publishes before the first look.
             let mut monitor = Monitor::new(Arc::clone(&context.broker), &limits);
             monitor.look_blocking();
@@ -170,6 +196,8 @@ impl Server {
         let timers = tokio::spawn(run_timers(Arc::clone(&context), stopped.clone()));
         let (broker, auth) = (Arc::clone(&context.broker), Arc::clone(&context.auth));
         let admin = Admin::new(broker, auth, alarm_limits.clone());
+        let needed = definitions.apply(&admin, &config.default_user)?;
+        admin.durable(needed).await?;
         let api = Api::new(Shared {
             broker: Arc::clone(&context.broker),
             auth: Arc::clone(&context.auth),

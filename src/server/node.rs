@@ -18,8 +18,19 @@ use crate::{
 /// Messages of one queue in memory before it pages, as a share of what all may have.
 const QUEUE_SHARE: usize = 8;
 
+/// What definitions do not bring to a new directory, so that there must be one by default (EN-002).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lacks {
+    pub(super) users: bool,
+    pub(super) vhosts: bool,
+}
+
 /// Opens everything under `path`. Blocks on the disk.
-pub(super) fn open_blocking(config: &Arc<Config>, path: &Path) -> Result<Arc<Context>, StartError> {
+pub(super) fn open_blocking(
+    config: &Arc<Config>,
+    path: &Path,
+    lacks: Lacks,
+) -> Result<Arc<Context>, StartError> {
     let (store, recovered) = Store::open(StoreConfig {
         sync: match config.sync {
             config::SyncMode::Always => SyncMode::Always,
@@ -33,7 +44,7 @@ pub(super) fn open_blocking(config: &Arc<Config>, path: &Path) -> Result<Arc<Con
     let settings = Settings {
         resident_max: config.resident_max.bytes(),
         queue_resident_max: config.resident_max.bytes() / QUEUE_SHARE,
-        default_vhost: config.default_vhost.as_str().into(),
+        default_vhost: lacks.vhosts.then(|| config.default_vhost.as_str().into()),
         seed: getrandom::u64()?,
     };
     let broker = Broker::new(&settings, store.clone(), &recovered)?;
@@ -45,7 +56,9 @@ pub(super) fn open_blocking(config: &Arc<Config>, path: &Path) -> Result<Arc<Con
     let users = Users::load(records)?;
     let records = recovered.records.iter().map(|(kind, key, value)| (*kind, &**key, &**value));
     let permissions = Permissions::load(records)?;
-    introduce_default_user(config, &users, &permissions, &recovered, &store)?;
+    if lacks.users {
+        introduce_default_user(config, &users, &permissions, &recovered, &store)?;
+    }
     Ok(Arc::new(Context {
         broker: Arc::new(broker),
         auth: Arc::new(Authenticator::new(Arc::new(users), Arc::new(permissions), config)),
@@ -98,6 +111,8 @@ mod tests {
     use super::*;
     use crate::{auth::Permission, store::StoreOp};
 
+    const EVERYTHING: Lacks = Lacks { users: true, vhosts: true };
+
     fn put(kind: RecordKind, key: &[u8], value: &[u8]) -> StoreOp {
         StoreOp::Put { kind, key: key.into(), value: value.into() }
     }
@@ -117,7 +132,7 @@ mod tests {
         let grant = |context: &Context, user: &str| {
             context.auth.permissions().grant(&user.into(), &"/".into())
         };
-        let context = open_blocking(&config, directory.path()).unwrap();
+        let context = open_blocking(&config, directory.path(), EVERYTHING).unwrap();
         assert!(grant(&context, "guest").unwrap().allows(Permission::Configure, "anything"));
         assert!(grant(&context, "other").is_none());
         let op = context.auth.permissions().clear("guest", "/").unwrap();
@@ -125,7 +140,7 @@ mod tests {
         context.broker.store.close();
         drop(context);
         // What an operator took away is not given back.
-        let context = open_blocking(&config, directory.path()).unwrap();
+        let context = open_blocking(&config, directory.path(), EVERYTHING).unwrap();
         assert!(grant(&context, "guest").is_none());
         assert_eq!(context.auth.users().get("guest").unwrap().tags, ["administrator"]);
     }
@@ -134,7 +149,7 @@ mod tests {
     fn a_new_directory_has_one_user_who_may_do_everything() {
         let directory = tempfile::tempdir().unwrap();
         let config = Config { default_vhost: "main".into(), ..Config::default() };
-        let context = open_blocking(&Arc::new(config), directory.path()).unwrap();
+        let context = open_blocking(&Arc::new(config), directory.path(), EVERYTHING).unwrap();
         let all = context.auth.permissions().list();
         let [permissions] = &all[..] else { panic!("{all:?}") };
         assert_eq!((&*permissions.user, &*permissions.vhost), ("guest", "main"));
@@ -145,7 +160,7 @@ mod tests {
     #[test]
     fn what_is_left_of_a_vhost_that_is_not_there_is_removed() {
         let (directory, config) = (tempfile::tempdir().unwrap(), Arc::new(Config::default()));
-        let context = open_blocking(&config, directory.path()).unwrap();
+        let context = open_blocking(&config, directory.path(), EVERYTHING).unwrap();
         let key = [&[4][..], b"gone", &[1], b"x"].concat();
         let value = [&[1, 1, 6][..], b"fanout", &[0]].concat();
         context.broker.store.submit(put(RecordKind::Exchange, &key, &value));
@@ -154,7 +169,7 @@ mod tests {
         let count = |recovered: &Recovered| {
             recovered.records.iter().filter(|(kind, ..)| *kind == RecordKind::Exchange).count()
         };
-        let context = open_blocking(&config, directory.path()).unwrap();
+        let context = open_blocking(&config, directory.path(), EVERYTHING).unwrap();
         assert!(context.broker.vhost("gone").is_none());
         context.broker.store.close();
         drop(context);

@@ -88,7 +88,9 @@ impl Api {
         let (head, text) = answer.split_once("\r\n\r\n").expect("an answer has a head");
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
         let status = status.unwrap_or_else(|| panic!("{method} {path}: {head}"));
-        Answer { status, head: head.to_owned(), text: text.to_owned() }
+        let is_chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
+        let text = if is_chunked { unchunked(text) } else { text.to_owned() };
+        Answer { status, head: head.to_owned(), text }
     }
 
     /// Gets something that is there.
@@ -137,6 +139,17 @@ impl Answer {
         let text = |key: &str| json[key].as_str().unwrap_or_default().to_owned();
         (self.status, text("error"), text("reason"))
     }
+}
+
+/// A body that came in chunks.
+fn unchunked(mut text: &str) -> String {
+    let mut whole = String::new();
+    while let Some((size, rest)) = text.split_once("\r\n") {
+        let size = usize::from_str_radix(size, 16).expect("a chunk has a size");
+        whole.push_str(&rest[..size]);
+        text = &rest[(size + 2).min(rest.len())..];
+    }
+    whole
 }
 
 /// A name as a part of a path.

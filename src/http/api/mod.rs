@@ -7,6 +7,7 @@ mod bindings;
 mod channels;
 mod connections;
 mod consumers;
+mod definitions;
 mod exchanges;
 mod health;
 mod login;
@@ -14,8 +15,8 @@ mod nodes;
 mod overview;
 mod permissions;
 mod queues;
-mod users;
-mod vhosts;
+pub(super) mod users;
+pub(super) mod vhosts;
 
 use axum::{
     Router,
@@ -42,6 +43,7 @@ pub(super) fn routes() -> Router<Api> {
         .merge(channels::routes())
         .merge(connections::routes())
         .merge(consumers::routes())
+        .merge(definitions::routes())
         .merge(exchanges::routes())
         .merge(health::routes())
         .merge(login::routes())
