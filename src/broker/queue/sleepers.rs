@@ -183,9 +183,16 @@ impl State {
     /// A stretch of which some may be over cannot be read: it is tried again later.
     pub(super) fn expire_failed(&mut self, id: u64, fx: &mut Effects) {
         if self.reading.take_if(|asked| asked.id == id).is_some() {
-            self.arm(fx.time.0 + EXPIRE_AGAIN_MS, fx);
+            self.look_again(fx);
             self.dispatch(fx);
             self.wake_gets(fx);
+        }
+    }
+
+    /// After a read that failed: what is due is looked at later.
+    pub(super) fn look_again(&mut self, fx: &mut Effects) {
+        if self.sleepers.due(fx.time.0).is_some() {
+            self.arm(fx.time.0 + EXPIRE_AGAIN_MS, fx);
         }
     }
 

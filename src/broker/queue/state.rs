@@ -493,6 +493,7 @@ impl State {
             return;
         }
         self.has_failed_gets = !self.waiting_gets.is_empty();
+        self.look_again(fx);
         self.end_consumers(fx);
         self.wake_all(fx);
     }

@@ -19,21 +19,28 @@ use super::*;
 use crate::{
     broker::{
         outbox::{Outbox, OutboxLimits, Window},
-        queue::{Budget, Cause, ready::Run},
+        queue::{Budget, Cause, DeadLetterTo, effects::Purpose, ready::Run},
     },
+    clock::UnixTime,
     message::Traits,
     names::{ChannelId, ConnectionId},
 };
 
 const QUEUE: QueueId = QueueId(7);
 const CONNECTIONS: usize = 3;
+/// Milliseconds that a message lives at the most.
+const LIFETIME_MAX: u64 = 300;
 
 #[derive(Clone, Debug)]
 enum Step {
     Publish {
         is_persistent: bool,
         size: usize,
+        /// Milliseconds to live; 0 for any time.
+        lifetime: u64,
     },
+    /// Time passes, and whoever waited for that is called.
+    Pass(u64),
     Subscribe {
         on: usize,
         no_ack: bool,
@@ -58,7 +65,8 @@ enum Step {
     /// A channel closes, or its connection dies: consumers end, everything comes back.
     Abandon(usize),
     SetLimit(usize, u32),
-    /// The store answers its oldest read, as of one of the moments when it might.
+    /// The store answers its oldest read, as of one of the moments when it might; or what an answer
+    /// ended is settled.
     Read(u16),
     /// The store fails to answer its oldest read.
     FailRead,
@@ -68,8 +76,15 @@ fn step() -> impl Strategy<Value = Step> {
     let on = 0..CONNECTIONS;
     let some = || prop::collection::vec(any::<u16>(), 1..6);
     prop_oneof![
-        30 => (any::<bool>(), prop_oneof![8usize..200, Just(900)])
-            .prop_map(|(is_persistent, size)| Step::Publish { is_persistent, size }),
+        30 => (
+            any::<bool>(),
+            prop_oneof![8usize..200, Just(900)],
+            prop_oneof![3 => Just(0), 1 => 1u64..LIFETIME_MAX],
+        )
+            .prop_map(|(is_persistent, size, lifetime)| {
+                Step::Publish { is_persistent, size, lifetime }
+            }),
+        5 => (1u64..100).prop_map(Step::Pass),
         4 => (on.clone(), prop::bool::weighted(0.2), 0u32..4, 0i32..2).prop_map(
             |(on, no_ack, prefetch, priority)| Step::Subscribe { on, no_ack, prefetch, priority }
         ),
@@ -113,7 +128,7 @@ fn setup() -> impl Strategy<Value = Setup> {
 /// What the store holds after some operations.
 #[derive(Clone, Debug, Default)]
 struct Stored {
-    messages: BTreeMap<Position, (Message, bool)>,
+    messages: BTreeMap<Position, (Message, Standing)>,
     last_published: Position,
     last_spilled: Position,
 }
@@ -121,16 +136,16 @@ struct Stored {
 impl Stored {
     fn apply(&mut self, op: &StoreOp) {
         match op {
-            StoreOp::Publish { queue, position, message, .. } => {
+            StoreOp::Publish { queue, position, message, standing } => {
                 assert_eq!(*queue, QUEUE);
                 assert!(*position > self.last_published, "a place published twice or too late");
                 self.last_published = *position;
-                self.messages.insert(*position, (message.clone(), false));
+                self.messages.insert(*position, (message.clone(), *standing));
             }
-            StoreOp::Spill { position, message, .. } => {
+            StoreOp::Spill { position, message, standing, .. } => {
                 assert!(*position > self.last_spilled, "a place spilled twice or too late");
                 self.last_spilled = *position;
-                let before = self.messages.insert(*position, (message.clone(), false));
+                let before = self.messages.insert(*position, (message.clone(), *standing));
                 assert!(before.is_none(), "a stored message spilled");
             }
             StoreOp::Settle { position, .. } => {
@@ -139,8 +154,9 @@ impl Stored {
             StoreOp::SettleRange { first, end, .. } => {
                 self.messages.retain(|position, _| position < first || position >= end);
             }
-            StoreOp::Returned { position, .. } => {
-                self.messages.get_mut(position).expect("returned but not stored").1 = true;
+            StoreOp::Returned { position, returns, .. } => {
+                let stored = self.messages.get_mut(position);
+                stored.expect("returned but not stored").1.returns = *returns;
             }
             StoreOp::DropQueue { .. } => self.messages.clear(),
             other => panic!("no business of a queue: {other:?}"),
@@ -162,6 +178,8 @@ struct Published {
     is_persistent: bool,
     place: Place,
     came_back: bool,
+    /// When its time is over; 0 for never.
+    expires_at: u64,
 }
 
 #[derive(Debug)]
@@ -214,6 +232,10 @@ struct Bench {
     old: usize,
     stored: Stored,
     reads: Vec<PageIn>,
+    /// The read whose messages have expired, and await their settlement.
+    expiring: Option<u64>,
+    /// What settles those that have expired: dead letters go out on their own.
+    late: Vec<StoreOp>,
     /// By place, the first at 0.
     messages: Vec<Published>,
     links: Vec<Link>,
@@ -258,7 +280,13 @@ impl Bench {
                 log.push(StoreOp::Settle { queue, position });
             }
             let place = if is_there { Place::Ready } else { Place::Settled };
-            messages.push(Published { size: 50, is_persistent: true, place, came_back: false });
+            messages.push(Published {
+                size: 50,
+                is_persistent: true,
+                place,
+                came_back: false,
+                expires_at: 0,
+            });
         }
         let mut stored = Stored::default();
         for op in &log {
@@ -280,20 +308,24 @@ impl Bench {
             limit: 0,
             seen: 0,
         };
+        let to = DeadLetterTo { exchange: "".into(), routing_key: None };
+        let settings = Settings { dead_letter: Some(to), ..Settings::default() };
         Self {
             is_durable: setup.is_durable,
             state: State::new(
                 (QUEUE, "q".into(), setup.is_durable),
-                Settings::default(),
+                settings,
                 Weak::new(),
                 residency,
                 Lanes::recovered(0, 0, |_| run),
             ),
-            fx: Effects::default(),
+            fx: Effects { time: UnixTime(1), ..Effects::default() },
             old: log.len(),
             log,
             stored,
             reads: Vec::new(),
+            expiring: None,
+            late: Vec::new(),
             messages,
             links: std::iter::repeat_with(link).take(CONNECTIONS).collect(),
             clients: Vec::new(),
@@ -320,19 +352,58 @@ impl Bench {
         }
         self.reads.extend(self.fx.read.take());
         self.fx.wakes.pay();
+        self.take_letters();
+        if self.expiring.is_none() {
+            self.settle_late();
+        }
+    }
+
+    /// Learns what has expired from the dead letters.
+    fn take_letters(&mut self) {
+        let time = self.fx.time.0;
+        for letter in std::mem::take(&mut self.fx.dead) {
+            let body: Vec<u8> = letter.message.body().flatten().take(8).copied().collect();
+            let position = Position(u64::from_le_bytes(body.try_into().unwrap()));
+            let published = self.at(position);
+            assert!((1..=time).contains(&published.expires_at), "{position:?} lives");
+            assert_eq!(published.place, Place::Ready, "{position:?} expired");
+            published.place = Place::Settled;
+            self.late.extend(letter.settle);
+        }
+        assert!(self.fx.dead_away.is_empty());
+    }
+
+    fn settle_late(&mut self) {
+        for op in std::mem::take(&mut self.late) {
+            // A purge may have been first.
+            let StoreOp::Settle { position, .. } = op else { panic!("a settlement: {op:?}") };
+            if self.stored.messages.remove(&position).is_some() {
+                self.log.push(op);
+            }
+        }
+    }
+
+    fn pass(&mut self, millis: u64) {
+        self.fx.time.0 += millis;
+        if self.state.armed_for <= self.fx.time.0 {
+            assert!(!self.state.on_deadline(&mut self.fx), "it has no expiry of its own");
+        }
     }
 
     fn step(&mut self, step: &Step) {
         match step {
-            Step::Publish { is_persistent, size } => {
+            Step::Pass(millis) => self.pass(*millis),
+            Step::Publish { is_persistent, size, lifetime } => {
                 let position = self.messages.len() as u64 + 1;
                 self.messages.push(Published {
                     size: *size,
                     is_persistent: *is_persistent,
                     place: Place::Ready,
                     came_back: false,
+                    expires_at: if *lifetime == 0 { 0 } else { self.fx.time.0 + lifetime },
                 });
-                let arrival = Arrival::default();
+                let expiration = (*lifetime > 0).then_some(*lifetime);
+                let arrival = Arrival { expiration, ..Arrival::default() };
                 let message = message(position, *size, *is_persistent);
                 assert!(self.state.publish(message, arrival, &mut self.fx));
             }
@@ -487,7 +558,9 @@ impl Bench {
 
     fn get(&mut self, no_ack: bool) -> bool {
         let flag = Arc::new(Flag::default());
-        match self.state.get(no_ack, &Waker::from(Arc::clone(&flag)), &mut self.fx) {
+        let outcome = self.state.get(no_ack, &Waker::from(Arc::clone(&flag)), &mut self.fx);
+        self.take_letters();
+        match outcome {
             GetOutcome::Got(got) => {
                 let position = got.position;
                 self.delivered(position, &got.message, got.standing.is_redelivered());
@@ -582,6 +655,11 @@ impl Bench {
     }
 
     fn read(&mut self, moment: Option<u16>) {
+        if let Some(id) = self.expiring.take() {
+            self.settle_late();
+            self.state.expired(id, CommitSeq(self.log.len() as u64), &mut self.fx);
+            return;
+        }
         if self.reads.is_empty() {
             return;
         }
@@ -595,7 +673,7 @@ impl Bench {
         let mut next = asked.wanted.end;
         let mut bytes = 0;
         let mut entries = Vec::new();
-        for (&position, (message, is_redelivered)) in
+        for (&position, (message, standing)) in
             seen.messages.range(asked.wanted.from..asked.wanted.end)
         {
             if bytes >= asked.bytes_max {
@@ -606,11 +684,18 @@ impl Bench {
             entries.push(Entry {
                 position,
                 message: message.clone(),
-                standing: Standing { returns: (*is_redelivered).into(), ..Standing::default() },
+                standing: *standing,
                 is_stored: true,
             });
         }
-        self.state.page_in(asked.id, entries.into_iter(), next, &mut self.fx);
+        let entries = entries.into_iter();
+        match asked.purpose {
+            Purpose::Deliver => self.state.page_in(asked.id, entries, next, &mut self.fx),
+            Purpose::Expire => {
+                self.state.expire_stored(asked.id, entries, next, &mut self.fx);
+                self.expiring = Some(asked.id);
+            }
+        }
     }
 
     fn fail_read(&mut self) {
@@ -618,6 +703,9 @@ impl Bench {
             return;
         }
         let asked = self.reads.remove(0);
+        if asked.purpose == Purpose::Expire {
+            return self.state.expire_failed(asked.id, &mut self.fx);
+        }
         if self.state.reading.is_some_and(|reading| reading.id == asked.id) {
             self.clients.iter_mut().for_each(|client| client.is_cancelled = true);
         }
@@ -631,7 +719,9 @@ impl Bench {
 
     /// A message left the queue: the right one, with the right flag?
     fn delivered(&mut self, position: Position, message: &Message, is_redelivered: bool) {
+        let time = self.fx.time.0;
         let published = self.at(position);
+        assert!(!(1..=time).contains(&published.expires_at), "{position:?} is over");
         assert_eq!(published.place, Place::Ready, "delivered though not ready: {position:?}");
         assert_eq!(is_redelivered, published.came_back, "redelivered: {position:?}");
         assert_eq!(message.body_len(), published.size);
@@ -731,8 +821,11 @@ impl Bench {
         let Some(first) = self.first_ready() else { return };
         let is_wanted = self.clients.iter().any(|client| self.may_have_more(client))
             || self.getters.iter().any(|getter| !getter.0.load(Ordering::Relaxed));
-        let is_coming = self.state.ready.is_paged()
-            && self.state.reading.is_some_and(|asked| self.reads.iter().any(|r| r.id == asked.id));
+        let is_asked_for = |asked: &PageIn| self.reads.iter().any(|read| read.id == asked.id);
+        // When what has expired is settled, the queue goes on.
+        let is_coming = self.expiring.is_some()
+            || (self.state.ready.is_paged()
+                && self.state.reading.as_ref().is_some_and(is_asked_for));
         assert!(!is_wanted || is_coming, "{first:?} is forgotten");
     }
 
@@ -742,9 +835,15 @@ impl Bench {
             let position = Position(at as u64 + 1);
             let is_there = published.place != Place::Settled;
             let stored = self.stored.messages.get(&position);
+            let is_late =
+                |op: &StoreOp| matches!(op, StoreOp::Settle { position: p, .. } if *p == position);
+            if self.late.iter().any(is_late) {
+                expected.extend(stored.map(|_| position));
+                continue;
+            }
             if is_there && (published.is_persistent && self.is_durable || stored.is_some()) {
                 expected.insert(position);
-                let is_returned = stored.expect("it is persistent").1;
+                let is_returned = stored.expect("it is persistent").1.returns > 0;
                 assert!(published.came_back || !is_returned);
                 assert!(published.came_back == is_returned || !published.is_persistent);
             }
@@ -762,7 +861,7 @@ impl Bench {
         }
         loop {
             let before = (self.log.len(), self.first_ready(), self.held.len(), self.reads.len());
-            while !self.reads.is_empty() {
+            while !self.reads.is_empty() || self.expiring.is_some() {
                 self.read(None);
                 self.finish();
                 self.check();
@@ -782,11 +881,13 @@ impl Bench {
         if self.clients.iter().any(|client| client.is_started && !client.is_cancelled) {
             assert_eq!(self.first_ready(), None, "stuck");
         }
+        self.outlive_all();
         assert!(self.getters.iter().all(|getter| getter.0.load(Ordering::Relaxed)));
         while self.first_ready().is_some() {
             if !self.get(true) {
                 self.finish();
-                assert!(!self.reads.is_empty(), "nothing comes");
+                let is_coming = !self.reads.is_empty() || self.expiring.is_some();
+                assert!(is_coming, "nothing comes");
                 self.read(None);
             }
             self.finish();
@@ -794,6 +895,24 @@ impl Bench {
         }
         assert!(self.stored.messages.is_empty());
         assert_eq!(self.state.ready.resident_bytes(), 0);
+    }
+}
+
+impl Bench {
+    /// Time passes until whatever can expire has, though nobody asks for anything.
+    fn outlive_all(&mut self) {
+        for _ in 0..1000 {
+            self.step(&Step::Pass(1000));
+            while !self.reads.is_empty() || self.expiring.is_some() {
+                self.step(&Step::Read(0));
+            }
+            let is_mortal = |message: &Published| message.expires_at != 0;
+            let mut ready = self.messages.iter().filter(|message| message.place == Place::Ready);
+            if !ready.any(is_mortal) {
+                return;
+            }
+        }
+        panic!("something lives for ever: {:?}", self.messages);
     }
 }
 
@@ -822,7 +941,7 @@ const TIGHT: Setup = Setup {
 };
 
 fn publish(is_persistent: bool, size: usize) -> Step {
-    Step::Publish { is_persistent, size }
+    Step::Publish { is_persistent, size, lifetime: 0 }
 }
 
 fn subscribe(prefetch: u32) -> Step {
