@@ -230,7 +230,13 @@ impl Definitions {
             note(format!("user '{name}'"), draft.put(admin, &name))?;
         }
         for (name, metadata, limits) in self.vhosts {
+            let is_new = admin.vhost(&name).is_err();
             note(format!("vhost '{name}'"), admin.put_vhost(&name, metadata))?;
+            // Whoever makes a vhost may do everything there.
+            if is_new && admin.user(user).is_ok() {
+                let done = admin.set_permissions(user, &name, [".*"; 3]);
+                note(format!("permissions of '{user}' in '{name}'"), done)?;
+            }
             if !limits.is_empty() {
                 note(format!("limits of '{name}'"), admin.set_vhost_limits(&name, limits))?;
             }
