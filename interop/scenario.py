@@ -104,6 +104,7 @@ def main(client, scenarios):
     parser = argparse.ArgumentParser(prog=client)
     parser.add_argument("--uri", default=os.environ.get("AMQP_URI", "amqp://guest:guest@127.0.0.1:5672"))
     parser.add_argument("--id", default=str(os.getpid()), help="part of every name; both persistence phases share it")
+    parser.add_argument("--management", metavar="URL", help="the management API, with an administrator's login")
     parser.add_argument("--broker-pid", type=int, help="for the scenarios that watch the broker's CPU time")
     parser.add_argument("--clean", action="store_true", help="persistence-after: the broker was stopped, not killed")
     parser.add_argument("scenario", choices=scenarios)

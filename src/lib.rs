@@ -57,7 +57,7 @@
 //!
 //! | floor | modules |
 //! | --- | --- |
-//! | 0 | [`names`], [`clock`], [`pattern`], [`machine`] |
+//! | 0 | [`names`], [`clock`], [`pattern`], [`machine`], [`histogram`] |
 //! | 1 | [`wire`]: bytes to frames to methods, and back; [`config`]: every setting |
 //! | 2 | [`message`]: the bytes that came in, kept as they came |
 //! | 3 | [`store`]: durable queues in redb |
@@ -94,6 +94,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod connection;
+pub mod histogram;
 pub mod http;
 pub mod machine;
 pub mod message;

@@ -36,6 +36,8 @@ mod heartbeat;
 mod hostile;
 mod image;
 mod limits;
+mod metrics;
+mod oauth2;
 mod perf;
 mod permissions;
 mod policies;

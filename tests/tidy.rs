@@ -15,7 +15,7 @@ use source::Source;
 
 /// The floors of the house, lowest first. A module imports from lower floors and from itself.
 const FLOORS: [&[&str]; 9] = [
-    &["names", "clock", "machine", "pattern"],
+    &["names", "clock", "machine", "pattern", "histogram"],
     &["wire", "config"],
     &["message"],
     &["store"],
@@ -27,13 +27,14 @@ const FLOORS: [&[&str]; 9] = [
 ];
 
 /// Names that appear in a few modules alone, often in one.
-const CONFINED: [(&str, &[&str]); 14] = [
+const CONFINED: [(&str, &[&str]); 15] = [
     ("redb", &["store"]),
     ("amq_protocol", &["wire"]),
     ("fancy_regex", &["pattern"]),
     ("tokio_rustls", &["server"]),
+    ("ureq", &["auth"]),
     ("x509_cert", &["auth"]),
-    ("serde_json", &["http", "cli/ctl", "cli/perf"]),
+    ("serde_json", &["http", "auth/oauth2", "cli/ctl", "cli/perf"]),
     ("axum", &["http"]),
     ("hyper", &["http", "cli/ctl"]),
     ("rust_embed", &["http"]),

@@ -233,11 +233,7 @@ func maxLength(connection *amqp.Connection, channel *amqp.Channel) {
 func queueExpires(connection *amqp.Connection, channel *amqp.Channel) {
 	idle, used, isReturned := name("idle"), name("used"), returner(channel)
 	untilGone := func(queue string) {
-		end := time.Now().Add(deadline)
-		for !isReturned("", queue, text("")) { // a publish is no use of the queue
-			expect(time.Now().Before(end), true, queue+" goes in time")
-			time.Sleep(50 * time.Millisecond)
-		}
+		until("the end of "+queue, func() bool { return isReturned("", queue, text("")) }) // this is no use of the queue
 	}
 	for _, queue := range []string{idle, used} {
 		ok(durable(channel, queue, table{"x-expires": 1000}), "declare")
@@ -257,24 +253,27 @@ func queueExpires(connection *amqp.Connection, channel *amqp.Channel) {
 // Who gets what, and when
 
 func priorities(connection *amqp.Connection, channel *amqp.Channel) {
+	quorum := name("quorum")
+	ok(durable(channel, quorum, table{"x-queue-type": "quorum"}), "declare")
 	for _, order := range []struct {
-		arguments table
-		wanted    []uint8
+		queue  string
+		wanted []uint8
 	}{
-		// What is above the maximum counts as that.
-		{table{"x-max-priority": 5}, []uint8{9, 5, 3, 1, 0, 0}},
-		{nil, []uint8{0, 1, 9, 5, 0, 3}},
+		// What is above the maximum counts as that; this client sends no priority of 0, which counts as 4 in the last one.
+		{exclusive(channel, table{"x-max-priority": 5}), []uint8{9, 5, 3, 1, 0, 0}},
+		{exclusive(channel, nil), []uint8{0, 1, 9, 5, 0, 3}},
+		{quorum, []uint8{9, 5, 0, 0, 3, 1}},
 	} {
-		queue := exclusive(channel, order.arguments)
 		for _, priority := range []uint8{0, 1, 9, 5, 0, 3} {
-			publish(channel, "", queue, amqp.Publishing{Priority: priority})
+			publish(channel, "", order.queue, amqp.Publishing{Priority: priority})
 		}
 		seen := []uint8{}
-		for _, delivery := range take(channel, queue, 6) {
+		for _, delivery := range take(channel, order.queue, 6) {
 			seen = append(seen, delivery.Priority)
 		}
 		expect(seen, order.wanted, "priorities as they come")
 	}
+	removeQueue(channel, quorum)
 	badArgument(connection, "x-max-priority", 256, ": {max_value_exceeded,256}")
 	badArgument(connection, "x-max-priority", -1, ": {value_negative,-1}")
 }
@@ -360,6 +359,29 @@ func deliveryLimit(connection *amqp.Connection, channel *amqp.Channel) {
 	task := next(subscribe(channel, queue, "", nil))
 	expect(counts(task), []any{true, int64(1), int64(4)}, "counts of a message whose channel went")
 	ok(task.Ack(false), "ack")
+	removeQueue(channel, queue)
+}
+
+// consumerTimeout: a consumer of a quorum queue that holds a message too long is cancelled, and the message is ready
+// again.
+func consumerTimeout(_ *amqp.Connection, channel *amqp.Channel) {
+	queue, other := name("queue"), connect()
+	ok(durable(channel, queue, table{"x-queue-type": "quorum"}), "declare")
+	publish(channel, "", queue, text("held"))
+	slow := open(other)
+	cancelled := slow.NotifyCancel(make(chan string, 1))
+	expect(bodies(next(subscribe(slow, queue, "slow", table{"x-consumer-timeout": 1000}))), "held", "the message")
+	select {
+	case tag := <-cancelled:
+		expect(tag, "slow", "the consumer that was cancelled")
+	case <-time.After(deadline):
+		fail("a consumer that holds a message too long was not cancelled")
+	}
+	until("the message", func() bool { return ready(channel, queue) == 1 })
+	got, _, err := channel.Get(queue, true)
+	ok(err, "get")
+	expect(bodies(got), "held*", "the message that it held")
+	finish(other)
 	removeQueue(channel, queue)
 }
 

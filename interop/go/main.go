@@ -27,11 +27,12 @@ const (
 var frameEdges = []int{0, 1, 131063, 131064, 131065, 262128}
 
 var (
-	uri      = flag.String("uri", "", "the broker; without it AMQP_URI")
-	id       = flag.String("id", strconv.Itoa(os.Getpid()), "part of every name; both persistence phases share it")
-	clean    = flag.Bool("clean", false, "persistence-after: the broker was stopped, not killed")
-	_        = flag.Int("broker-pid", 0, "not used by this client")
-	scenario string
+	uri        = flag.String("uri", "", "the broker; without it AMQP_URI")
+	id         = flag.String("id", strconv.Itoa(os.Getpid()), "part of every name; both persistence phases share it")
+	clean      = flag.Bool("clean", false, "persistence-after: the broker was stopped, not killed")
+	management = flag.String("management", "", "the management API, with an administrator's login")
+	_          = flag.Int("broker-pid", 0, "not used by this client")
+	scenario   string
 )
 
 var scenarios = map[string]func(){
@@ -58,6 +59,7 @@ var scenarios = map[string]func(){
 	"single-active-consumer": extension(singleActiveConsumer),
 	"consumer-priority":      extension(consumerPriority),
 	"delivery-limit":         extension(deliveryLimit),
+	"consumer-timeout":       extension(consumerTimeout),
 	"quorum-refusals":        extension(quorumRefusals),
 	"direct-reply-to":        extension(directReplyTo),
 	"cc-bcc":                 extension(ccBcc),
@@ -70,6 +72,11 @@ var scenarios = map[string]func(){
 	"delayed-message":        extension(delayedMessage),
 	"deduplication":          extension(deduplication),
 	"retry-delay":            extension(retryDelay),
+
+	"permissions": extension(permissions),
+	"vhosts":      extension(vhosts),
+	"limits":      extension(limits),
+	"policies":    extension(policies),
 }
 
 func main() {

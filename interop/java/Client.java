@@ -38,6 +38,7 @@ public final class Client extends Scenario {
       switch (args[at]) {
         case "--uri": uri = args[++at]; break;
         case "--id": id = args[++at]; break;
+        case "--management": management = args[++at]; break;
         case "--broker-pid": ++at; break;
         case "--clean": clean = true; break;
         default: scenario = args[at];

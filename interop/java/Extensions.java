@@ -34,6 +34,7 @@ final class Extensions extends Scenario {
         case "single-active-consumer": singleActiveConsumer(connection, channel); break;
         case "consumer-priority": consumerPriority(connection, channel); break;
         case "delivery-limit": deliveryLimit(connection, channel); break;
+        case "consumer-timeout": consumerTimeout(channel); break;
         case "quorum-refusals": quorumRefusals(connection, channel); break;
         case "direct-reply-to": directReplyTo(connection, channel); break;
         case "cc-bcc": ccBcc(connection, channel); break;
@@ -46,7 +47,7 @@ final class Extensions extends Scenario {
         case "delayed-message": delayedMessage(connection, channel); break;
         case "deduplication": deduplication(channel); break;
         case "retry-delay": retryDelay(channel); break;
-        default: throw new Failure("no such scenario");
+        default: Operated.run(connection, channel);
       }
     }
   }
@@ -221,24 +222,6 @@ final class Extensions extends Scenario {
     badArgument(connection, "x-overflow", "drop-tail", ": invalid_overflow");
   }
 
-  /** Publishes with the mandatory flag; says whether the message came back. */
-  private static boolean isReturned(Channel channel, String exchange, String key) throws Exception {
-    List<String> returned = new ArrayList<>();
-    var listener = channel.addReturnListener(back -> returned.add(back.getRoutingKey()));
-    channel.basicPublish(exchange, key, true, null, bytes(key));
-    channel.waitForConfirms(TimeUnit.SECONDS.toMillis(DEADLINE)); // RabbitMQ refuses for a queue that is about to go
-    channel.removeReturnListener(listener);
-    return !returned.isEmpty();
-  }
-
-  private static void untilGone(Channel channel, String queue) throws Exception {
-    long end = System.nanoTime() + TimeUnit.SECONDS.toNanos(DEADLINE);
-    while (!isReturned(channel, "", queue)) { // a publish is no use of the queue
-      expect(System.nanoTime() < end, true, queue + " goes in time");
-      TimeUnit.MILLISECONDS.sleep(50);
-    }
-  }
-
   private static void queueExpires(Connection connection, Channel channel) throws Exception {
     String idle = name("idle");
     String used = name("used");
@@ -246,10 +229,10 @@ final class Extensions extends Scenario {
       channel.queueDeclare(queue, true, false, false, table("x-expires", 1000));
     }
     channel.basicConsume(used, true, "c", (tag, delivery) -> { }, tag -> { });
-    untilGone(channel, idle);
+    until(() -> isReturned(channel, "", idle), "the end of a queue that nobody uses"); // a publish is no use of it
     expect(isReturned(channel, "", used), false, "a queue with a consumer is gone");
     channel.basicCancel("c");
-    untilGone(channel, used);
+    until(() -> isReturned(channel, "", used), "the end of a queue that its consumer left");
     badArgument(connection, "x-expires", 0, ": {value_zero,0}");
     badArgument(connection, "x-expires", -5, ": {value_negative,-5}");
   }
@@ -257,10 +240,13 @@ final class Extensions extends Scenario {
   // Who gets what, and when
 
   private static void priorities(Connection connection, Channel channel) throws Exception {
-    // What has no priority counts as 0, and what is above the maximum as that.
+    String quorum = name("quorum");
+    channel.queueDeclare(quorum, true, false, false, table("x-queue-type", "quorum"));
+    // What has no priority counts as 0, and what is above the maximum as that; in a quorum queue it counts as 4.
     Map<String, List<Integer>> orders = new LinkedHashMap<>();
     orders.put(temporary(channel, "x-max-priority", 5), Arrays.asList(9, 5, 3, 1, null, 0));
     orders.put(temporary(channel), Arrays.asList(null, 1, 9, 5, 0, 3));
+    orders.put(quorum, Arrays.asList(9, 5, null, 3, 1, 0));
     for (Map.Entry<String, List<Integer>> order : orders.entrySet()) {
       for (Integer priority : Arrays.asList(null, 1, 9, 5, 0, 3)) {
         publish(channel, "", order.getKey(), with().priority(priority).build(), new byte[0]);
@@ -269,6 +255,7 @@ final class Extensions extends Scenario {
       take(channel, order.getKey(), 6).forEach(delivery -> seen.add(delivery.getProperties().getPriority()));
       expect(seen, order.getValue(), "priorities as they come");
     }
+    channel.queueDelete(quorum);
     badArgument(connection, "x-max-priority", 256, ": {max_value_exceeded,256}");
     badArgument(connection, "x-max-priority", -1, ": {value_negative,-1}");
   }
@@ -359,6 +346,23 @@ final class Extensions extends Scenario {
     Delivery task = next(consume(channel, queue, false), "the message of the channel that went");
     expect(counts(task), Arrays.asList(true, 1L, 5L), "counts of a message whose channel went");
     channel.basicAck(tag(task), false);
+    channel.queueDelete(queue);
+  }
+
+  /** A consumer of a quorum queue that holds a message too long is cancelled, and the message is ready again. */
+  private static void consumerTimeout(Channel channel) throws Exception {
+    String queue = name("queue");
+    channel.queueDeclare(queue, true, false, false, table("x-queue-type", "quorum"));
+    publish(channel, "", queue, "held");
+    BlockingQueue<String> events = new LinkedBlockingQueue<>();
+    try (Connection other = connect()) {
+      other.createChannel().basicConsume(queue, false, "slow", false, false, table("x-consumer-timeout", 1000),
+          (tag, delivery) -> events.add("got " + text(delivery.getBody())), tag -> events.add("cancelled " + tag));
+      expect(next(events, "the message"), "got held", "the message");
+      expect(next(events, "the cancellation"), "cancelled slow", "what comes of holding a message too long");
+      until(() -> ready(channel, queue) == 1, "the message");
+      expect(channel.basicGet(queue, true).getEnvelope().isRedeliver(), true, "redelivered");
+    }
     channel.queueDelete(queue);
   }
 

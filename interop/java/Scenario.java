@@ -25,6 +25,7 @@ abstract class Scenario {
 
   static String uri = System.getenv("AMQP_URI");
   static String id = Long.toString(ProcessHandle.current().pid());
+  static String management;
   static String scenario = "";
 
   /** The broker did not do what RabbitMQ does. */
@@ -174,7 +175,7 @@ abstract class Scenario {
   }
 
   /** Does something that must close its channel, and tells how it was closed. */
-  private static ShutdownSignalException shutdown(Connection connection, Step act) throws Exception {
+  static ShutdownSignalException shutdown(Connection connection, Step act) throws Exception {
     Channel channel = connection.createChannel();
     CompletableFuture<ShutdownSignalException> closed = new CompletableFuture<>();
     channel.addShutdownListener(closed::complete);
@@ -205,6 +206,25 @@ abstract class Scenario {
       // The reason comes to the listener.
     }
     expectClose(closed.get(DEADLINE, TimeUnit.SECONDS).getReason(), code, classId, methodId, text);
+  }
+
+  /** Publishes with the mandatory flag; says whether the message came back. */
+  static boolean isReturned(Channel channel, String exchange, String key) throws Exception {
+    List<String> returned = new ArrayList<>();
+    var listener = channel.addReturnListener(back -> returned.add(back.getRoutingKey()));
+    channel.basicPublish(exchange, key, true, null, bytes(key));
+    channel.waitForConfirms(TimeUnit.SECONDS.toMillis(DEADLINE)); // RabbitMQ refuses for a queue that is about to go
+    channel.removeReturnListener(listener);
+    return !returned.isEmpty();
+  }
+
+  /** Looks again and again until something holds. */
+  static void until(java.util.concurrent.Callable<Boolean> done, String what) throws Exception {
+    long end = System.nanoTime() + TimeUnit.SECONDS.toNanos(DEADLINE);
+    while (!done.call()) {
+      expect(System.nanoTime() < end, true, what + " in time");
+      TimeUnit.MILLISECONDS.sleep(50);
+    }
   }
 
   /** A reply text as it is sent: 255 octets at most. */

@@ -3,6 +3,7 @@
 
 const assert = require('node:assert/strict');
 const extensions = require('./extensions');
+const operated = require('./operated');
 const {
   options, name, connect, within, take, drain, ready, withResolvers, pattern, range,
 } = require('./scenario');
@@ -489,7 +490,7 @@ function setImmediateFlag(channel) {
 
 // The start
 
-Object.assign(scenarios, extensions);
+Object.assign(scenarios, extensions, operated);
 const scenario = scenarios[options.scenario];
 if (!scenario) {
   console.error(`usage: client.js --uri URI SCENARIO, with one of: ${Object.keys(scenarios).join(' ')}`);

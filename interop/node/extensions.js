@@ -160,15 +160,18 @@ const scenarios = {
   },
 
   async priorities(connection, channel) {
-    // What has no priority counts as 0, and what is above the maximum as that.
-    for (const [args, order] of [
-      [{ 'x-max-priority': 5 }, [9, 5, 3, 1, undefined, 0]],
-      [{}, [undefined, 1, 9, 5, 0, 3]],
+    const ranked = name('quorum');
+    await declare(channel, ranked, { ...quorum });
+    // What has no priority counts as 0, and what is above the maximum as that; in a quorum queue it counts as 4.
+    for (const [queue, order] of [
+      [await temporary(channel, { 'x-max-priority': 5 }), [9, 5, 3, 1, undefined, 0]],
+      [await temporary(channel), [undefined, 1, 9, 5, 0, 3]],
+      [ranked, [9, 5, undefined, 3, 1, 0]],
     ]) {
-      const queue = await temporary(channel, args);
       for (const priority of [undefined, 1, 9, 5, 0, 3]) await publish(channel, '', queue, '', { priority });
       assert.deepEqual((await take(channel, queue, 6)).map(({ properties }) => properties.priority), order);
     }
+    await channel.deleteQueue(ranked);
     await badArgument(connection, 'x-max-priority', 256, ': {max_value_exceeded,256}');
     await badArgument(connection, 'x-max-priority', -1, ': {value_negative,-1}');
   },
@@ -249,6 +252,23 @@ const scenarios = {
     const task = await (await consume(channel, queue)).next();
     assert.deepEqual(counts(task), [true, 1, 4], 'counts of a message whose channel went');
     channel.ack(task);
+    await channel.deleteQueue(queue);
+  },
+
+  /** A consumer of a quorum queue that holds a message too long is cancelled, and the message is ready again. */
+  async 'consumer-timeout'(_connection, channel) {
+    const queue = name('queue');
+    await declare(channel, queue, { ...quorum });
+    await publish(channel, '', queue, 'held');
+    const other = await connect();
+    const slow = await consume(await other.createChannel(), queue, { arguments: { 'x-consumer-timeout': 1000 } });
+    assert.equal(text(await slow.next()), 'held');
+    assert.equal(await slow.next(), null, 'what amqplib gives a consumer that is cancelled');
+    let got;
+    const end = Date.now() + DEADLINE;
+    while (!(got = await channel.get(queue, { noAck: true }))) assert.ok(Date.now() < end, 'the message is not there');
+    assert.equal(text(got), 'held*');
+    await other.close();
     await channel.deleteQueue(queue);
   },
 

@@ -18,6 +18,7 @@ from scenario import (  # noqa: E402
     ensure, expect, locked_text, main, pattern,
 )
 import extensions  # noqa: E402
+import operated  # noqa: E402
 
 # The scenarios that every client has
 
@@ -657,4 +658,5 @@ if __name__ == "__main__":
         "article-hello-auto-ack": article_hello_auto_ack,
         "article-republish": article_republish,
         **extensions.SCENARIOS,
+        **operated.SCENARIOS,
     })

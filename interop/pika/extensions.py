@@ -180,14 +180,17 @@ def queue_expires(options):
 
 
 def priorities(options):
-    connection = connect(options)
+    connection, quorum = connect(options), options.name("quorum")
     channel = confirming(connection)
-    # What has no priority counts as 0, and what is above the maximum as that.
+    channel.queue_declare(quorum, durable=True, arguments={"x-queue-type": "quorum"})
+    # What has no priority counts as 0, and what is above the maximum as that; in a quorum queue it counts as 4.
     for queue, order in ((temporary(channel, {"x-max-priority": 5}), [9, 5, 3, 1, None, 0]),
-                         (temporary(channel), [None, 1, 9, 5, 0, 3])):
+                         (temporary(channel), [None, 1, 9, 5, 0, 3]),
+                         (quorum, [9, 5, None, 3, 1, 0])):
         for priority in (None, 1, 9, 5, 0, 3):
             channel.basic_publish("", queue, b"", properties(delivery_mode=2, priority=priority))
         expect([got.priority for _, got, _ in take(channel, queue, 6)], order, "priorities as they come")
+    channel.queue_delete(quorum)
     bad_arguments(connection, options.name("bad"), [
         ("x-max-priority", 256, ": {max_value_exceeded,256}"),
         ("x-max-priority", -1, ": {value_negative,-1}"),
@@ -281,6 +284,25 @@ def delivery_limit(options):
     taken = take(channel, queue, 1, auto_ack=False)[0]
     expect(counts(taken), (True, 1, 5), "counts of a message whose channel went")
     channel.basic_ack(taken[0].delivery_tag)
+    channel.queue_delete(queue)
+    connection.close()
+
+
+def consumer_timeout(options):
+    """A consumer of a quorum queue that holds a message too long is cancelled, and the message is ready again."""
+    connection, other, queue = connect(options), connect(options), options.name("queue")
+    channel = confirming(connection)
+    channel.queue_declare(queue, durable=True, arguments={"x-queue-type": "quorum"})
+    channel.basic_publish("", queue, b"held")
+    slow, cancelled = other.channel(), []
+    slow.add_on_cancel_callback(lambda frame: cancelled.append(frame.method.consumer_tag))
+    inbox = consume(slow, queue, consumer_tag="slow", arguments={"x-consumer-timeout": 1000})
+    until(other, lambda: cancelled, "the end of a consumer that holds a message too long")
+    expect((len(inbox), cancelled), (1, ["slow"]), "deliveries, and who was cancelled")
+    until(connection, lambda: ready(channel, queue), "the message")
+    method, _, body = get(channel, queue)
+    expect((body, method.redelivered), (b"held", True), "the message that it held")
+    other.close()
     channel.queue_delete(queue)
     connection.close()
 
@@ -569,6 +591,7 @@ SCENARIOS = {
     "single-active-consumer": single_active_consumer,
     "consumer-priority": consumer_priority,
     "delivery-limit": delivery_limit,
+    "consumer-timeout": consumer_timeout,
     "quorum-refusals": quorum_refusals,
     "direct-reply-to": direct_reply_to,
     "cc-bcc": cc_bcc,

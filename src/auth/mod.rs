@@ -7,22 +7,33 @@
 
 mod attempts;
 mod certificate;
+mod identity;
 mod mechanism;
+mod oauth2;
 mod password;
 pub mod permissions;
 mod user;
 
-use std::{collections::HashSet, fmt, net::IpAddr, sync::Arc};
+use std::{
+    collections::HashSet,
+    fmt,
+    net::IpAddr,
+    sync::Arc,
+    task::{Poll, Waker, ready},
+};
 
 use mechanism::Credentials;
+use oauth2::Oauth2;
 
 use crate::{
-    config::{AuthMechanism, Config},
-    names::Name,
+    clock,
+    config::{AuthBackend, AuthMechanism, Config},
 };
 
 pub use attempts::{AttemptCounts, Attempts, Via};
 pub use certificate::Certificate;
+pub use identity::Identity;
+pub use oauth2::{Oauth2Error, Token, TokenError};
 pub use password::{HashingAlgorithm, PasswordHash};
 pub use permissions::{Permission, Permissions};
 pub use user::{RecordError, User, UserLimits, Users};
@@ -33,6 +44,7 @@ pub struct Authenticator {
     users: Arc<Users>,
     permissions: Arc<Permissions>,
     attempts: Attempts,
+    oauth2: Option<Oauth2>,
     config: Arc<Config>,
     /// Users who may only connect from this machine (CN-049).
     loopback_users: HashSet<String>,
@@ -87,6 +99,8 @@ pub enum Reason {
     BlankPassword,
     /// The user may only connect from this machine (CN-049).
     NotLocal,
+    /// The password is a token that is not taken.
+    Token(TokenError),
     /// The certificate has no name where the configuration looks for one.
     NoName,
 }
@@ -111,6 +125,7 @@ impl fmt::Display for Reason {
             Self::UnknownUser => "does not exist",
             Self::WrongPassword => "gave a wrong password",
             Self::BlankPassword => "gave no password",
+            Self::Token(error) => return write!(f, "gave a token that {error}"),
             Self::NoName => "is not named by the certificate: see `tls_login_from`",
             Self::NotLocal => "can only connect via localhost",
         })
@@ -118,11 +133,17 @@ impl fmt::Display for Reason {
 }
 
 impl Authenticator {
-    /// Makes an authenticator of these users, under the configuration's rules.
-    pub fn new(users: Arc<Users>, permissions: Arc<Permissions>, config: &Arc<Config>) -> Self {
+    /// Makes an authenticator of these users, under the configuration's rules. Reads the keys of
+    /// OAuth 2 from their file, if there is one.
+    pub fn open_blocking(
+        users: Arc<Users>,
+        permissions: Arc<Permissions>,
+        config: &Arc<Config>,
+    ) -> Result<Self, Oauth2Error> {
         let loopback_users = config.loopback_users.iter().cloned().collect();
+        let oauth2 = Oauth2::load_blocking(config)?;
         let (attempts, config) = (Attempts::default(), Arc::clone(config));
-        Self { users, permissions, attempts, config, loopback_users }
+        Ok(Self { users, permissions, attempts, oauth2, config, loopback_users })
     }
 
     /// The users.
@@ -153,51 +174,122 @@ impl Authenticator {
             && (mechanism != AuthMechanism::External || certificate.is_some())
     }
 
-    /// Finds out who answered connection.start.
-    pub fn verify(&self, attempt: &Attempt<'_>) -> Result<Name, Refusal> {
+    /// Finds out who answered connection.start. Pending while the key of a token is looked for;
+    /// the waker is called when it is to be asked again.
+    pub fn verify(&self, attempt: &Attempt<'_>, waker: &Waker) -> Poll<Result<Identity, Refusal>> {
         let mechanism = AuthMechanism::ALL
             .iter()
             .copied()
             .find(|mechanism| mechanism.as_str() == attempt.mechanism)
-            .filter(|mechanism| self.is_offered(*mechanism, attempt.certificate))
-            .ok_or_else(|| Refusal::UnknownMechanism { mechanism: attempt.mechanism.into() })?;
-        let refusal =
-            |user, reason| Refusal::BadCredentials { mechanism: mechanism.as_str(), user, reason };
+            .filter(|mechanism| self.is_offered(*mechanism, attempt.certificate));
+        let Some(mechanism) = mechanism else {
+            let mechanism = attempt.mechanism.into();
+            return Poll::Ready(Err(Refusal::UnknownMechanism { mechanism }));
+        };
         if mechanism == AuthMechanism::External {
-            let name = attempt.certificate.and_then(|shown| shown.login(&self.config));
-            let name = name.ok_or_else(|| refusal(String::new(), Reason::NoName))?;
-            return self.check_named(&name, attempt.peer).map_err(|reason| refusal(name, reason));
+            return Poll::Ready(self.external(attempt));
         }
-        let credentials = mechanism::credentials(mechanism, attempt.response)
-            .ok_or(Refusal::Malformed { mechanism: mechanism.as_str() })?;
-        self.check(&credentials, attempt.peer).map_err(|reason| {
-            refusal(String::from_utf8_lossy(credentials.login).into_owned(), reason)
+        let Some(credentials) = mechanism::credentials(mechanism, attempt.response) else {
+            return Poll::Ready(Err(Refusal::Malformed { mechanism: mechanism.as_str() }));
+        };
+        self.check(&credentials, attempt.peer, waker).map_err(|reason| Refusal::BadCredentials {
+            mechanism: mechanism.as_str(),
+            user: String::from_utf8_lossy(credentials.login).into_owned(),
+            reason,
         })
     }
 
-    /// Finds out who that is, whichever mechanisms are offered: for what is not AMQP.
-    pub fn log_in(&self, user: &str, password: &str, peer: IpAddr) -> Result<Name, Refusal> {
+    /// Finds out who that is, whichever mechanisms are offered: for what is not AMQP. Pending as
+    /// [`Self::verify`] is.
+    pub fn log_in(
+        &self,
+        user: &str,
+        password: &str,
+        peer: IpAddr,
+        waker: &Waker,
+    ) -> Poll<Result<Identity, Refusal>> {
         let credentials = Credentials { login: user.as_bytes(), password: password.as_bytes() };
-        self.check(&credentials, peer).map_err(|reason| Refusal::BadCredentials {
+        self.check(&credentials, peer, waker).map_err(|reason| Refusal::BadCredentials {
             mechanism: AuthMechanism::Plain.as_str(),
             user: user.to_owned(),
             reason,
         })
     }
 
-    /// A user whom TLS has vouched for.
-    fn check_named(&self, name: &str, peer: IpAddr) -> Result<Name, Reason> {
-        let user = self.users.get(name).ok_or(Reason::UnknownUser)?;
-        self.check_place(&user, peer)?;
-        Ok(user.name.clone())
+    /// Puts another secret in place of the one that somebody logged in with (CN-140). It matters
+    /// if that was a token. Pending as [`Self::verify`] is.
+    pub fn renew(
+        &self,
+        identity: &Identity,
+        secret: &str,
+        waker: &Waker,
+    ) -> Poll<Result<Identity, TokenError>> {
+        let (Some(oauth2), Some(_)) = (&self.oauth2, &identity.token) else {
+            return Poll::Ready(Ok(identity.clone()));
+        };
+        let token = ready!(oauth2.verify(secret, (clock::now(), clock::unix_time()), waker))?;
+        let renewed = Identity::from(token);
+        let is_same = renewed.user == identity.user;
+        Poll::Ready(if is_same { Ok(renewed) } else { Err(TokenError::OtherUser) })
     }
 
-    fn check_place(&self, user: &User, peer: IpAddr) -> Result<(), Reason> {
-        let is_bound = self.loopback_users.contains(user.name.as_str());
+    /// A user whom TLS has vouched for.
+    fn external(&self, attempt: &Attempt<'_>) -> Result<Identity, Refusal> {
+        let name = attempt.certificate.and_then(|shown| shown.login(&self.config));
+        let known = || {
+            let user = self.users.get(name.as_deref().ok_or(Reason::NoName)?);
+            let user = user.ok_or(Reason::UnknownUser)?;
+            self.check_place(&user.name, attempt.peer)?;
+            Ok(Identity::from(&*user))
+        };
+        known().map_err(|reason| Refusal::BadCredentials {
+            mechanism: AuthMechanism::External.as_str(),
+            user: name.clone().unwrap_or_default(),
+            reason,
+        })
+    }
+
+    fn check_place(&self, user: &str, peer: IpAddr) -> Result<(), Reason> {
+        let is_bound = self.loopback_users.contains(user);
         if is_bound && !is_loopback(peer) { Err(Reason::NotLocal) } else { Ok(()) }
     }
 
-    fn check(&self, credentials: &Credentials<'_>, peer: IpAddr) -> Result<Name, Reason> {
+    /// Asks one backend after the other. Refusals of all but the last are for nobody to know.
+    fn check(
+        &self,
+        credentials: &Credentials<'_>,
+        peer: IpAddr,
+        waker: &Waker,
+    ) -> Poll<Result<Identity, Reason>> {
+        let mut refused = Reason::UnknownUser;
+        for backend in &self.config.auth_backends {
+            let asked = match backend {
+                AuthBackend::Internal => self.check_password(credentials),
+                AuthBackend::Oauth2 => ready!(self.check_token(credentials, waker)),
+            };
+            match asked {
+                Ok(known) => {
+                    return Poll::Ready(self.check_place(&known.user, peer).map(|()| known));
+                }
+                Err(reason) => refused = reason,
+            }
+        }
+        Poll::Ready(Err(refused))
+    }
+
+    fn check_token(
+        &self,
+        credentials: &Credentials<'_>,
+        waker: &Waker,
+    ) -> Poll<Result<Identity, Reason>> {
+        let (Some(oauth2), Ok(token)) = (&self.oauth2, str::from_utf8(credentials.password)) else {
+            return Poll::Ready(Err(Reason::Token(TokenError::Malformed)));
+        };
+        let verified = oauth2.verify(token, (clock::now(), clock::unix_time()), waker);
+        verified.map_ok(Identity::from).map_err(Reason::Token)
+    }
+
+    fn check_password(&self, credentials: &Credentials<'_>) -> Result<Identity, Reason> {
         if credentials.password.is_empty() {
             return Err(Reason::BlankPassword);
         }
@@ -210,8 +302,7 @@ impl Authenticator {
         if !user.password.as_ref().is_some_and(|hash| hash.verifies(credentials.password)) {
             return Err(Reason::WrongPassword);
         }
-        self.check_place(&user, peer)?;
-        Ok(user.name.clone())
+        Ok(Identity::from(&*user))
     }
 }
 
@@ -224,6 +315,7 @@ fn is_loopback(peer: IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::names::Name;
 
     const LOCAL: &str = "127.0.0.1";
     const REMOTE: &str = "192.0.2.7";
@@ -235,15 +327,23 @@ mod tests {
             users.put(User { password, ..User::new(name) });
         }
         users.put(User::new("nobody"));
-        Authenticator::new(Arc::new(users), Arc::default(), &Arc::default())
+        Authenticator::open_blocking(Arc::new(users), Arc::default(), &Arc::default()).unwrap()
     }
 
     fn attempt<'a>(mechanism: &'a str, response: &'a [u8], peer: &str) -> Attempt<'a> {
         Attempt { mechanism, response, peer: peer.parse().unwrap(), certificate: None }
     }
 
+    /// Whoever is known without waiting.
+    fn verify(authenticator: &Authenticator, attempt: &Attempt<'_>) -> Result<Name, Refusal> {
+        match authenticator.verify(attempt, Waker::noop()) {
+            Poll::Ready(known) => known.map(|known| known.user),
+            Poll::Pending => panic!("nothing to wait for"),
+        }
+    }
+
     fn plain(response: &str, peer: &str) -> Result<Name, Refusal> {
-        authenticator().verify(&attempt("PLAIN", response.as_bytes(), peer))
+        verify(&authenticator(), &attempt("PLAIN", response.as_bytes(), peer))
     }
 
     fn reason(result: Result<Name, Refusal>) -> Reason {
@@ -273,7 +373,7 @@ mod tests {
         let authenticator = authenticator();
         let blank = Some(PasswordHash::of(b"", [1, 2, 3, 4]));
         authenticator.users().put(User { password: blank, ..User::new("lax") });
-        let result = authenticator.verify(&attempt("PLAIN", b"\0lax\0", LOCAL));
+        let result = verify(&authenticator, &attempt("PLAIN", b"\0lax\0", LOCAL));
         assert_eq!(reason(result), Reason::BlankPassword);
         assert_eq!(reason(plain("\0nobody\0", LOCAL)), Reason::BlankPassword);
     }
@@ -295,7 +395,7 @@ mod tests {
     fn anonymous_is_guest_under_guests_rules() {
         // CN-042, CN-049
         let authenticator = authenticator();
-        let anonymous = |peer: &str| authenticator.verify(&attempt("ANONYMOUS", b"", peer));
+        let anonymous = |peer: &str| verify(&authenticator, &attempt("ANONYMOUS", b"", peer));
         assert_eq!(anonymous(LOCAL), Ok("guest".into()));
         assert_eq!(reason(anonymous(REMOTE)), Reason::NotLocal);
         let password = Some(PasswordHash::of(b"another", [1, 2, 3, 4]));
@@ -308,7 +408,7 @@ mod tests {
         // CN-046, CN-047
         let authenticator = authenticator();
         for mechanism in ["FOO", "EXTERNAL", "plain", ""] {
-            let refusal = authenticator.verify(&attempt(mechanism, b"\0guest\0guest", LOCAL));
+            let refusal = verify(&authenticator, &attempt(mechanism, b"\0guest\0guest", LOCAL));
             assert_eq!(refusal, Err(Refusal::UnknownMechanism { mechanism: mechanism.into() }));
         }
         assert_eq!(plain("guest", LOCAL), Err(Refusal::Malformed { mechanism: "PLAIN" }));

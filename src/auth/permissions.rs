@@ -22,7 +22,7 @@ use std::{
     },
 };
 
-use super::RecordError;
+use super::{RecordError, oauth2::scope::ScopeGrant};
 use crate::{
     names::Name,
     pattern::{self, InvalidPattern, Pattern},
@@ -192,22 +192,39 @@ impl TopicPermissions {
 
 /// What one user may do in one vhost, at one moment.
 #[derive(Clone, Debug)]
-pub struct Grant {
-    names: Arc<UserPermissions>,
-    topics: Vec<Arc<TopicPermissions>>,
+pub struct Grant(Source);
+
+/// Who says so.
+#[derive(Clone, Debug)]
+enum Source {
+    Records { names: Arc<UserPermissions>, topics: Vec<Arc<TopicPermissions>> },
+    Token(ScopeGrant),
+}
+
+impl From<ScopeGrant> for Grant {
+    fn from(scopes: ScopeGrant) -> Self {
+        Self(Source::Token(scopes))
+    }
 }
 
 impl Grant {
     /// Whether a queue or exchange of this name is permitted; the default exchange is asked for
     /// as `amq.default` (PO-002).
     pub fn allows(&self, permission: Permission, name: &str) -> bool {
-        self.names.pattern(permission).allows(name)
+        match &self.0 {
+            Source::Records { names, .. } => names.pattern(permission).allows(name),
+            Source::Token(scopes) => scopes.allows(permission, name),
+        }
     }
 
     /// Whether a routing or binding key of a topic exchange is permitted: always, if nothing is
-    /// said about the exchange (PO-026).
+    /// said about the exchange (PO-026); with a token only if a scope says something of keys.
     pub fn allows_topic(&self, permission: Permission, exchange: &str, key: &str) -> bool {
-        let said = self.topics.iter().find(|topic| topic.exchange.as_str() == exchange);
+        let topics = match &self.0 {
+            Source::Records { topics, .. } => topics,
+            Source::Token(scopes) => return scopes.allows_topic(permission, exchange, key),
+        };
+        let said = topics.iter().find(|topic| topic.exchange.as_str() == exchange);
         said.is_none_or(|topic| match permission {
             Permission::Write => topic.write_pattern.allows(key),
             Permission::Read => topic.read_pattern.allows(key),
@@ -217,7 +234,10 @@ impl Grant {
 
     /// Whether something is said about the keys of any exchange.
     pub fn has_topics(&self) -> bool {
-        !self.topics.is_empty()
+        match &self.0 {
+            Source::Records { topics, .. } => !topics.is_empty(),
+            Source::Token(_) => true,
+        }
     }
 }
 
@@ -289,7 +309,8 @@ impl Permissions {
         let first = (vhost.clone(), user.clone(), Name::from(""));
         let topics = records.topics.range(first..).map(|(_, topic)| topic);
         let topics = topics.take_while(|topic| topic.vhost == *vhost && topic.user == *user);
-        Some(Arc::new(Grant { names, topics: topics.cloned().collect() }))
+        let topics = topics.cloned().collect();
+        Some(Arc::new(Grant(Source::Records { names, topics })))
     }
 
     /// Whether nobody has a permission.

@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
-use super::stats::{Count, SharedTally, Sizes, Tally};
+use super::stats::{Count, SharedTally, Sizes, Tally, Traffic};
 use crate::{
     clock::UnixTime,
     names::{ChannelId, ConnectionId},
@@ -88,6 +88,10 @@ pub struct ConnectionInfo {
     pub blocked: Count,
     /// The sizes of the messages it published.
     pub sizes: Sizes,
+    /// Messages it published on channels in confirm mode.
+    pub published_for_confirm: Count,
+    /// Queues that its messages went to, one after the other.
+    pub routed: Count,
     channels: Mutex<BTreeMap<ChannelId, Arc<ChannelInfo>>>,
 }
 
@@ -106,6 +110,8 @@ impl ConnectionInfo {
             pending_bytes: Count::default(),
             blocked: Count::default(),
             sizes: Sizes::default(),
+            published_for_confirm: Count::default(),
+            routed: Count::default(),
             channels: Mutex::default(),
         }
     }
@@ -113,6 +119,19 @@ impl ConnectionInfo {
     /// Its name, as RabbitMQ makes it: `peer -> local`.
     pub fn name(&self) -> String {
         format!("{} -> {}", self.ends.peer, self.ends.local)
+    }
+
+    /// What passed it so far.
+    pub fn traffic(&self) -> Traffic {
+        Traffic {
+            received_bytes: self.received_bytes.get(),
+            reads: self.reads.get(),
+            sent_bytes: self.sent_bytes.get(),
+            writes: self.writes.get(),
+            published_for_confirm: self.published_for_confirm.get(),
+            routed: self.routed.get(),
+            sizes: self.sizes.get(),
+        }
     }
 
     fn locked(&self) -> MutexGuard<'_, BTreeMap<ChannelId, Arc<ChannelInfo>>> {

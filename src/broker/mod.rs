@@ -53,6 +53,7 @@ pub use self::{
     vhost::{Metadata, Vhost},
 };
 use crate::{
+    histogram::Histogram,
     names::{Name, QueueId},
     store::{RecordKind, Recovered, Store, StoreOp},
 };
@@ -85,6 +86,10 @@ pub struct Broker {
     pub registry: Registry,
     /// What queues counted that are gone.
     pub departed: Arc<Departed>,
+    /// The same of queues for direct replies.
+    pub departed_replies: Arc<Departed>,
+    /// How long queues found no room in a consumer's outbox.
+    pub stalls: Histogram,
     vhosts: DashMap<Name, Arc<Vhost>>,
     /// A vhost that nobody can name, for connections that have not named theirs yet.
     limbo: Arc<Vhost>,
@@ -115,11 +120,13 @@ impl Broker {
         let budget = Arc::new(Budget::new(settings.resident_max, settings.queue_resident_max));
         let timers = Arc::new(Timers::default());
         let departed = Arc::new(Departed::default());
+        let departed_replies = Arc::new(Departed::default());
         let shared = vhost::Shared {
             store: store.clone(),
             budget: Arc::clone(&budget),
             timers: Arc::clone(&timers),
             departed: Arc::clone(&departed),
+            departed_replies: Arc::clone(&departed_replies),
             next_queue: Arc::new(AtomicU64::new(1)),
             seeds: Arc::new(AtomicU64::new(settings.seed)),
         };
@@ -130,6 +137,8 @@ impl Broker {
             timers,
             registry: Registry::default(),
             departed,
+            departed_replies,
+            stalls: Histogram::of_time(),
             vhosts: DashMap::new(),
             limbo: Vhost::new(Name::from(""), shared.clone()),
             parameters: RwLock::default(),

@@ -17,6 +17,7 @@ use std::{
 
 use crate::{
     broker::queue::{ConsumerHandle, Queue},
+    clock::Now,
     message::Message,
     names::Position,
     store::Standing,
@@ -83,6 +84,8 @@ pub struct Stalled {
     pub queue: Weak<Queue>,
     /// Its consumer that had no room.
     pub consumer: ConsumerHandle,
+    /// When that was.
+    pub since: Now,
 }
 
 /// The events of one connection.

@@ -11,7 +11,7 @@ use std::{
 use super::{
     client::{ChannelInfo, ConnectionInfo, Ends},
     outbox::{Event, Outbox, Wakes},
-    stats::{SizesSeen, Tally},
+    stats::{Stat, Tally, Traffic},
 };
 use crate::{
     clock::UnixTime,
@@ -33,8 +33,8 @@ struct State {
     churn: ClientChurn,
     /// What channels counted that are gone, by vhost.
     departed: HashMap<Name, Tally>,
-    /// The sizes of messages that connections published which are gone.
-    departed_sizes: SizesSeen,
+    /// What passed connections that are gone.
+    departed_traffic: Traffic,
 }
 
 /// How connections and channels came and went.
@@ -57,12 +57,16 @@ pub struct ClientTotals {
     pub connections: usize,
     /// Channels that are open.
     pub channels: usize,
+    /// Those of them that have published.
+    pub publishers: usize,
+    /// Their consumers.
+    pub consumers: u64,
     /// How they came and went.
     pub churn: ClientChurn,
     /// What happened to messages on their channels.
     pub messages: Tally,
-    /// The sizes of the messages they published.
-    pub sizes: SizesSeen,
+    /// What else passed them.
+    pub traffic: Traffic,
 }
 
 /// An open connection.
@@ -221,7 +225,7 @@ impl Registry {
         };
         let (tally, channels) = info.clear();
         *state.departed.entry(place.vhost.clone()).or_default() += tally;
-        state.departed_sizes += info.sizes.get();
+        state.departed_traffic += info.traffic();
         state.churn.connections_closed += 1;
         state.churn.channels_closed += channels;
         if let Some(count) = state.vhosts.get_mut(&place.vhost) {
@@ -282,7 +286,7 @@ impl Registry {
         let state = self.state();
         let mut totals = ClientTotals {
             churn: state.churn,
-            sizes: state.departed_sizes,
+            traffic: state.departed_traffic,
             ..ClientTotals::default()
         };
         for tally in state.departed.values() {
@@ -290,10 +294,13 @@ impl Registry {
         }
         for connection in state.connections.values().filter(|found| found.place.is_some()) {
             totals.connections += 1;
-            totals.sizes += connection.info.sizes.get();
+            totals.traffic += connection.info.traffic();
             for channel in connection.info.channels() {
+                let tally = channel.tally.get();
                 totals.channels += 1;
-                totals.messages += channel.tally.get();
+                totals.publishers += usize::from(tally[Stat::Publish] > 0);
+                totals.consumers += channel.consumers.get();
+                totals.messages += tally;
             }
         }
         totals

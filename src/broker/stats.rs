@@ -168,16 +168,54 @@ impl SharedTally {
 pub struct QueueTally {
     /// What happened to its messages.
     pub messages: Tally,
-    /// Messages given up, by [`Reason`], whether or not they had somewhere to go.
+    /// Messages given up, by [`Reason`], that had nowhere to go.
     pub given_up: [u64; Reason::COUNT],
+    /// Messages given up, by [`Reason`], that went to a dead letter exchange.
+    pub dead_lettered: [u64; Reason::COUNT],
 }
 
 impl AddAssign for QueueTally {
     fn add_assign(&mut self, other: Self) {
         self.messages += other.messages;
-        for (sum, more) in self.given_up.iter_mut().zip(other.given_up) {
-            *sum += more;
-        }
+        add_each(&mut self.given_up, other.given_up);
+        add_each(&mut self.dead_lettered, other.dead_lettered);
+    }
+}
+
+fn add_each<const N: usize>(sums: &mut [u64; N], more: [u64; N]) {
+    for (sum, more) in sums.iter_mut().zip(more) {
+        *sum += more;
+    }
+}
+
+/// What passed a connection, beyond what its channels count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Bytes received.
+    pub received_bytes: u64,
+    /// Reads that brought them.
+    pub reads: u64,
+    /// Bytes sent.
+    pub sent_bytes: u64,
+    /// Writes that took them.
+    pub writes: u64,
+    /// Messages published on channels in confirm mode.
+    pub published_for_confirm: u64,
+    /// Queues that published messages went to, one after the other.
+    pub routed: u64,
+    /// The sizes of the messages published.
+    pub sizes: SizesSeen,
+}
+
+impl AddAssign for Traffic {
+    fn add_assign(&mut self, other: Self) {
+        self.received_bytes += other.received_bytes;
+        self.reads += other.reads;
+        self.sent_bytes += other.sent_bytes;
+        self.writes += other.writes;
+        self.published_for_confirm += other.published_for_confirm;
+        self.routed += other.routed;
+        self.sizes += other.sizes;
     }
 }
 
@@ -219,6 +257,10 @@ pub struct QueueChurn {
 
 /// What is left of the counts of queues that are gone, and their coming and going.
 ///
+/// Whoever adds up what there ever was takes the list of queues first, then this, then looks at
+/// each queue: one that was deleted before this was taken is in it, one that was deleted after it
+/// counts for itself ([`QueueChurn::deleted`] tells which). So no sum ever falls.
+///
 /// # Locks
 /// Its lock is taken last of all: a queue's may be held.
 #[derive(Debug, Default)]
@@ -227,11 +269,12 @@ pub struct Departed {
 }
 
 impl Departed {
-    /// A queue was deleted that had counted this.
-    pub fn queue(&self, queue_type: QueueType, tally: QueueTally) {
+    /// A queue was deleted that had counted this. Returns how many were before it and with it.
+    pub fn queue(&self, queue_type: QueueType, tally: QueueTally) -> u64 {
         let mut state = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
         state.0.deleted += 1;
         state.1[queue_type.index()] += tally;
+        state.0.deleted
     }
 
     /// A queue was declared; a new one, if it was not there.

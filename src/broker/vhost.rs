@@ -52,6 +52,7 @@ pub(super) struct Shared {
     pub(super) budget: Arc<Budget>,
     pub(super) timers: Arc<Timers>,
     pub(super) departed: Arc<Departed>,
+    pub(super) departed_replies: Arc<Departed>,
     pub(super) next_queue: Arc<AtomicU64>,
     /// What the random numbers of the next exchange begin at.
     pub(super) seeds: Arc<AtomicU64>,
@@ -444,12 +445,14 @@ impl Vhost {
         owner: Option<ConnectionId>,
         recovered: impl Fn(QueueId) -> Option<RecoveredQueue>,
     ) -> Arc<Queue> {
-        let Shared { store, budget, timers, departed, .. } = self.shared.clone();
-        let vhost = self.me.clone();
-        let surroundings = Surroundings { vhost, timers, store, budget, departed };
         let settings = self.settings_of(&name, queue_type, &spec.arguments);
         let identity = Identity { id, name, spec, queue_type, owner };
-        Queue::new(identity, settings, surroundings, recovered)
+        Queue::new(identity, settings, self.surroundings(), recovered)
+    }
+
+    fn surroundings(&self) -> Surroundings {
+        let Shared { store, budget, timers, departed, .. } = self.shared.clone();
+        Surroundings { vhost: self.me.clone(), timers, store, budget, departed }
     }
 
     /// Brings a durable queue back.
@@ -511,8 +514,12 @@ impl Vhost {
     pub fn open_reply_queue(&self, name: Name, owner: ConnectionId) -> Arc<Queue> {
         let spec = QueueSpec { durable: false, auto_delete: false, arguments: Table::default() };
         let id = self.shared.next_queue_id(0);
-        let owner = Some(owner);
-        let queue = self.new_queue(id, name.clone(), spec, QueueType::Classic, owner, |_| None);
+        let queue_type = QueueType::Classic;
+        let settings = self.settings_of(&name, queue_type, &spec.arguments);
+        let identity = Identity { id, name: name.clone(), spec, queue_type, owner: Some(owner) };
+        let departed = Arc::clone(&self.shared.departed_replies);
+        let surroundings = Surroundings { departed, ..self.surroundings() };
+        let queue = Queue::new(identity, settings, surroundings, |_| None);
         self.replies.insert(name, Arc::clone(&queue));
         queue
     }
@@ -520,6 +527,11 @@ impl Vhost {
     /// The queue for direct replies of this name, while its consumer is there.
     pub fn reply_queue(&self, name: &[u8]) -> Option<Arc<Queue>> {
         self.replies.get(str::from_utf8(name).ok()?).map(|queue| Arc::clone(&queue))
+    }
+
+    /// The queues for direct replies.
+    pub fn reply_queues(&self) -> Vec<Arc<Queue>> {
+        self.replies.iter().map(|queue| Arc::clone(&queue)).collect()
     }
 
     /// Forgets a queue for direct replies.

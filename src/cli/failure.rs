@@ -69,11 +69,12 @@ impl Failure {
                     UNAVAILABLE
                 }
                 StartError::PortForbidden(_) => NOT_PERMITTED,
-                StartError::NoSuchAddress(_) | StartError::Tls(_) | StartError::NoListener => {
-                    CONFIGURATION
-                }
+                StartError::NoSuchAddress(_)
+                | StartError::Tls(_)
+                | StartError::Oauth2(_)
+                | StartError::NoListener
+                | StartError::DefinitionsFile { .. } => CONFIGURATION,
                 StartError::DataDirectory { .. } => CANNOT_CREATE,
-                StartError::DefinitionsFile { .. } => CONFIGURATION,
                 StartError::Store(_)
                 | StartError::Restore(_)
                 | StartError::User(_)
@@ -98,7 +99,8 @@ impl Failure {
             ),
             Self::Start(StartError::Web { .. }) => Some(
                 "stop the program that listens there (perhaps another lepus, or RabbitMQ), or \
-                 choose another port with --metrics-port",
+                 choose another port with --metrics-port, or turn the metrics off with \
+                 LEPUS_METRICS=false",
             ),
             Self::Start(error) => Some(match error {
                 StartError::PortTaken(_) => {
@@ -123,6 +125,7 @@ impl Failure {
                 | StartError::Restore(_)
                 | StartError::User(_)
                 | StartError::Tls(_)
+                | StartError::Oauth2(_)
                 | StartError::NoListener
                 | StartError::Random(_) => return None,
             }),

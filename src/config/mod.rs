@@ -67,7 +67,9 @@ settings! {
     http_port: u16 = 15672, 0..=65535;
     /// Port for the management API over TLS, listened on when there is an `https_certificate`.
     https_port: u16 = 15671, 0..=65535;
-    /// Port for Prometheus. Nothing listens on it yet.
+    /// Whether metrics are served, for Prometheus. Nobody has to log in for them.
+    metrics: bool = true;
+    /// Port for the metrics.
     metrics_port: u16 = 15692, 0..=65535;
     /// Connections that the operating system keeps waiting until they are accepted.
     listen_backlog: u16 = 1024, 1..=65535;

@@ -60,7 +60,7 @@ fn unlike_the_defaults() -> Config {
         | "tls_fail_if_no_peer_cert"
         | "https_verify_peer"
         | "https_fail_if_no_peer_cert" => "true",
-        "amqp_plain" | "http" | "oauth2_verify_aud" | "oauth2_require_exp" => "false",
+        "amqp_plain" | "http" | "metrics" | "oauth2_verify_aud" | "oauth2_require_exp" => "false",
         "tls_versions" => "1.3",
         "tls_login_from" => "common_name",
         "tls_login_san_type" => "uri",

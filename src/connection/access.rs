@@ -12,7 +12,7 @@ use super::{
     error::{Code, Failure, Ids},
 };
 use crate::{
-    auth::{Permission, Permissions, permissions::Grant},
+    auth::{Identity, Permission, Permissions, permissions::Grant},
     broker::{Kind, error::resource},
     names::Name,
 };
@@ -27,6 +27,8 @@ pub(super) struct Access {
     permissions: Arc<Permissions>,
     /// The generation of what is known.
     generation: u64,
+    /// How often the user's token was replaced.
+    renewals: u64,
     grant: Option<Arc<Grant>>,
     /// What was allowed, by name: a bit for each permission.
     allowed: HashMap<Box<str>, u8>,
@@ -35,19 +37,25 @@ pub(super) struct Access {
 impl Access {
     /// Nothing is allowed before [`Self::enter`].
     pub(super) fn new(permissions: Arc<Permissions>) -> Self {
-        Self { permissions, generation: 0, grant: None, allowed: HashMap::new() }
+        Self { permissions, generation: 0, renewals: 0, grant: None, allowed: HashMap::new() }
     }
 
-    /// Changes when any permission of anybody does.
+    /// Changes when any permission of anybody does, or the user's token.
     pub(super) fn generation(&self) -> u64 {
-        self.permissions.generation()
+        // Neither of them ever falls, so that the sum tells every change of one.
+        self.permissions.generation() + self.renewals
+    }
+
+    /// The user has another token.
+    pub(super) fn renewed(&mut self) {
+        self.renewals += 1;
     }
 
     /// Looks up what the user may do in the vhost. Returns whether the user may be there at all
     /// (PO-003).
-    pub(super) fn enter(&mut self, user: &Name, vhost: &Name) -> bool {
-        self.generation = self.permissions.generation();
-        self.grant = self.permissions.grant(user, vhost);
+    pub(super) fn enter(&mut self, identity: &Identity, vhost: &Name) -> bool {
+        self.generation = self.generation();
+        self.grant = identity.grant(&self.permissions, vhost);
         self.allowed.clear();
         self.grant.is_some()
     }
@@ -57,7 +65,7 @@ impl Access {
         self.grant.as_ref().is_some_and(|grant| grant.has_topics())
     }
 
-    fn allows(&mut self, permission: Permission, name: &str) -> bool {
+    pub(super) fn allows(&mut self, permission: Permission, name: &str) -> bool {
         let Some(grant) = &self.grant else { return false };
         let bit = 1 << permission as u8;
         if self.allowed.get(name).is_some_and(|known| known & bit != 0) {
@@ -141,7 +149,7 @@ impl Session {
 
     fn refresh_access(&mut self) {
         if self.access.generation != self.access.generation() {
-            self.access.enter(&self.user, self.vhost.name());
+            self.access.enter(&self.identity, self.vhost.name());
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::{
         queue::{Held, Queue},
         stats::Stat,
     },
+    clock,
     message::Message,
     names::ChannelId,
     store::Standing,
@@ -30,6 +31,7 @@ impl Session {
         self.outbox.drain(&mut self.drained, &mut self.stalled);
         self.events.extend(self.drained.drain(..));
         for stalled in std::mem::take(&mut self.stalled) {
+            self.context.broker.stalls.add_time(clock::now().since(stalled.since));
             if let Some(queue) = stalled.queue.upgrade() {
                 queue.resume(stalled.consumer, &mut self.fx);
             }
@@ -116,8 +118,13 @@ impl Session {
         self.lost_consumer(id);
         self.close_reply_queue(id, &queue);
         self.sources.release(slot);
+        self.send_cancel(id, &tag);
+    }
+
+    /// Tells the client that a consumer is no more, if it wants to know.
+    pub(super) fn send_cancel(&mut self, id: ChannelId, tag: &str) {
         if self.capabilities.consumer_cancel_notify && self.channels.open(id).is_some() {
-            let cancel = basic::Cancel { consumer_tag: short_string(&tag), nowait: true };
+            let cancel = basic::Cancel { consumer_tag: short_string(tag), nowait: true };
             self.reply(id, &AMQPClass::Basic(basic::AMQPMethod::Cancel(cancel)));
         }
     }

@@ -114,15 +114,16 @@ impl Session {
     fn frame(&mut self, frame: &Frame, payload: &[u8], behind: &[u8]) -> Result<Taken, Failure> {
         let id = ChannelId(frame.channel);
         match self.stage {
-            Stage::Running if id.0 == 0 => self.connection_frame(frame.kind, payload),
-            Stage::Running => return self.channel_frame(id, frame.kind, payload, behind),
+            Stage::Running if id.0 == 0 => {
+                self.connection_frame(frame.kind, payload).map(Taken::from)
+            }
+            Stage::Running => self.channel_frame(id, frame.kind, payload, behind),
             Stage::Closing { .. } => {
                 self.closing_frame(frame, payload);
-                Ok(())
+                Ok(Taken::Frame { more: 0 })
             }
-            _ => self.handshake_frame(frame, payload),
-        }?;
-        Ok(Taken::Frame { more: 0 })
+            _ => self.handshake_frame(frame, payload).map(Taken::from),
+        }
     }
 
     /// After `connection.close` only its answer counts, or the peer's own close (CN-122, CN-123).

@@ -1,9 +1,10 @@
 //! From the protocol header to `connection.open-ok`, and the goodbyes (COMPATIBILITY chapter 1).
 
-use std::time::Duration;
+use std::{task::Poll, time::Duration};
 
 use super::{
     Capabilities, Session, Stage,
+    dispatch::Flow,
     error::{self, Close, Code, Failure, Ids},
 };
 use crate::{
@@ -48,7 +49,7 @@ impl Session {
         PROTOCOL_HEADER
     }
 
-    fn send_connection(&mut self, method: connection::AMQPMethod) {
+    pub(super) fn send_connection(&mut self, method: connection::AMQPMethod) {
         self.reply(crate::names::ChannelId(0), &AMQPClass::Connection(method));
     }
 
@@ -96,9 +97,13 @@ impl Session {
     }
 
     /// A frame before the connection is open: it must be the one that is waited for (CN-048).
-    pub(super) fn handshake_frame(&mut self, frame: &Frame, payload: &[u8]) -> Result<(), Failure> {
+    pub(super) fn handshake_frame(
+        &mut self,
+        frame: &Frame,
+        payload: &[u8],
+    ) -> Result<Flow, Failure> {
         if frame.kind == FrameKind::Heartbeat && frame.channel == 0 {
-            return Ok(());
+            return Ok(Flow::On);
         }
         if frame.kind != FrameKind::Method || frame.channel != 0 {
             return Err(Failure::Silent("a frame that does not belong to the handshake"));
@@ -108,21 +113,22 @@ impl Session {
         };
         match (&self.stage, method) {
             (Stage::AwaitStartOk, connection::AMQPMethod::StartOk(start_ok)) => {
-                self.start_ok(&start_ok)
+                return self.start_ok(&start_ok);
             }
-            (Stage::AwaitTuneOk, connection::AMQPMethod::TuneOk(tune_ok)) => self.tune_ok(&tune_ok),
+            (Stage::AwaitTuneOk, connection::AMQPMethod::TuneOk(tune_ok)) => {
+                self.tune_ok(&tune_ok)?;
+            }
             (Stage::AwaitOpen, connection::AMQPMethod::Open(open)) => {
-                self.open(open.virtual_host.as_str())
+                self.open(open.virtual_host.as_str())?;
             }
-            (_, connection::AMQPMethod::Close(_)) => {
-                self.send_connection_close_ok();
-                Ok(())
-            }
-            _ => Err(Failure::Silent("a method that does not belong to the handshake")),
+            (_, connection::AMQPMethod::Close(_)) => self.send_connection_close_ok(),
+            _ => return Err(Failure::Silent("a method that does not belong to the handshake")),
         }
+        Ok(Flow::On)
     }
 
-    fn start_ok(&mut self, start_ok: &connection::StartOk) -> Result<(), Failure> {
+    /// The login; it may have to wait for the key of a token.
+    fn start_ok(&mut self, start_ok: &connection::StartOk) -> Result<Flow, Failure> {
         self.capabilities = Capabilities::of(&start_ok.client_properties);
         self.introduction = Some(Introduction {
             client_properties: start_ok.client_properties.clone(),
@@ -138,10 +144,12 @@ impl Session {
             peer: self.peer.ends.peer.ip(),
             certificate: self.peer.certificate(),
         };
-        let verified = self.context.auth.verify(&attempt);
+        let Poll::Ready(verified) = self.context.auth.verify(&attempt, &self.waker) else {
+            return Ok(Flow::Again);
+        };
         self.context.auth.attempts().count(Via::Amqp, verified.is_ok());
         match verified {
-            Ok(user) => self.user = user,
+            Ok(identity) => self.known_as(identity),
             Err(refusal) => return Err(self.refuse(&refusal)),
         }
         let config = &self.context.config;
@@ -152,7 +160,7 @@ impl Session {
         };
         self.send_connection(connection::AMQPMethod::Tune(tune));
         self.stage = Stage::AwaitTuneOk;
-        Ok(())
+        Ok(Flow::On)
     }
 
     /// A login that is refused (CN-044 to CN-047).
@@ -240,7 +248,8 @@ impl Session {
     /// Into the vhost, if there is room and the user may be there (CN-082 to CN-084, CN-086).
     fn enter(&mut self, ids: Ids) -> Result<(), Failure> {
         let (user, vhost) = (&self.user, self.vhost.name());
-        let limits = self.context.auth.users().get(user).map(|user| user.limits);
+        let is_own = self.identity.token.is_none();
+        let limits = self.context.auth.users().get(user).filter(|_| is_own).map(|user| user.limits);
         let user_limit = limits.and_then(|limits| limits.max_connections);
         let vhost_limit = Some(self.vhost.max_connections());
         let registry = &self.context.broker.registry;
@@ -262,7 +271,7 @@ impl Session {
                 ),
             },
         )?;
-        if self.access.enter(user, vhost) {
+        if self.access.enter(&self.identity, vhost) {
             return Ok(());
         }
         let text = format_args!("access to vhost '{vhost}' refused for user '{user}'");
@@ -274,9 +283,9 @@ impl Session {
         &mut self,
         kind: FrameKind,
         payload: &[u8],
-    ) -> Result<(), Failure> {
+    ) -> Result<Flow, Failure> {
         match kind {
-            FrameKind::Heartbeat => return Ok(()),
+            FrameKind::Heartbeat => return Ok(Flow::On),
             FrameKind::Method => {}
             FrameKind::Header | FrameKind::Body => {
                 let text = format_args!("type {}, {}", kind.octet(), Octets::of(payload));
@@ -288,13 +297,11 @@ impl Session {
             Incoming::Other(AMQPClass::Connection(connection::AMQPMethod::Close(_))) => {
                 self.end();
                 self.send_connection_close_ok();
-                Ok(())
+                Ok(Flow::On)
             }
-            Incoming::Other(AMQPClass::Connection(connection::AMQPMethod::UpdateSecret(_))) => {
-                let ok = connection::AMQPMethod::UpdateSecretOk(connection::UpdateSecretOk {});
-                self.send_connection(ok);
-                Ok(())
-            }
+            Incoming::Other(AMQPClass::Connection(connection::AMQPMethod::UpdateSecret(
+                update,
+            ))) => self.update_secret(&update, ids),
             _ => {
                 Err(Code::ChannelError
                     .failure(ids, "unexpected method in connection state running"))

@@ -23,6 +23,7 @@ mod peer;
 mod publish;
 mod reply_to;
 mod routes;
+mod secret;
 mod settle;
 mod sources;
 mod topology;
@@ -50,7 +51,7 @@ use self::{
     sources::Sources,
 };
 use crate::{
-    auth::Authenticator,
+    auth::{Authenticator, Identity},
     broker::{
         Broker, Vhost,
         client::{ConnectionInfo, Introduction},
@@ -134,6 +135,10 @@ struct Session {
     /// What the handshake has told so far, until it is over.
     introduction: Option<Introduction>,
     user: Name,
+    /// What the user was found to be.
+    identity: Identity,
+    /// When the user's token expires.
+    expires: Option<Now>,
     vhost: Arc<Vhost>,
     access: Access,
     heartbeat: Heartbeat,
@@ -188,6 +193,8 @@ impl Session {
             capabilities: Capabilities::default(),
             introduction: None,
             user: Name::from(""),
+            identity: Identity { user: Name::from(""), tags: Vec::new(), token: None },
+            expires: None,
             // Until `connection.open` names one.
             vhost: context.broker.limbo(),
             access: Access::new(Arc::clone(context.auth.permissions())),

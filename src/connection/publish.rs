@@ -240,8 +240,9 @@ impl Session {
             self.flush_settlements();
         }
         let size = message.footprint();
-        let is_lost = self.routes.queues().is_empty() && kept.is_none();
-        self.tell_publish(id, &message, is_lost, mandatory);
+        let queues = self.routes.queues().len();
+        let is_lost = queues == 0 && kept.is_none();
+        self.tell_publish(id, &message, queues, is_lost, mandatory);
         let mut needed = kept.map_or(CommitSeq(0), |kept| kept.keep(&self.fx));
         let mut is_returned = false;
         let mut is_refused = false;
@@ -286,16 +287,21 @@ impl Session {
         self.count_published(size);
     }
 
-    /// Counts a publish for whoever looks at the channel from outside.
+    /// Counts a publish to so many queues for whoever looks at the channel from outside.
     pub(super) fn tell_publish(
         &mut self,
         id: ChannelId,
         message: &Message,
+        queues: usize,
         is_lost: bool,
         mandatory: bool,
     ) {
         self.info.sizes.add(message.body_len());
+        self.info.routed.add(queues as u64);
         let Some(channel) = self.channels.open(id) else { return };
+        if matches!(channel.mode, Mode::Confirm(_)) {
+            self.info.published_for_confirm.add(1);
+        }
         let info = &channel.info;
         info.used_at.set(self.fx.time.0);
         info.tally.add(Stat::Publish, 1);

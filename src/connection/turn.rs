@@ -226,8 +226,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             Stage::Running | Stage::Finished => None,
         };
+        let is_running = matches!(self.session.stage, Stage::Running);
         let ahead = self.session.ahead.as_ref().map(|(_, until)| *until);
-        let others = [self.session.heartbeat.next(), ahead, self.session.acks_due];
+        let expires = self.session.expires.filter(|_| is_running);
+        let others = [self.session.heartbeat.next(), ahead, self.session.acks_due, expires];
         stage.into_iter().chain(others.into_iter().flatten()).min()
     }
 
@@ -267,6 +269,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         // Whatever it waited for, it goes on.
         self.session.ahead.take_if(|(_, until)| now >= *until);
         self.session.end_overdue(now);
+        self.session.end_expired(now);
         match self.session.heartbeat.due(now, self.flow == Flow::Again) {
             Due::Nothing => Ok(()),
             Due::Send => {

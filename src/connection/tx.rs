@@ -86,8 +86,9 @@ impl Session {
             if publish.queues.is_empty() && publish.mandatory {
                 self.return_unroutable(id, &publish.message);
             }
-            let is_lost = publish.queues.is_empty() && publish.kept.is_none();
-            self.tell_publish(id, &publish.message, is_lost, publish.mandatory);
+            let queues = publish.queues.len();
+            let is_lost = queues == 0 && publish.kept.is_none();
+            self.tell_publish(id, &publish.message, queues, is_lost, publish.mandatory);
             needed = needed.max(publish.kept.map_or(CommitSeq(0), |kept| kept.keep(&self.fx)));
             for queue in &publish.queues {
                 let message = publish.message.clone();

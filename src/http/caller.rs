@@ -1,6 +1,6 @@
 //! Who asks, and what that user may see and do (PO-030 to PO-034).
 
-use std::{net::IpAddr, sync::Arc};
+use std::{future::poll_fn, net::IpAddr, sync::Arc};
 
 use axum::{
     extract::{ConnectInfo, FromRequestParts},
@@ -10,7 +10,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 
 use super::{Api, Failure, Peer};
 use crate::{
-    auth::{Permission, Reason, Refusal, Via},
+    auth::{Identity, Permission, Reason, Refusal, Via, permissions::Grant},
     broker::{Vhost, registry::Place},
     names::Name,
 };
@@ -23,6 +23,8 @@ const OPERATOR: &str = "rmq-cli";
 pub(super) struct Caller {
     /// The user's name.
     pub(super) user: Name,
+    /// The user, as the broker knows it.
+    identity: Option<Identity>,
     /// The user's tags.
     pub(super) tags: Vec<String>,
     /// Whether it is the operator on the machine itself, who may do everything.
@@ -31,11 +33,22 @@ pub(super) struct Caller {
 
 impl Caller {
     fn operator() -> Self {
-        Self { user: OPERATOR.into(), tags: vec!["administrator".into()], is_operator: true }
+        let tags = vec!["administrator".into()];
+        Self { user: OPERATOR.into(), identity: None, tags, is_operator: true }
+    }
+
+    /// What the user may do in a vhost as an AMQP client.
+    fn grant(&self, api: &Api, vhost: &Name) -> Option<Arc<Grant>> {
+        self.identity.as_ref()?.grant(api.auth.permissions(), vhost)
     }
 
     fn has(&self, tags: &[&str]) -> bool {
         self.tags.iter().any(|tag| tags.contains(&tag.as_str()))
+    }
+
+    /// Whether it is one of the broker's own users, not a token's.
+    pub(super) fn is_internal(&self) -> bool {
+        self.identity.as_ref().is_none_or(|identity| identity.token.is_none())
     }
 
     /// Whether the user is an administrator.
@@ -80,9 +93,7 @@ impl Caller {
 
     /// Whether the user may see a vhost: may enter it, or sees everything.
     pub(super) fn sees(&self, api: &Api, vhost: &Name) -> bool {
-        self.is_operator
-            || self.is_monitor()
-            || api.auth.permissions().grant(&self.user, vhost).is_some()
+        self.is_operator || self.is_monitor() || self.grant(api, vhost).is_some()
     }
 
     /// The vhosts that the user may see, by name.
@@ -103,7 +114,7 @@ impl Caller {
 
     /// Whether the user may do something in a vhost: may enter it, or is an administrator.
     pub(super) fn enters(&self, api: &Api, vhost: &Name) -> bool {
-        self.is_administrator() || api.auth.permissions().grant(&self.user, vhost).is_some()
+        self.is_administrator() || self.grant(api, vhost).is_some()
     }
 
     /// A vhost that the user may do something in.
@@ -133,7 +144,7 @@ impl Caller {
         name: &str,
     ) -> Result<(), Failure> {
         let name = if name.is_empty() { "amq.default" } else { name };
-        let grant = api.auth.permissions().grant(&self.user, vhost.name());
+        let grant = self.grant(api, vhost.name());
         let allows = self.is_operator || grant.is_some_and(|grant| grant.allows(permission, name));
         self.must(allows, "Access refused.")
     }
@@ -151,7 +162,7 @@ impl FromRequestParts<Api> for Caller {
         let header = parts.headers.get(AUTHORIZATION).ok_or(Failure::NoCredentials)?;
         let credentials = header.to_str().ok().and_then(credentials);
         let (user, password) = credentials.ok_or(Failure::LoginFailed)?;
-        log_in(api, &user, &password, peer)
+        log_in(api, &user, &password, peer).await
     }
 }
 
@@ -169,9 +180,12 @@ impl FromRequestParts<Api> for Administrator {
     }
 }
 
-/// User and password of a header `Basic ...`.
+/// User and password of a header `Basic ...`, or a token and no user of a header `Bearer ...`.
 fn credentials(header: &str) -> Option<(String, String)> {
     let (scheme, encoded) = header.split_once(' ')?;
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some((String::new(), encoded.trim().to_owned()));
+    }
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;
     }
@@ -181,19 +195,20 @@ fn credentials(header: &str) -> Option<(String, String)> {
 }
 
 /// Finds out whether that is a user who may use the API.
-pub(super) fn log_in(
+pub(super) async fn log_in(
     api: &Api,
     user: &str,
     password: &str,
     peer: IpAddr,
 ) -> Result<Caller, Failure> {
-    let caller = identify(api, user, password, peer);
+    let caller = identify(api, user, password, peer).await;
     api.auth.attempts().count(Via::Http, caller.is_ok());
     caller
 }
 
-fn identify(api: &Api, user: &str, password: &str, peer: IpAddr) -> Result<Caller, Failure> {
-    let user = api.auth.log_in(user, password, peer).map_err(|refusal| {
+async fn identify(api: &Api, user: &str, password: &str, peer: IpAddr) -> Result<Caller, Failure> {
+    let known = poll_fn(|cx| api.auth.log_in(user, password, peer, cx.waker())).await;
+    let identity = known.map_err(|refusal| {
         tracing::warn!(%peer, %refusal, "login to the API refused");
         match refusal {
             Refusal::BadCredentials { reason: reason @ Reason::NotLocal, user, .. } => {
@@ -202,8 +217,8 @@ fn identify(api: &Api, user: &str, password: &str, peer: IpAddr) -> Result<Calle
             _ => Failure::LoginFailed,
         }
     })?;
-    let tags = api.auth.users().get(&user).map(|user| user.tags.clone()).unwrap_or_default();
-    let caller = Caller { user, tags, is_operator: false };
+    let (user, tags) = (identity.user.clone(), identity.tags.clone());
+    let caller = Caller { user, identity: Some(identity), tags, is_operator: false };
     let tags = ["management", "policymaker", "monitoring", "administrator"];
     caller.must(caller.has(&tags), "Not management user")?;
     Ok(caller)
@@ -215,12 +230,13 @@ mod tests {
 
     // HT-001
     #[test]
-    fn credentials_are_read_from_a_basic_header_alone() {
+    fn credentials_are_read_from_basic_and_bearer_headers_alone() {
         let read = |header: &str| credentials(header);
         let pair = |user: &str, password: &str| Some((user.to_owned(), password.to_owned()));
         assert_eq!(read("Basic Z3Vlc3Q6Z3Vlc3Q="), pair("guest", "guest"));
         assert_eq!(read("basic dTphOmI="), pair("u", "a:b"));
-        for header in ["", "Basic", "Basic !", "Bearer Z3Vlc3Q6Z3Vlc3Q=", "Basic Z3Vlc3Q="] {
+        assert_eq!(read("Bearer a.b.c"), pair("", "a.b.c"));
+        for header in ["", "Basic", "Basic !", "Digest Z3Vlc3Q6Z3Vlc3Q=", "Basic Z3Vlc3Q="] {
             assert_eq!(read(header), None, "{header}");
         }
     }

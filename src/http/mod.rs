@@ -9,6 +9,7 @@
 //! - [`json`]: arguments and properties, to JSON and back.
 //! - [`api`]: one file for each kind of thing, with its routes.
 //! - [`assets`]: the management page, which uses the API alone.
+//! - [`metrics`]: what Prometheus scrapes, on a port of its own.
 //!
 //! What is listed is true at the moment of the call; only rates look back. Work that grows with
 //! the number of things runs beside the tasks that serve clients ([`blocking`]).
@@ -25,6 +26,7 @@ mod history;
 #[allow(dead_code, reason = "the endpoints that use all of it come with it")]
 mod json;
 mod listing;
+mod metrics;
 
 use std::{future, io, net::SocketAddr, ops::Deref, sync::Arc};
 
@@ -146,20 +148,34 @@ impl Api {
     ///
     /// # Errors
     /// None but those of the runtime: accepting goes on after a failure.
-    pub async fn serve<L>(self, listener: L, mut stopped: watch::Receiver<()>) -> io::Result<()>
+    pub async fn serve<L>(self, listener: L, stopped: watch::Receiver<()>) -> io::Result<()>
     where
         L: Listener,
         L::Addr: std::fmt::Debug,
         Peer: for<'a> Connected<IncomingStream<'a, L>>,
     {
         let service = self.router().into_make_service_with_connect_info::<Peer>();
-        axum::serve(listener, service)
-            .with_graceful_shutdown(async move {
-                // It never changes; it ends.
-                let _ = stopped.changed().await;
-            })
-            .await
+        axum::serve(listener, service).with_graceful_shutdown(end(stopped)).await
     }
+
+    /// Serves metrics in the same way, to whoever asks.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn serve_metrics(
+        self,
+        listener: TcpListener,
+        stopped: watch::Receiver<()>,
+    ) -> io::Result<()> {
+        let service = metrics::router(self).into_make_service();
+        axum::serve(listener, service).with_graceful_shutdown(end(stopped)).await
+    }
+}
+
+/// Waits until `stopped` has lost its sender.
+async fn end(mut stopped: watch::Receiver<()>) {
+    // It never changes; it ends.
+    let _ = stopped.changed().await;
 }
 
 /// Who is at the other end.

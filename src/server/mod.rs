@@ -10,7 +10,7 @@
 //!   them that ends that one alone;
 //! * memory and disk (`monitor`): the alarms that hold publishers up;
 //! * the timer task (`timers`): whoever waits for a moment is called when it has come;
-//! * the management API (`web`): its port, and the operator's socket;
+//! * the management API and the metrics (`web`): their ports, and the operator's socket;
 //! * stopping: no new connections, a goodbye to the old ones, then the store is closed.
 
 mod accept;
@@ -113,6 +113,9 @@ pub enum StartError {
     /// A certificate, or what belongs to it, cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// OAuth 2 is wanted and cannot be had.
+    #[error(transparent)]
+    Oauth2(#[from] auth::Oauth2Error),
     /// AMQP is spoken neither with TLS nor without.
     #[error("`amqp_plain` is false and there is no `tls_certificate`: nobody could connect")]
     NoListener,
@@ -207,12 +210,14 @@ impl Server {
             listeners: amqp.into_iter().chain(web.listening()).collect(),
         });
         let (http_addresses, https_addresses) = (web.http_addresses(), web.https_addresses());
+        let metrics_addresses = web.metrics_addresses();
         let web = web.serve(&api, &data_path, &stopped);
         let drain_timeout = config.drain_timeout;
         Ok(Handle {
             addresses,
             http_addresses,
             https_addresses,
+            metrics_addresses,
             tls_addresses,
             data_path,
             drain_timeout,
@@ -233,6 +238,7 @@ pub struct Handle {
     addresses: Vec<SocketAddr>,
     http_addresses: Vec<SocketAddr>,
     https_addresses: Vec<SocketAddr>,
+    metrics_addresses: Vec<SocketAddr>,
     tls_addresses: Vec<SocketAddr>,
     data_path: PathBuf,
     drain_timeout: Duration,
@@ -265,6 +271,11 @@ impl Handle {
     /// All addresses where the management API is served over TLS, with their real ports.
     pub fn https_addrs(&self) -> &[SocketAddr] {
         &self.https_addresses
+    }
+
+    /// All addresses where Prometheus finds metrics, with their real ports.
+    pub fn metrics_addrs(&self) -> &[SocketAddr] {
+        &self.metrics_addresses
     }
 
     /// All addresses where AMQP is spoken over TLS, with their real ports.

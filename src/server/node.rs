@@ -59,9 +59,11 @@ pub(super) fn open_blocking(
     if lacks.users {
         introduce_default_user(config, &users, &permissions, &recovered, &store)?;
     }
+    let (users, permissions) = (Arc::new(users), Arc::new(permissions));
+    let auth = Authenticator::open_blocking(users, permissions, config)?;
     Ok(Arc::new(Context {
         broker: Arc::new(broker),
-        auth: Arc::new(Authenticator::new(Arc::new(users), Arc::new(permissions), config)),
+        auth: Arc::new(auth),
         config: Arc::clone(config),
         name_seed: getrandom::u64()?,
         names_generated: AtomicU64::new(0),

@@ -1,5 +1,5 @@
-//! Where the management API listens: its ports, with TLS and without, and the operator's socket in
-//! the data directory.
+//! Where the management API and the metrics listen: their ports, with TLS and without, and the
+//! operator's socket in the data directory.
 
 use std::{fs, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
@@ -26,30 +26,37 @@ pub const OPERATOR_SOCKET: &str = "lepus.sock";
 /// TLS handshakes of the management API under way at a time; a client beyond them is cut off.
 const HANDSHAKES_MAX: usize = 256;
 
-/// The listeners of the management API, before it serves.
+/// The listeners of the management API and of the metrics, before they serve.
 #[derive(Debug)]
 pub(super) struct Web {
     http: Vec<(TcpListener, SocketAddr)>,
     https: Vec<(TcpListener, SocketAddr)>,
     tls: Option<Arc<Tls>>,
     handshake_timeout: Duration,
+    metrics: Vec<(TcpListener, SocketAddr)>,
 }
 
 impl Web {
     /// Opens the ports that the configuration wants.
     pub(super) fn open(config: &Config) -> Result<Self, StartError> {
         let backlog = config.listen_backlog;
-        let open = |setting, port| {
-            listen::open(config.addresses(&config.http_bind), port, backlog)
+        let open_at = |addresses, setting, port| {
+            listen::open(config.addresses(addresses), port, backlog)
                 .map_err(|source| StartError::Web { setting, source: Box::new(source) })
         };
+        let open = |setting, port| open_at(&config.http_bind, setting, port);
         let http = if config.http { open("http_port", config.http_port)? } else { Vec::new() };
         let tls = match TlsSettings::of_http(config) {
             Some(settings) => Some(Arc::new(Tls::load_blocking(settings)?)),
             None => None,
         };
         let https = if tls.is_some() { open("https_port", config.https_port)? } else { Vec::new() };
-        Ok(Self { http, https, tls, handshake_timeout: config.handshake_timeout })
+        let metrics = if config.metrics {
+            open_at(&config.metrics_bind, "metrics_port", config.metrics_port)?
+        } else {
+            Vec::new()
+        };
+        Ok(Self { http, https, metrics, tls, handshake_timeout: config.handshake_timeout })
     }
 
     /// What is listened on, for the API to tell.
@@ -58,7 +65,8 @@ impl Web {
             let addresses = listeners.iter().map(|(_, address)| *address);
             addresses.map(|address| Listening { protocol, address }).collect::<Vec<_>>()
         };
-        [of("http", &self.http), of("https", &self.https)].concat()
+        let metrics = of("http/prometheus", &self.metrics);
+        [of("http", &self.http), of("https", &self.https), metrics].concat()
     }
 
     /// The addresses of the management API.
@@ -69,6 +77,11 @@ impl Web {
     /// The addresses of the management API over TLS.
     pub(super) fn https_addresses(&self) -> Vec<SocketAddr> {
         self.https.iter().map(|(_, address)| *address).collect()
+    }
+
+    /// The addresses of the metrics.
+    pub(super) fn metrics_addresses(&self) -> Vec<SocketAddr> {
+        self.metrics.iter().map(|(_, address)| *address).collect()
     }
 
     /// Serves until `stopped` has lost its sender.
@@ -106,6 +119,10 @@ impl Web {
             serving.spawn(async move { report(serve.await, address) });
         }
         serving.spawn(api.clone().sample(stopped.clone()));
+        for (listener, address) in self.metrics {
+            let serve = api.clone().serve_metrics(listener, stopped.clone());
+            serving.spawn(async move { report(serve.await, address) });
+        }
         match operators_socket(data_path) {
             Ok(socket) => {
                 let serve = api.clone().serve(socket, stopped.clone());
@@ -125,7 +142,7 @@ impl Web {
 
 fn report(served: io::Result<()>, listener: impl std::fmt::Debug) {
     if let Err(error) = served {
-        tracing::error!(?listener, %error, "the management API is served no more");
+        tracing::error!(?listener, %error, "served no more");
     }
 }
 

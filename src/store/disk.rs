@@ -19,6 +19,7 @@ use std::{
 use redb::{BackendError, StorageBackend, backends::FileBackend};
 
 use super::{config::SyncMode, error::StoreError};
+use crate::{clock, histogram::Histogram};
 
 /// The file whose lock says that a process uses the directory.
 const LOCK_NAME: &str = "lock";
@@ -46,10 +47,25 @@ pub(super) trait Disk: fmt::Debug + Send + Sync {
     fn remove(&self, name: &str) -> io::Result<()>;
     /// Returns once every name created so far is safe.
     fn sync_names(&self) -> io::Result<()>;
-    /// Bytes written to files so far.
-    fn written_bytes(&self) -> u64;
+    /// What was done to its files so far.
+    fn counts(&self) -> &DiskCounts;
     /// Bytes of all files.
     fn file_bytes(&self) -> u64;
+}
+
+/// What is done to the files of a disk.
+#[derive(Debug)]
+pub(super) struct DiskCounts {
+    /// Bytes written.
+    pub(super) written: AtomicU64,
+    /// How long each sync of a file took.
+    pub(super) syncs: Histogram,
+}
+
+impl Default for DiskCounts {
+    fn default() -> Self {
+        Self { written: AtomicU64::new(0), syncs: Histogram::of_time() }
+    }
 }
 
 /// A directory of the file system, locked for this process.
@@ -57,7 +73,7 @@ pub(super) trait Disk: fmt::Debug + Send + Sync {
 pub(super) struct Directory {
     path: PathBuf,
     sync: SyncMode,
-    written: Arc<AtomicU64>,
+    counts: Arc<DiskCounts>,
     _lock: File,
 }
 
@@ -83,7 +99,7 @@ impl Directory {
             }
             Err(TryLockError::Error(source)) => return Err(unreadable(&lock_path)(source)),
         }
-        Ok(Self { path: path.to_owned(), sync, written: Arc::default(), _lock: lock })
+        Ok(Self { path: path.to_owned(), sync, counts: Arc::default(), _lock: lock })
     }
 }
 
@@ -109,8 +125,8 @@ impl Disk for Directory {
             .open(self.path.join(name))?;
         let syncs = safety == Safety::Durable && self.sync != SyncMode::Off;
         let inner = FileBackend::new(file).map_err(io::Error::other)?;
-        let written = Arc::clone(&self.written);
-        Ok(Backend { inner: Box::new(inner), syncs, written, bytes: Arc::default() })
+        let counts = Arc::clone(&self.counts);
+        Ok(Backend { inner: Box::new(inner), syncs, counts, bytes: Arc::default() })
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -130,8 +146,8 @@ impl Disk for Directory {
         if cfg!(unix) { File::open(&self.path)?.sync_all() } else { Ok(()) }
     }
 
-    fn written_bytes(&self) -> u64 {
-        self.written.load(Ordering::Relaxed)
+    fn counts(&self) -> &DiskCounts {
+        &self.counts
     }
 
     fn file_bytes(&self) -> u64 {
@@ -146,7 +162,7 @@ pub(super) struct Backend {
     inner: Box<dyn StorageBackend>,
     /// Whether a sync is one.
     syncs: bool,
-    written: Arc<AtomicU64>,
+    counts: Arc<DiskCounts>,
     /// Bytes of the file, once it was asked for or changed.
     bytes: Arc<AtomicU64>,
 }
@@ -159,8 +175,8 @@ impl Backend {
 
     /// A file that syncs whenever it is asked to.
     #[cfg(test)]
-    pub(super) fn new(inner: impl StorageBackend, written: Arc<AtomicU64>) -> Self {
-        Self { inner: Box::new(inner), syncs: true, written, bytes: Arc::default() }
+    pub(super) fn new(inner: impl StorageBackend, counts: Arc<DiskCounts>) -> Self {
+        Self { inner: Box::new(inner), syncs: true, counts, bytes: Arc::default() }
     }
 }
 
@@ -182,11 +198,17 @@ impl StorageBackend for Backend {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        if self.syncs { self.inner.sync_data() } else { Ok(()) }
+        if !self.syncs {
+            return Ok(());
+        }
+        let start = clock::now();
+        self.inner.sync_data()?;
+        self.counts.syncs.add_time(clock::now().since(start));
+        Ok(())
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.written.fetch_add(data.len() as u64, Ordering::Relaxed);
+        self.counts.written.fetch_add(data.len() as u64, Ordering::Relaxed);
         self.inner.write(offset, data)
     }
 

@@ -22,6 +22,7 @@ use super::{
     op::StoreOp,
     watermark::{Waiters, lock},
 };
+use crate::clock::{self, Now};
 
 /// Rounds of `linger` for which the store thread stays half awake after its last work, so that a
 /// submit need not wake it.
@@ -36,6 +37,8 @@ pub(super) struct Taken {
     pub(super) last: u64,
     /// The bytes they were counted as.
     pub(super) bytes: usize,
+    /// When the first of them was submitted.
+    pub(super) since: Now,
     /// The interval after which written operations are to be synced has passed.
     pub(super) is_sync_due: bool,
     /// Nothing has come for a while, and this is the first time that it is said.
@@ -69,6 +72,8 @@ struct State {
     last: u64,
     /// Bytes of `ops`.
     bytes: usize,
+    /// When the first of `ops` was submitted.
+    since: Now,
     /// Somebody waits for an operation in `ops`.
     is_hurried: bool,
     is_closed: bool,
@@ -117,6 +122,9 @@ impl Inbox {
         for op in ops {
             state.last += 1;
             if !state.is_dead {
+                if state.ops.is_empty() {
+                    state.since = clock::now();
+                }
                 state.bytes += op_bytes(&op);
                 state.ops.push(op);
             }
@@ -227,6 +235,7 @@ impl Inbox {
             ops: std::mem::replace(&mut state.ops, ops),
             last: state.last,
             bytes: std::mem::take(&mut state.bytes),
+            since: state.since,
             is_sync_due: std::mem::take(&mut state.is_sync_due),
             is_idle,
             is_closed: state.is_closed,
@@ -246,6 +255,11 @@ impl Inbox {
     /// Whether more waits than should.
     pub(super) fn is_full(&self) -> bool {
         self.bytes.load(Ordering::Relaxed) > self.bytes_max
+    }
+
+    /// The number of the last operation submitted.
+    pub(super) fn last(&self) -> u64 {
+        lock(&self.state).last
     }
 
     /// Bytes submitted and not yet written.

@@ -472,8 +472,12 @@ impl Store {
         let shared = &self.handle.shared;
         let mut stats = shared.counters.stats();
         stats.inbox_bytes = shared.inbox.bytes();
+        // The watermark is looked at first: behind what is submitted later, it lags.
+        let durable = shared.durable.get();
+        stats.lag_ops = shared.inbox.last().saturating_sub(durable);
         if let Some(disk) = &*lock(&shared.disk) {
-            stats.written_bytes = disk.written_bytes();
+            stats.written_bytes = disk.counts().written.load(Ordering::Relaxed);
+            stats.sync_times = disk.counts().syncs.get();
             stats.file_bytes = disk.file_bytes();
         }
         stats

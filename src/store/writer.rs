@@ -25,6 +25,7 @@ use super::{
     schema::{Commit, PageKey},
     spill::{SPILL_BYTES_MAX, Spill, SpillBatch, spill_state},
     state::dead_row,
+    stats::BatchDone,
     volumes::Volumes,
 };
 use crate::clock;
@@ -79,11 +80,18 @@ impl Writer {
             let mut taken = self.shared.inbox.take_blocking(ops, has_chores);
             if !taken.ops.is_empty() {
                 let start = clock::now();
-                let count = taken.ops.len() as u64;
+                let ops = taken.ops.len() as u64;
                 let has_written = self.write(&mut taken.ops)?;
-                self.shared.counters.batch(count, has_written, clock::now().since(start));
                 self.shared.inbox.written(taken.bytes);
                 self.shared.advance(taken.last);
+                let end = clock::now();
+                self.shared.counters.batch(BatchDone {
+                    ops,
+                    bytes: taken.bytes as u64,
+                    has_written,
+                    took: end.since(start),
+                    lag: end.since(taken.since),
+                });
                 has_chores = true;
             }
             if taken.is_closed || taken.is_sync_due {

@@ -17,7 +17,7 @@ use lepus::{
 use tempfile::TempDir;
 use tokio::{runtime, sync::oneshot};
 
-use super::{Api, Connection, Operator, Options};
+use super::{Api, Connection, Metrics, Operator, Options};
 
 /// Where the tests connect.
 #[derive(Debug)]
@@ -27,6 +27,8 @@ pub(crate) struct Broker {
     pub(crate) is_external: bool,
     /// Where the management API is.
     pub(crate) http_address: String,
+    /// Where its metrics are.
+    pub(crate) metrics_address: String,
     /// Of ours.
     pub(crate) admin: Option<Admin>,
 }
@@ -39,15 +41,19 @@ pub(crate) fn broker() -> &'static Broker {
             let http_address =
                 env::var("LEPUS_TEST_API").unwrap_or_else(|_| "127.0.0.1:15673".into());
             let address = address_of(&uri);
-            return Broker { address, is_external: true, http_address, admin: None };
+            let metrics_address =
+                env::var("LEPUS_TEST_METRICS").unwrap_or_else(|_| "127.0.0.1:15693".into());
+            let is_external = true;
+            return Broker { address, is_external, http_address, metrics_address, admin: None };
         }
         sweep_directories();
         let running = start_lepus(&fresh_directory().keep(), "");
         let (address, admin) = (running.address, Some(running.admin.clone()));
         let http_address = running.http_address.to_string();
+        let metrics_address = running.metrics_address.expect("metrics are served").to_string();
         // It serves all tests, and ends with the process.
         std::mem::forget(running);
-        Broker { address, is_external: false, http_address, admin }
+        Broker { address, is_external: false, http_address, metrics_address, admin }
     })
 }
 
@@ -71,6 +77,7 @@ pub(crate) fn only_on_lepus(reason: &str) -> bool {
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     pub(crate) http_address: SocketAddr,
+    metrics_address: Option<SocketAddr>,
     tls_address: Option<SocketAddr>,
     https_address: Option<SocketAddr>,
     admin: Admin,
@@ -95,6 +102,7 @@ fn start_lepus(directory: &Path, settings: &str) -> Running {
             let running = Running {
                 address: server.amqp_addr(),
                 http_address: server.http_addrs()[0],
+                metrics_address: server.metrics_addrs().first().copied(),
                 tls_address: server.tls_addrs().first().copied(),
                 https_address: server.https_addrs().first().copied(),
                 admin: server.admin().clone(),
@@ -158,6 +166,11 @@ impl PrivateBroker {
     /// The management API, asked by guest.
     pub(crate) fn api(&self) -> Api {
         Api::at(self.running.http_address.to_string()).login("guest", "guest")
+    }
+
+    /// Its metrics, if they are served.
+    pub(crate) fn metrics(&self) -> Option<Metrics> {
+        Some(Metrics::at(self.running.metrics_address?.to_string()))
     }
 
     #[track_caller]

@@ -7,7 +7,8 @@
 //! `LEPUS_TEST_URI=amqp://127.0.0.1:5673` the same tests run against a broker that is there
 //! already: a RabbitMQ 4.3 proves that they test RabbitMQ's behaviour and not ours. Tests that need
 //! a broker of their own skip themselves then. What operators do goes to the management API at
-//! `LEPUS_TEST_API` (127.0.0.1:15673), as guest.
+//! `LEPUS_TEST_API` (127.0.0.1:15673), as guest; metrics are at `LEPUS_TEST_METRICS`
+//! (127.0.0.1:15693).
 
 mod broker;
 mod channel;
@@ -15,6 +16,7 @@ mod connection;
 mod http;
 mod letters;
 mod message;
+mod metrics;
 mod operator;
 mod options;
 mod program;
@@ -36,6 +38,7 @@ pub(crate) use connection::*;
 pub(crate) use http::*;
 pub(crate) use letters::*;
 pub(crate) use message::*;
+pub(crate) use metrics::*;
 pub(crate) use operator::*;
 pub(crate) use options::*;
 pub(crate) use program::*;

@@ -18,10 +18,10 @@ use tokio::{
     runtime,
 };
 use tokio_rustls::{
-    TlsConnector,
+    TlsAcceptor, TlsConnector,
     client::TlsStream,
     rustls::{
-        ClientConfig, RootCertStore, SupportedProtocolVersion,
+        ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion,
         crypto::ring,
         pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
         version::{TLS12, TLS13},
@@ -133,6 +133,27 @@ impl Certificates {
         )
     }
 
+    /// An address where TLS is spoken with the broker's certificate, and passed on without.
+    pub(crate) fn serve_tls_before(&self, plain: SocketAddr) -> SocketAddr {
+        let chain = CertificateDer::from_pem_slice(&fs::read(self.path("cert.pem")).unwrap());
+        let key = PrivateKeyDer::from_pem_slice(&fs::read(self.path("key.pem")).unwrap()).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![chain.unwrap()], key)
+            .unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        relay(move |remote| {
+            let acceptor = acceptor.clone();
+            async move {
+                let mut local = acceptor.accept(remote).await?;
+                let mut plain = TcpStream::connect(plain).await?;
+                tokio::io::copy_bidirectional(&mut local, &mut plain).await
+            }
+        })
+    }
+
     /// A client that trusts the authority.
     pub(crate) fn client(&self) -> Client {
         Client { trusts: self.authority.pem.clone(), shows: None, versions: vec![&TLS12, &TLS13] }
@@ -201,25 +222,34 @@ impl Client {
 
     /// An address where whoever connects without TLS is passed on to the broker with it.
     pub(crate) fn tunnel(&self, broker: SocketAddr) -> SocketAddr {
-        let (bound, address) = mpsc::channel();
         let client = self.clone();
-        thread::spawn(move || {
-            let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async {
-                let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-                bound.send(listener.local_addr().unwrap()).unwrap();
-                while let Ok((mut local, _)) = listener.accept().await {
-                    let client = client.clone();
-                    tokio::spawn(async move {
-                        if let Ok(mut remote) = client.connect(broker).await {
-                            let _ = tokio::io::copy_bidirectional(&mut local, &mut remote).await;
-                        }
-                    });
-                }
-            });
-        });
-        address.recv().expect("the tunnel is open")
+        relay(move |mut local| {
+            let client = client.clone();
+            async move {
+                let mut remote = client.connect(broker).await?;
+                tokio::io::copy_bidirectional(&mut local, &mut remote).await
+            }
+        })
     }
+}
+
+/// Accepts on a free port, in a thread of its own, and hands each connection over.
+fn relay<F>(pass: impl Fn(TcpStream) -> F + Send + 'static) -> SocketAddr
+where
+    F: Future<Output = io::Result<(u64, u64)>> + Send + 'static,
+{
+    let (bound, address) = mpsc::channel();
+    thread::spawn(move || {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            bound.send(listener.local_addr().unwrap()).unwrap();
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(pass(stream));
+            }
+        });
+    });
+    address.recv().expect("the relay is open")
 }
 
 /// The DER of the first certificate in a PEM text.

@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::*;
-use crate::message::Traits;
+use crate::{clock::Now, message::Traits};
 
 const LIMITS: OutboxLimits = OutboxLimits { events_max: 2, bytes_max: 1000 };
 
@@ -27,7 +27,11 @@ fn delivery(slot: u32, position: u64, size: usize) -> Delivery {
 }
 
 fn offer(outbox: &Outbox, size: usize, window: Option<&Window>) -> Result<(), Refusal> {
-    let stalled = || Stalled { queue: Weak::new(), consumer: ConsumerHandle::unknown(5) };
+    let stalled = || Stalled {
+        queue: Weak::new(),
+        consumer: ConsumerHandle::unknown(5),
+        since: Now::default(),
+    };
     outbox
         .offer(delivery(0, 1, size), window, stalled, &mut Wakes::default())
         .map_err(|(refusal, _)| refusal)
@@ -92,7 +96,7 @@ fn refused_delivery_takes_no_place_in_the_window() {
     // Another queue looks at the same moment, on behalf of another consumer of the channel.
     let stalled = || {
         assert!(window.try_take(), "the window looked full");
-        Stalled { queue: Weak::new(), consumer: ConsumerHandle::unknown(0) }
+        Stalled { queue: Weak::new(), consumer: ConsumerHandle::unknown(0), since: Now::default() }
     };
     let refused = outbox.offer(delivery(0, 1, 10), Some(&window), stalled, &mut Wakes::default());
     assert_eq!(refused.unwrap_err().0, Refusal::Full);
@@ -212,6 +216,7 @@ fn nobody_is_forgotten_between_stall_and_drain() {
                         let stalled = || Stalled {
                             queue: Weak::new(),
                             consumer: ConsumerHandle::unknown(u64::from(slot)),
+                            since: Now::default(),
                         };
                         match outbox.offer(message, None, stalled, &mut wakes) {
                             Ok(()) => break,

@@ -126,6 +126,11 @@ impl Lanes {
         self.all().map(Ready::body_bytes).sum()
     }
 
+    /// Bytes of the bodies in memory.
+    pub(super) fn resident_body_bytes(&self) -> u64 {
+        self.all().map(Ready::resident_body_bytes).sum()
+    }
+
     pub(super) fn resident_bytes(&self) -> usize {
         self.all().map(Ready::resident_bytes).sum()
     }

@@ -191,7 +191,12 @@ impl State {
     ) {
         self.left(position);
         if Reason::of_ready_at(standing.ready_at).is_none() {
-            self.tally.given_up[reason as usize] += 1;
+            let tally = &mut self.tally;
+            let counts = match &self.settings.dead_letter {
+                None => &mut tally.given_up,
+                Some(_) => &mut tally.dead_lettered,
+            };
+            counts[reason as usize] += 1;
         }
         let settle = is_stored.then(|| self.settle_op(position));
         match &self.settings.dead_letter {
@@ -301,7 +306,10 @@ impl State {
             Held::Stored { .. } if self.settings.dead_letter.is_some() => {
                 fx.dead_away.push((position, reason));
             }
-            Held::Stored { .. } => fx.ops.push(self.settle_op(position)),
+            Held::Stored { .. } => {
+                self.tally.given_up[reason as usize] += 1;
+                fx.ops.push(self.settle_op(position));
+            }
         }
     }
 }

@@ -47,7 +47,7 @@ use crate::{
         Vhost,
         arguments::{QueueSpec, QueueType},
         dead_letter::Reason,
-        stats::Departed,
+        stats::{Departed, QueueTally},
         timers::{OnDeadline, Timers},
     },
     clock::{Now, UnixTime},
@@ -499,7 +499,7 @@ impl Queue {
             return Err(DeleteRefused::InUse);
         }
         let count = state.delete(fx);
-        self.departed.queue(self.queue_type, state.tally);
+        state.departure = self.departed.queue(self.queue_type, state.tally);
         self.finish(state, fx);
         Ok(count)
     }
@@ -518,6 +518,12 @@ impl Queue {
     /// How often a message may come back before it is given up; none for any number.
     pub fn delivery_limit(&self) -> Option<u32> {
         self.state().settings.delivery_limit
+    }
+
+    /// What it had counted when it was deleted, if that was after the first `departures` queues.
+    pub fn departed_after(&self, departures: u64) -> Option<QueueTally> {
+        let state = self.state();
+        (state.departure > departures).then_some(state.tally)
     }
 
     /// Its consumers, in the order in which they came; only one that is active is served.

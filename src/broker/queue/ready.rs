@@ -106,6 +106,11 @@ impl Ready {
         self.returned.len() + self.head.len() + self.tail.len()
     }
 
+    /// Bytes of their bodies.
+    pub(super) fn resident_body_bytes(&self) -> u64 {
+        self.body_bytes
+    }
+
     /// Bytes of all bodies.
     pub(super) fn body_bytes(&self) -> u64 {
         self.body_bytes + self.away_bytes + self.run.map_or(0, |run| run.bytes)

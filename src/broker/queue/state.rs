@@ -76,6 +76,8 @@ pub(super) struct State {
     present: Option<Present>,
     has_exclusive_consumer: bool,
     pub(super) is_deleted: bool,
+    /// How many queues had been deleted when this one was; 0 before.
+    pub(super) departure: u64,
     /// Whether the store may hold anything of this queue.
     uses_store: bool,
     /// Whether messages were left to the store in this section.
@@ -120,6 +122,10 @@ pub struct QueueView {
     pub tally: QueueTally,
     /// Bytes of memory that its ready messages take.
     pub resident_bytes: u64,
+    /// Ready messages that are in memory; the others are in the store alone.
+    pub resident: u64,
+    /// Bytes of their bodies.
+    pub resident_body_bytes: u64,
     /// When anything last happened to it; 0 if nothing has since it was made or restored.
     pub used_at: UnixTime,
     /// The tag of its exclusive consumer.
@@ -159,6 +165,7 @@ impl State {
             present,
             has_exclusive_consumer: false,
             is_deleted: false,
+            departure: 0,
             has_paged_out: false,
             reading: None,
             reads: 0,
@@ -175,6 +182,8 @@ impl State {
             counts: self.counts(),
             tally: self.tally,
             resident_bytes: self.ready.resident_bytes() as u64,
+            resident: self.ready.in_memory() as u64,
+            resident_body_bytes: self.ready.resident_body_bytes(),
             used_at: UnixTime(self.used_at),
             exclusive_consumer: self
                 .has_exclusive_consumer
@@ -338,7 +347,8 @@ impl State {
                 is_stored: is_stored_after,
             };
             let me = &self.me;
-            let stalled = || Stalled { queue: me.clone(), consumer: handle };
+            let since = fx.now;
+            let stalled = || Stalled { queue: me.clone(), consumer: handle, since };
             let window = (!no_ack).then_some(&*consumer.window);
             match consumer.outbox.offer(delivery, window, stalled, &mut fx.wakes) {
                 Ok(()) => {

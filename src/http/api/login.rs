@@ -44,13 +44,13 @@ async fn start_session(
         Peer::Network(peer) => peer.ip(),
         Peer::Operator => IpAddr::V4(Ipv4Addr::LOCALHOST),
     };
-    let caller = log_in(&api, &user, &password, peer)?;
+    let caller = log_in(&api, &user, &password, peer).await?;
     let token = STANDARD.encode(format!("{user}:{password}"));
     Ok(Json(json!({
         "user": {
             "name": caller.user.as_str(),
             "tags": caller.tags,
-            "is_internal_user": true,
+            "is_internal_user": caller.is_internal(),
         },
         "token": {"type": "basic", "value": token},
     }))

@@ -44,7 +44,7 @@ async fn whoami(caller: Caller) -> Reply {
     Ok(Json(json!({
         "name": caller.user.as_str(),
         "tags": caller.tags,
-        "is_internal_user": true,
+        "is_internal_user": caller.is_internal(),
     }))
     .into_response())
 }

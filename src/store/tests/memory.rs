@@ -5,16 +5,13 @@ use std::{
     collections::BTreeMap,
     io,
     path::Path,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex},
 };
 
 use redb::StorageBackend;
 
 use crate::store::{
-    disk::{Backend, Disk, Safety},
+    disk::{Backend, Disk, DiskCounts, Safety},
     watermark::lock,
 };
 
@@ -71,7 +68,7 @@ struct State {
 #[derive(Clone, Default)]
 pub(super) struct MemoryDisk {
     state: Arc<Mutex<State>>,
-    written: Arc<AtomicU64>,
+    counts: Arc<DiskCounts>,
 }
 
 impl std::fmt::Debug for MemoryDisk {
@@ -252,7 +249,7 @@ impl Disk for MemoryDisk {
             id
         };
         let file = MemoryFile { disk: self.clone(), id, safety };
-        Ok(Backend::new(file, Arc::clone(&self.written)))
+        Ok(Backend::new(file, Arc::clone(&self.counts)))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -280,8 +277,8 @@ impl Disk for MemoryDisk {
         lock(&self.state).note(Event::SyncNames)
     }
 
-    fn written_bytes(&self) -> u64 {
-        self.written.load(Ordering::Relaxed)
+    fn counts(&self) -> &DiskCounts {
+        &self.counts
     }
 
     fn file_bytes(&self) -> u64 {
