@@ -20,7 +20,7 @@ pub(super) struct HugePages {
 }
 
 impl HugePages {
-    /// Does without them for now; to be called before there are threads.
+    /// Does without them for now; to be called before much is allocated.
     pub(super) fn hold_back() -> Self {
         // Who started the program may have ruled them out for good.
         Self { are_held_back: machine::allow_huge_pages(false).unwrap_or(false) }

@@ -26,10 +26,12 @@ use std::{
 
 use args::{BadArgs, Task};
 use failure::Failure;
+use huge_pages::HugePages;
 
 /// Runs the program.
 pub fn main() -> ExitCode {
     let started = crate::clock::now();
+    let huge_pages = HugePages::hold_back();
     if let Some(exit_code) = ctl::main(&env::args_os().collect::<Vec<_>>()) {
         return exit_code;
     }
@@ -38,7 +40,7 @@ pub fn main() -> ExitCode {
         return failure::USAGE.into();
     }
     let done = match Task::read(env::args_os()) {
-        Ok(Task::Serve(loaded)) => serve::run(loaded, started),
+        Ok(Task::Serve(loaded)) => serve::run(loaded, started, huge_pages),
         Ok(Task::Perf(perf)) => perf::run(&perf).map_err(Failure::from),
         Ok(Task::Check(loaded)) => check::print(&loaded).map_err(Failure::from),
         Ok(Task::PrintDefaults) => check::print_defaults().map_err(Failure::from),

@@ -26,10 +26,9 @@ use crate::{
 
 /// Starts the broker, says so, and stops it at the first SIGINT or SIGTERM. A second signal, or
 /// one before the start is done, ends the program at once; the store is made for that.
-pub(super) fn run(loaded: Loaded, started: Now) -> Result<(), Failure> {
+pub(super) fn run(loaded: Loaded, started: Now, huge_pages: HugePages) -> Result<(), Failure> {
     let Loaded { config, notes, .. } = loaded;
     let pid_path = config.pid_file.clone();
-    let huge_pages = HugePages::hold_back();
     log::start(&config);
     for note in notes {
         match note {
