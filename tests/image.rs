@@ -173,6 +173,33 @@ fn image_lets_everybody_in_unless_the_mounted_files_say_otherwise() {
     assert!(said.contains("# data directory: /var/lib/rabbitmq/lepus\n"));
 }
 
+// EN-002, EN-044
+#[test]
+fn image_starts_with_mounted_definitions_and_no_default_user() {
+    let Some(image) = Image::new() else { return };
+    image.put("etc/rabbitmq/definitions.json", include_str!("../config/definitions.json"));
+    let conf = "load_definitions = /etc/rabbitmq/definitions.json\n\
+                definitions.import_backend = local_filesystem\nlog.console = true\n";
+    image.put("etc/rabbitmq/rabbitmq.conf", conf);
+    let ports = ["RABBITMQ_NODE_PORT", "LEPUS_HTTP_PORT", "LEPUS_METRICS_PORT"].map(|v| (v, "0"));
+    let program = Program::start(&mut image.command(&["rabbitmq-server"], &ports));
+    let port = address(&program.line()).port();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let uri = |login: &str| format!("amqp://{login}@127.0.0.1:{port}/app");
+        let connect = |uri: String| async move {
+            lapin::Connection::connect(&uri, lapin::ConnectionProperties::default()).await
+        };
+        let channel = connect(uri("app:change-me")).await.unwrap().create_channel().await.unwrap();
+        let passive = lapin::options::QueueDeclareOptions { passive: true, ..Default::default() };
+        let queue = channel.queue_declare("app.jobs".into(), passive, Default::default());
+        assert_eq!(queue.await.unwrap().message_count(), 0);
+        assert!(connect(uri("guest:guest")).await.is_err());
+    });
+    let (status, log) = program.stop("-TERM");
+    assert_eq!(status.code(), Some(0), "{log}");
+}
+
 // EN-005, EN-078
 #[test]
 fn dockerfile_exposes_the_ports_and_has_the_names_of_rabbitmqs_image() {
