@@ -1,6 +1,6 @@
 //! The management page: files inside the binary, served at `/`.
 //!
-//! The page is plain HTML, CSS and JavaScript modules in `ui/`, made by hand, with nothing to build.
+//! The page is plain HTML, CSS and JavaScript modules in `ui/`, made by hand; nothing is built.
 //! It uses the API alone, and asks no other host for anything: its content policy forbids it. A
 //! debug build reads the files from the source, so that a change shows when the page is loaded
 //! again.

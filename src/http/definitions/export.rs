@@ -32,7 +32,8 @@ pub(in crate::http) fn of_all(api: &Api) -> Value {
     let vhosts = all.iter().map(|vhost| {
         let metadata = vhosts::metadata(&vhost.metadata());
         let limits = api.admin.vhost_limits(vhost.name()).unwrap_or_default();
-        json!({"name": vhost.name().as_str(), "metadata": metadata, "limits": json::of_map(&limits)})
+        let (name, limits) = (vhost.name().as_str(), json::of_map(&limits));
+        json!({"name": name, "metadata": metadata, "limits": limits})
     });
     put("vhosts", vhosts.collect());
     let permissions = api.admin.permissions();
