@@ -192,7 +192,8 @@ fn image_starts_with_mounted_definitions_and_no_default_user() {
         };
         let channel = connect(uri("app:change-me")).await.unwrap().create_channel().await.unwrap();
         let passive = lapin::options::QueueDeclareOptions { passive: true, ..Default::default() };
-        let queue = channel.queue_declare("app.jobs".into(), passive, Default::default());
+        let queue =
+            channel.queue_declare("app.jobs".into(), passive, lapin::types::FieldTable::default());
         assert_eq!(queue.await.unwrap().message_count(), 0);
         assert!(connect(uri("guest:guest")).await.is_err());
     });
