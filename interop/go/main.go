@@ -50,6 +50,7 @@ var scenarios = map[string]func(){
 	"many-channels":      manyChannels,
 	"heartbeat-idle":     heartbeatIdle,
 	"error-codes":        errorCodes,
+	"tls":                overTLS,
 
 	"ttl":                    extension(ttl),
 	"dead-letters":           extension(deadLetters),

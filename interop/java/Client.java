@@ -84,6 +84,7 @@ public final class Client extends Scenario {
       case "heartbeat-idle": heartbeatIdle(); break;
       case "error-codes": errorCodes(); break;
       case "recovery": recovery(); break;
+      case "tls": OverTls.run(); break;
       default: Extensions.run();
     }
   }

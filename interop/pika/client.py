@@ -19,6 +19,7 @@ from scenario import (  # noqa: E402
 )
 import extensions  # noqa: E402
 import operated  # noqa: E402
+import over_tls  # noqa: E402
 
 # The scenarios that every client has
 
@@ -659,4 +660,5 @@ if __name__ == "__main__":
         "article-republish": article_republish,
         **extensions.SCENARIOS,
         **operated.SCENARIOS,
+        **over_tls.SCENARIOS,
     })
