@@ -11,6 +11,7 @@
 
 mod alarm_limits;
 mod limits;
+mod node;
 mod users;
 mod vhosts;
 
@@ -20,6 +21,7 @@ use std::{
 };
 
 pub use alarm_limits::{AlarmLimits, Limits};
+pub use node::{Node, SetLogLevel};
 pub use users::NewPassword;
 
 use crate::{
@@ -47,6 +49,7 @@ pub struct Admin {
     broker: Arc<Broker>,
     auth: Arc<Authenticator>,
     alarm_limits: AlarmLimits,
+    node: Node,
     /// Held while a change is made, so that memory and store see the same order.
     changing: Arc<Mutex<()>>,
 }
@@ -85,6 +88,12 @@ pub enum Error {
     /// No component looks at such parameters (PO-072).
     #[error("Validation failed\n\ncomponent {0} not found\n")]
     NoSuchComponent(String),
+    /// The node serves clients, and must not for this.
+    #[error(
+        "this command requires the 'rabbit' app to be stopped on the target node. Stop it with \
+         'stop_app'."
+    )]
+    Running,
     /// The operating system has no random numbers to give.
     #[error("no random numbers: {0}")]
     Random(String),
@@ -96,7 +105,7 @@ pub enum Error {
 impl Admin {
     /// The administration of this broker.
     pub fn new(broker: Arc<Broker>, auth: Arc<Authenticator>, alarm_limits: AlarmLimits) -> Self {
-        Self { broker, auth, alarm_limits, changing: Arc::default() }
+        Self { broker, auth, alarm_limits, node: Node::default(), changing: Arc::default() }
     }
 
     /// Waits until a change is durable.

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -22,6 +22,8 @@ use crate::{
 #[derive(Debug)]
 pub struct Registry {
     next: AtomicU64,
+    /// Whether newcomers are taken. An operator may turn them away.
+    is_accepting: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -110,6 +112,8 @@ pub enum Full {
     Vhost(u64),
     /// The user has (CN-084).
     User(u64),
+    /// The operator has newcomers turned away.
+    Suspended,
 }
 
 /// A limit as a number: none if it is negative or not said (PO-070).
@@ -124,7 +128,11 @@ fn reached(count: usize, limit: Option<i64>) -> Option<u64> {
 
 impl Default for Registry {
     fn default() -> Self {
-        Self { next: AtomicU64::new(1), state: Mutex::default() }
+        Self {
+            next: AtomicU64::new(1),
+            is_accepting: AtomicBool::new(true),
+            state: Mutex::default(),
+        }
     }
 }
 
@@ -132,6 +140,18 @@ impl Registry {
     fn state(&self) -> MutexGuard<'_, State> {
         // Each section leaves the state whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether newcomers are taken.
+    pub fn is_accepting(&self) -> bool {
+        self.is_accepting.load(Ordering::SeqCst)
+    }
+
+    /// Takes newcomers, or turns them away. Those that are in a vhost stay.
+    pub fn set_accepting(&self, is_accepting: bool) {
+        // Behind the lock, so that whoever is let in at this moment is there to be closed.
+        let _state = self.state();
+        self.is_accepting.store(is_accepting, Ordering::SeqCst);
     }
 
     /// Registers a connection that has said nothing yet.
@@ -160,6 +180,9 @@ impl Registry {
         let Some(connection) = connections.get_mut(&id) else { return Ok(()) };
         if connection.place.is_some() {
             return Ok(());
+        }
+        if !self.is_accepting() {
+            return Err(Full::Suspended);
         }
         let in_vhost = vhosts.get(vhost).copied().unwrap_or_default();
         if let Some(limit) = reached(in_vhost, vhost_limit) {
@@ -387,6 +410,17 @@ mod tests {
         assert_eq!(enter(&registry, "a", [None, Some(1)]), Err(Full::User(1)));
         assert_eq!(enter(&registry, "b", [None, Some(1)]), Ok(()));
         assert_eq!(registry.list().len(), 2);
+    }
+
+    #[test]
+    fn nobody_enters_while_newcomers_are_turned_away() {
+        let registry = Registry::default();
+        assert_eq!(enter(&registry, "a", [None, None]), Ok(()));
+        registry.set_accepting(false);
+        assert_eq!(enter(&registry, "b", [None, None]), Err(Full::Suspended));
+        assert_eq!(registry.list().len(), 1);
+        registry.set_accepting(true);
+        assert_eq!(enter(&registry, "b", [None, None]), Ok(()));
     }
 
     // CH-004

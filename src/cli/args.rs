@@ -9,7 +9,10 @@ use std::{
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource};
 
-use super::perf::Perf;
+use super::{
+    completions::{PROGRAMS, Shell},
+    perf::Perf,
+};
 use crate::config::{
     Config, Error, Loaded, LogFilter, LogFormat, Origin, Setting, Sources, SyncMode,
 };
@@ -40,6 +43,26 @@ enum Command {
     Config(ConfigCommand),
     /// Measure a broker, this one or another
     Perf(Box<Perf>),
+    /// Speak to a running broker: lists, users, permissions, policies, ...; see `lepus ctl help`
+    #[command(disable_help_flag = true)]
+    Ctl(Words),
+    /// Check a running broker, for Nagios, Zabbix and their kin; see `lepus check help`
+    #[command(disable_help_flag = true)]
+    Check(Words),
+    /// Print a script that completes arguments in a shell
+    Completions {
+        shell: Shell,
+        /// The program to complete
+        #[arg(default_value = "lepus", value_parser = PROGRAMS)]
+        program: String,
+    },
+}
+
+/// Words that `ctl` reads itself, before anything else is looked at.
+#[derive(Debug, clap::Args)]
+struct Words {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    words: Vec<OsString>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -61,6 +84,8 @@ pub(super) enum Task {
     Check(Loaded),
     /// Say what the defaults are.
     PrintDefaults,
+    /// Print a script that completes the arguments of this program, made of this definition.
+    Complete(Shell, String, Box<clap::Command>),
 }
 
 /// Why nothing can be done with the arguments.
@@ -92,6 +117,14 @@ impl Task {
         match command {
             None => Ok(Self::Serve(settings.load(&matches)?)),
             Some(Command::Perf(perf)) => Ok(Self::Perf(perf)),
+            Some(Command::Completions { shell, program }) => {
+                Ok(Self::Complete(shell, program, Box::new(Args::command())))
+            }
+            Some(Command::Ctl(Words { words }) | Command::Check(Words { words })) => {
+                // They are taken by their first word, which must be the program's first argument.
+                let text = format!("put {words:?} and what belongs to it first");
+                Err(Args::command().error(clap::error::ErrorKind::ArgumentConflict, text).into())
+            }
             Some(Command::Config(ConfigCommand::Default)) => Ok(Self::PrintDefaults),
             Some(Command::Config(ConfigCommand::Check(settings))) => {
                 let check = matches.subcommand_matches("config");

@@ -10,20 +10,40 @@ use std::{
     panic::{self, PanicHookInfo},
 };
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, reload::Handle};
 
-use crate::config::{Config, LogFormat};
+use crate::{
+    admin::SetLogLevel,
+    config::{Config, LogFilter, LogFormat},
+};
 
-/// Starts logging as the configuration has it, panics included.
-pub(super) fn start(config: &Config) {
+/// Starts logging as the configuration has it, panics included. Returns what changes the level
+/// later.
+pub(super) fn start(config: &Config) -> Box<SetLogLevel> {
     let filter = EnvFilter::new(config.log.as_str());
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    // Fails only if a log has been started before, and then there is one.
-    let _ = match config.log_format {
-        LogFormat::Text => log.with_ansi(io::stderr().is_terminal()).try_init(),
-        LogFormat::Json => log.json().flatten_event(true).try_init(),
-    };
     panic::set_hook(Box::new(log_panic));
+    // Starting fails only if a log has been started before, and then there is one.
+    match config.log_format {
+        LogFormat::Text => {
+            let log = log.with_ansi(io::stderr().is_terminal()).with_filter_reloading();
+            let handle = log.reload_handle();
+            let _ = log.try_init();
+            Box::new(move |level| set_level(&handle, level))
+        }
+        LogFormat::Json => {
+            let log = log.json().flatten_event(true).with_filter_reloading();
+            let handle = log.reload_handle();
+            let _ = log.try_init();
+            Box::new(move |level| set_level(&handle, level))
+        }
+    }
+}
+
+fn set_level<S>(handle: &Handle<EnvFilter, S>, level: &str) -> Result<(), String> {
+    let filter = LogFilter::parse(level)
+        .ok_or_else(|| format!("{level:?} is no level, and no list of targets with levels"))?;
+    handle.reload(EnvFilter::new(filter.as_str())).map_err(|error| error.to_string())
 }
 
 fn log_panic(info: &PanicHookInfo<'_>) {

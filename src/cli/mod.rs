@@ -7,6 +7,7 @@
 
 mod args;
 mod check;
+mod completions;
 mod ctl;
 mod failure;
 mod huge_pages;
@@ -44,6 +45,9 @@ pub fn main() -> ExitCode {
         Ok(Task::Perf(perf)) => perf::run(&perf).map_err(Failure::from),
         Ok(Task::Check(loaded)) => check::print(&loaded).map_err(Failure::from),
         Ok(Task::PrintDefaults) => check::print_defaults().map_err(Failure::from),
+        Ok(Task::Complete(shell, program, lepus)) => {
+            completions::print(shell, &program, *lepus).map_err(Failure::from)
+        }
         Err(BadArgs::Configuration(error)) => Err(error.into()),
         Err(BadArgs::Usage(error)) => {
             // What was asked for (`--help`) or what is wrong with the arguments. There is nobody

@@ -24,12 +24,13 @@ use crate::{
     server::{Handle, Server},
 };
 
-/// Starts the broker, says so, and stops it at the first SIGINT or SIGTERM. A second signal, or
-/// one before the start is done, ends the program at once; the store is made for that.
+/// Starts the broker, says so, and stops it at the first SIGINT or SIGTERM, or when an operator
+/// asks for it. A second signal, or one before the start is done, ends the program at once; the
+/// store is made for that.
 pub(super) fn run(loaded: Loaded, started: Now, huge_pages: HugePages) -> Result<(), Failure> {
     let Loaded { config, notes, .. } = loaded;
     let pid_path = config.pid_file.clone();
-    log::start(&config);
+    let set_log_level = log::start(&config);
     for note in notes {
         match note {
             Note::Idle(text) => tracing::info!("{text}"),
@@ -42,6 +43,7 @@ pub(super) fn run(loaded: Loaded, started: Now, huge_pages: HugePages) -> Result
             handle = Server::start(config) => handle?,
             () = signals.received() => process::exit(INTERRUPTED),
         };
+        handle.admin().node().on_log_level(set_log_level);
         warn_of_open_listeners(&handle);
         let pid_file = match pid_path.as_deref().map(PidFile::write).transpose() {
             Ok(pid_file) => pid_file,
@@ -55,6 +57,7 @@ pub(super) fn run(loaded: Loaded, started: Now, huge_pages: HugePages) -> Result
         let manager = Manager::from_environment();
         tokio::select! {
             () = signals.received() => {}
+            () = handle.admin().node().stop_asked() => {}
             () = keep_informed(manager.as_ref()) => {}
             () = huge_pages.allow_when_grown() => {}
         }

@@ -269,6 +269,10 @@ impl Session {
                      reached"
                     ),
                 ),
+                Full::Suspended => {
+                    let text = "broker forced connection closure with reason 'shutdown'";
+                    Code::ConnectionForced.failure(ids, text)
+                }
             },
         )?;
         if self.access.enter(&self.identity, vhost) {

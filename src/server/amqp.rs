@@ -54,7 +54,12 @@ impl Listeners {
         for (listener, _) in self.plain {
             let context = Arc::clone(context);
             let serve = move |stream, ends| {
-                connection::serve(stream, Peer::new(ends), Arc::clone(&context))
+                let context = Arc::clone(&context);
+                async move {
+                    if context.broker.registry.is_accepting() {
+                        connection::serve(stream, Peer::new(ends), context).await;
+                    }
+                }
             };
             let accepting = accept::run(listener, Arc::clone(room), stopped.clone(), serve);
             acceptors.push(tokio::spawn(accepting));
@@ -81,6 +86,9 @@ async fn serve_tls(
     context: Arc<Context>,
     mut stopped: watch::Receiver<()>,
 ) {
+    if !context.broker.registry.is_accepting() {
+        return;
+    }
     let until = peer.connected.after(context.config.handshake_timeout);
     let shaken = tokio::select! {
         shaken = tls.accept(stream, peer.ends.peer, until) => shaken,

@@ -6,7 +6,10 @@
 //! the queue's number. A queue without priorities has lane 0 alone.
 
 use super::ready::{Entry, Next, Ready, Run, Wanted};
-use crate::names::{CommitSeq, Position, QueueId};
+use crate::{
+    message::Message,
+    names::{CommitSeq, Position, QueueId},
+};
 
 /// Bits of a place below its lane.
 const LANE_SHIFT: u32 = 56;
@@ -142,6 +145,11 @@ impl Lanes {
 
     pub(super) fn is_empty(&self) -> bool {
         self.all().all(Ready::is_empty)
+    }
+
+    /// The message that is served first, if it is in memory.
+    pub(super) fn first(&self) -> Option<&Message> {
+        self.lanes.iter().rev().find(|lane| !lane.ready.is_empty())?.ready.first()
     }
 
     pub(super) fn push_back(&mut self, entry: Entry) {

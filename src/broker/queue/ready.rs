@@ -428,6 +428,11 @@ impl Ready {
         self.returned.contains_key(&position) || in_order(&self.head) || in_order(&self.tail)
     }
 
+    /// The first message, if it is in memory.
+    pub(super) fn first(&self) -> Option<&Message> {
+        self.fronts().min_by_key(|entry| entry.position).map(|entry| &entry.message)
+    }
+
     /// The first of those that came back, and the first of the others, as far as they are in
     /// memory.
     fn fronts(&self) -> impl Iterator<Item = &Entry> {

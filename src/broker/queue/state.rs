@@ -32,6 +32,7 @@ use crate::{
     message::Message,
     names::{CommitSeq, Name, Position, QueueId},
     store::{Standing, StoreOp},
+    wire::properties::Properties,
 };
 
 /// How a consumer took a message.
@@ -128,6 +129,8 @@ pub struct QueueView {
     pub resident_body_bytes: u64,
     /// When anything last happened to it; 0 if nothing has since it was made or restored.
     pub used_at: UnixTime,
+    /// The `timestamp` of its first ready message, if it has one and is in memory.
+    pub head_timestamp: Option<u64>,
     /// The tag of its exclusive consumer.
     pub exclusive_consumer: Option<Arc<str>>,
     /// The tag of the consumer that is served, where one is served at a time.
@@ -185,6 +188,10 @@ impl State {
             resident: self.ready.in_memory() as u64,
             resident_body_bytes: self.ready.resident_body_bytes(),
             used_at: UnixTime(self.used_at),
+            head_timestamp: self
+                .ready
+                .first()
+                .and_then(|message| Properties::of_message(message.properties()).timestamp()),
             exclusive_consumer: self
                 .has_exclusive_consumer
                 .then(|| self.consumers.first_tag())

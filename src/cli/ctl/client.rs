@@ -127,7 +127,7 @@ impl Client {
 
     /// Lets time pass.
     pub(super) fn wait(&self, time: Duration) {
-        self.runtime.block_on(time::sleep(time));
+        self.runtime.block_on(async { time::sleep(time).await });
     }
 
     fn request(&self, ask: Ask<'_>) -> Result<Request<Full<Bytes>>, NoAnswer> {

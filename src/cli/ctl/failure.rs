@@ -18,6 +18,10 @@ pub(super) mod code {
     pub(in crate::cli) const SOFTWARE: u8 = 70;
     /// It took too long.
     pub(in crate::cli) const TIMEOUT: u8 = 75;
+    /// A check finds something critical.
+    pub(in crate::cli) const CRITICAL: u8 = 2;
+    /// A check was asked for something that cannot be.
+    pub(in crate::cli) const UNKNOWN: u8 = 3;
     /// The settings that say where the broker is are wrong.
     pub(in crate::cli) const CONFIGURATION: u8 = 78;
 }
@@ -31,17 +35,42 @@ pub(super) struct Failure {
     pub(super) text: String,
     /// Whether RabbitMQ writes a line `Error:` above it.
     has_heading: bool,
+    /// Whether it is the result of a check.
+    pub(super) is_verdict: bool,
 }
 
 impl Failure {
     /// A failure that is said below a line `Error:`.
     pub(super) fn error(code: u8, text: impl Into<String>) -> Self {
-        Self { code, text: text.into(), has_heading: true }
+        Self { code, text: text.into(), has_heading: true, is_verdict: false }
     }
 
     /// A failure that is said as it is.
     pub(super) fn plain(code: u8, text: impl Into<String>) -> Self {
-        Self { code, text: text.into(), has_heading: false }
+        Self { code, text: text.into(), has_heading: false, is_verdict: false }
+    }
+
+    /// What a check found, which is said on standard output.
+    pub(super) fn verdict(code: u8, text: impl Into<String>) -> Self {
+        Self { is_verdict: true, ..Self::plain(code, text) }
+    }
+
+    /// The failure of a check, in one line and with the codes of checks: what keeps it from being
+    /// made is critical, but for how it was asked.
+    pub(super) fn into_verdict(self) -> Self {
+        if self.is_verdict {
+            return self;
+        }
+        if self.code == code::USAGE || self.code == code::DATA {
+            return Self::verdict(code::UNKNOWN, format!("LEPUS UNKNOWN - {}", self.line()));
+        }
+        Self::verdict(code::CRITICAL, format!("LEPUS CRITICAL - {}", self.line()))
+    }
+
+    /// The first line of the text, as monitoring tools take it.
+    fn line(&self) -> String {
+        let line = self.text.trim_start().lines().next().unwrap_or_default();
+        line.strip_prefix("Error: ").unwrap_or(line).replace('|', "/")
     }
 
     /// What the broker or the system refused, for a reason that has no code of its own.

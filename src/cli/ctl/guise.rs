@@ -17,12 +17,21 @@ pub(super) enum Guise {
     Queues,
     /// `rabbitmq-upgrade`
     Upgrade,
+    /// `lepus check`
+    Check,
 }
 
 impl Guise {
     #[cfg(test)]
-    pub(super) const ALL: [Self; 6] =
-        [Self::Lepus, Self::Ctl, Self::Diagnostics, Self::Plugins, Self::Queues, Self::Upgrade];
+    pub(super) const ALL: [Self; 7] = [
+        Self::Lepus,
+        Self::Ctl,
+        Self::Diagnostics,
+        Self::Plugins,
+        Self::Queues,
+        Self::Upgrade,
+        Self::Check,
+    ];
 
     /// The tool that a path to the program stands for, if it is one.
     pub(super) fn of_program(path: &Path) -> Option<Self> {
@@ -47,6 +56,7 @@ impl Guise {
             Self::Plugins => "rabbitmq-plugins",
             Self::Queues => "rabbitmq-queues",
             Self::Upgrade => "rabbitmq-upgrade",
+            Self::Check => "lepus check",
         }
     }
 }

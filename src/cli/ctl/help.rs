@@ -86,7 +86,7 @@ pub(super) fn overview(guise: Guise) -> String {
 pub(super) fn is_shown(guise: Guise, verb: &Verb) -> bool {
     match guise {
         Guise::Lepus => verb.section != Section::Absent,
-        Guise::Plugins => true,
+        Guise::Plugins | Guise::Check => true,
         guise => verb.section == Section::Help || verb.guises.contains(&guise),
     }
 }

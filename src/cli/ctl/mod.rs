@@ -16,6 +16,7 @@
 mod call;
 mod cell;
 mod client;
+pub(in crate::cli) mod completion;
 mod failure;
 mod guise;
 mod help;
@@ -23,6 +24,7 @@ mod list;
 mod listener;
 mod options;
 mod pid;
+mod range;
 mod table;
 mod target;
 mod verb;
@@ -52,13 +54,22 @@ pub(super) fn main(words: &[OsString]) -> Option<ExitCode> {
         None if words.first().is_some_and(|word| word == "ctl") => {
             (Guise::Lepus, texts(&words[1..]))
         }
+        None if words.first().is_some_and(|word| word == "check") => {
+            (Guise::Check, texts(&words[1..]))
+        }
         None => return None,
     };
     Some(match run(guise, words) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
+            let is_check = guise == Guise::Check;
+            let failure = if is_check { failure.into_verdict() } else { failure };
             // There is nobody to tell if that cannot be written.
-            let _ = writeln!(io::stderr(), "{failure}");
+            let _ = if failure.is_verdict {
+                writeln!(io::stdout(), "{failure}")
+            } else {
+                writeln!(io::stderr(), "{failure}")
+            };
             failure.code.into()
         }
     })
@@ -113,8 +124,10 @@ fn run_verb(guise: Guise, verb: &'static Verb, words: Vec<String>) -> Result<(),
         return Err(misused("too many arguments."));
     }
     let mut call = Call::new(guise, verb, arguments, parsed.options, words)?;
-    perform(&mut call)
-        .map_err(|failure| if call.format.is_json() { failure.into_json() } else { failure })
+    perform(&mut call).map_err(|failure| {
+        let is_for_json = call.format.is_json() && !failure.is_verdict;
+        if is_for_json { failure.into_json() } else { failure }
+    })
 }
 
 /// Does what the command does.

@@ -83,6 +83,11 @@ impl Options {
         self.0.iter().rev().find(|(name, _)| *name == long).map(|(_, text)| text.as_str())
     }
 
+    /// The texts behind an option, each time that it was given.
+    pub(super) fn texts(&self, long: &str) -> Vec<&str> {
+        self.0.iter().filter(|(name, _)| *name == long).map(|(_, text)| text.as_str()).collect()
+    }
+
     /// Whether an option was given, if it is turned off by nothing.
     pub(super) fn has(&self, long: &str) -> bool {
         self.text(long) == Some("true")

@@ -39,12 +39,13 @@ pub(super) enum Section {
     Definitions,
     Operations,
     Plugins,
+    Checks,
     Other,
     Absent,
 }
 
 impl Section {
-    pub(super) const ALL: [Self; 16] = [
+    pub(super) const ALL: [Self; 17] = [
         Self::Help,
         Self::Nodes,
         Self::Users,
@@ -59,6 +60,7 @@ impl Section {
         Self::Definitions,
         Self::Operations,
         Self::Plugins,
+        Self::Checks,
         Self::Other,
         Self::Absent,
     ];
@@ -79,6 +81,7 @@ impl Section {
             Self::Definitions => "Definitions",
             Self::Operations => "Operations",
             Self::Plugins => "Plugin Management",
+            Self::Checks => "Checks",
             Self::Other => "Other",
             Self::Absent => "Of RabbitMQ, without a meaning here",
         }
@@ -237,10 +240,12 @@ impl Verb {
 /// All commands of a tool, whether its help shows them or not.
 pub(super) fn all(guise: Guise) -> impl Iterator<Item = &'static Verb> {
     let groups = verbs::GROUPS.iter().flat_map(|group| group.iter());
-    // `list` and `set` are words of the tool for plugins alone.
-    let is_for_plugins = guise == Guise::Plugins;
-    groups.filter(move |verb| {
-        verb.section == Section::Help || (verb.section == Section::Plugins) == is_for_plugins
+    // `list` and `set` are words of the tool for plugins alone, `queue` of checks.
+    groups.filter(move |verb| match verb.section {
+        Section::Help => true,
+        Section::Plugins => guise == Guise::Plugins,
+        Section::Checks => guise == Guise::Check,
+        _ => !matches!(guise, Guise::Plugins | Guise::Check),
     })
 }
 

@@ -1,8 +1,11 @@
 //! `/connections` (HT-035, HT-076).
 
+use std::borrow::Cow;
+
 use axum::{
     Router,
     extract::{Path, State},
+    http::{HeaderMap, StatusCode},
     response::IntoResponse,
     routing::get,
 };
@@ -25,8 +28,8 @@ use crate::{
 pub(super) fn routes() -> Router<Api> {
     Router::new()
         .route("/connections", get(list))
-        .route("/connections/{connection}", get(one))
-        .route("/connections/username/{user}", get(list_of_user))
+        .route("/connections/{connection}", get(one).delete(close))
+        .route("/connections/username/{user}", get(list_of_user).delete(close_of_user))
         .route("/vhosts/{vhost}/connections", get(list_of_vhost))
 }
 
@@ -66,6 +69,49 @@ async fn one(
     let connection = find(&api, &caller, &name)?;
     let look = api.history().look(&query);
     Ok(query.item(describe(&api, &connection, &look)).into_response())
+}
+
+/// Closes a connection (HT-021).
+async fn close(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    caller: Caller,
+    headers: HeaderMap,
+) -> Reply {
+    let connection = find(&api, &caller, &name)?;
+    may_close(&caller, &connection.place.user)?;
+    // It may have been closed in the meantime.
+    let _ = api.admin.close_connection(connection.info.id, &reason(&headers));
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Closes all connections of a user.
+async fn close_of_user(
+    State(api): State<Api>,
+    Path(user): Path<String>,
+    caller: Caller,
+    headers: HeaderMap,
+) -> Reply {
+    may_close(&caller, &user)?;
+    let reason = reason(&headers);
+    for connection in seen(&api, &caller, |found| *found.place.user == *user) {
+        let _ = api.admin.close_connection(connection.info.id, &reason);
+    }
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Lets administrators close any connection, and everybody their own.
+fn may_close(caller: &Caller, user: &str) -> Result<(), Failure> {
+    if caller.is_administrator() || *caller.user == *user {
+        return Ok(());
+    }
+    Err(Failure::NotAuthorised("User not authorised to access object".to_owned()))
+}
+
+/// Why a connection is closed, for its client to read.
+fn reason(headers: &HeaderMap) -> String {
+    let said = headers.get("x-reason").map(|reason| String::from_utf8_lossy(reason.as_bytes()));
+    said.map_or_else(|| "Closed via management plugin".to_owned(), Cow::into_owned)
 }
 
 /// The connection of this name, if the caller may see it.

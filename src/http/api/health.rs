@@ -23,8 +23,8 @@ pub(super) fn routes() -> Router<Api> {
         .route("/health/checks/port-listener/{port}", get(port))
         .route("/health/checks/protocol-listener/{protocols}", get(protocols))
         .route("/health/checks/virtual-hosts", get(store))
-        .route("/health/checks/is-in-service", get(store))
-        .route("/health/checks/ready-to-serve-clients", get(store))
+        .route("/health/checks/is-in-service", get(serving))
+        .route("/health/checks/ready-to-serve-clients", get(serving))
         .route("/health/checks/metadata-store/initialized", get(store))
         .route("/health/checks/metadata-store/initialized/with-data", get(store))
         .route("/health/checks/below-node-connection-limit", get(connections))
@@ -114,6 +114,14 @@ async fn store(State(api): State<Api>, _: Caller) -> Response {
         None => ok(json!({})),
         Some(reason) => failed(&format!("the store has failed: {reason}"), json!({})),
     }
+}
+
+/// Whether clients are served.
+async fn serving(State(api): State<Api>, caller: Caller) -> Response {
+    if !api.broker.registry.is_accepting() {
+        return failed("this node does not accept client connections", json!({}));
+    }
+    store(State(api), caller).await
 }
 
 async fn alive(State(api): State<Api>, Path(vhost): Path<String>, caller: Caller) -> Reply {

@@ -10,6 +10,7 @@ mod consumers;
 mod definitions;
 mod exchanges;
 mod health;
+mod lepus;
 mod login;
 mod nodes;
 mod overview;
@@ -46,6 +47,7 @@ pub(super) fn routes() -> Router<Api> {
         .merge(definitions::routes())
         .merge(exchanges::routes())
         .merge(health::routes())
+        .merge(lepus::routes())
         .merge(login::routes())
         .merge(nodes::routes())
         .merge(overview::routes())

@@ -244,7 +244,7 @@ fn describe(
     put("message_bytes_unacknowledged", json!(counts.unacked_bytes));
     put("messages_delayed", json!(counts.delayed));
     put("storage_version", json!(2));
-    put("head_message_timestamp", Value::Null);
+    put("head_message_timestamp", json!(view.head_timestamp));
     if view.used_at.0 > 0 {
         put("idle_since", json!(view.used_at.to_rfc3339()));
     }

@@ -128,7 +128,7 @@ fn ping(call: &mut Call) -> Result<(), Failure> {
 }
 
 /// Whether the broker serves clients.
-fn serves(call: &mut Call) -> Result<bool, Failure> {
+pub(in crate::cli::ctl) fn serves(call: &mut Call) -> Result<bool, Failure> {
     let path = &["health", "checks", "is-in-service"];
     let ask = Ask { method: &Method::GET, path, query: &[], body: None, headers: &[] };
     Ok(call.ask(ask)?.status != 503)

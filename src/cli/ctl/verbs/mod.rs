@@ -1,6 +1,7 @@
 //! The commands, by what they are about.
 
 mod access;
+mod check;
 mod clients;
 mod definitions;
 mod features;
@@ -34,6 +35,7 @@ pub(super) const GROUPS: &[&[Verb]] = &[
     parameters::VERBS,
     features::VERBS,
     definitions::VERBS,
+    check::VERBS,
     health::VERBS,
     node::VERBS,
     settings::VERBS,

@@ -6,8 +6,8 @@ use hyper::Method;
 use serde_json::{Value, json};
 
 use super::super::{
-    call::Call,
-    client::{Ask, NoAnswer},
+    call::{self, Call},
+    client::{Answer, Ask, NoAnswer},
     failure::{Failure, code},
     guise::Guise,
     options::{flag, number},
@@ -203,12 +203,21 @@ fn read_pid(path: &str) -> Result<Option<u64>, Failure> {
     }
 }
 
-/// Whether a process of this number runs.
+/// Whether a process of this number runs. One that has ended does not, though nobody may have
+/// asked yet how it ended.
 fn is_alive(pid: u64) -> bool {
+    if fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| has_ended(&stat)) {
+        return false;
+    }
     let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
     // A process of somebody else runs, too.
     let is_gone = |pid| rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH);
     pid.is_some_and(|pid| !is_gone(pid))
+}
+
+/// Whether the state of a process, behind its name in parentheses, is one of the dead.
+fn has_ended(stat: &str) -> bool {
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['Z', 'X']))
 }
 
 fn await_online_nodes(call: &mut Call) -> Result<(), Failure> {
@@ -237,6 +246,17 @@ fn ask_lepus(call: &mut Call, what: &str, body: &Value) -> Result<(), Failure> {
     call.put(&["lepus", what], body)?.or_absent(absent)
 }
 
+/// Asks the broker to stop. It may be gone before it has answered.
+fn ask_to_stop(call: &mut Call) -> Result<(), Failure> {
+    let (path, body) = (&["lepus", "stop"], Some(&json!({})));
+    let ask = Ask { method: &Method::PUT, path, query: &[], body, headers: &[] };
+    match call.client.ask(ask) {
+        Err(NoAnswer::Broken(_)) | Ok(Answer { status: 200..=299, .. }) => Ok(()),
+        Ok(answer) => Err(Failure::refused(call::reason(&answer))),
+        Err(none) => Err(call.unanswered(&none)),
+    }
+}
+
 fn stop(call: &mut Call) -> Result<(), Failure> {
     let pid = match call.arguments.first().cloned() {
         Some(file) => {
@@ -262,7 +282,7 @@ fn stop(call: &mut Call) -> Result<(), Failure> {
         }
         None => format!("Stopping and halting node {node} ..."),
     });
-    ask_lepus(call, "stop", &json!({}))?;
+    ask_to_stop(call)?;
     if let Some((file, pid)) = pid {
         let limit = patience(call, Duration::MAX);
         until(call, limit, |_| Ok(!is_alive(pid)))?;
@@ -276,7 +296,7 @@ fn shutdown(call: &mut Call) -> Result<(), Failure> {
     let info = call.get(&["nodes", &node])?.unwrap_or_default();
     let pid = info["os_pid"].as_str().unwrap_or_default().to_owned();
     call.banner(format!("Shutting down RabbitMQ node {node} running at PID {pid}"));
-    ask_lepus(call, "stop", &json!({}))?;
+    ask_to_stop(call)?;
     if call.options.is_off("wait") {
         return Ok(());
     }
@@ -305,4 +325,17 @@ fn set_listeners(call: &mut Call, is_on: bool) -> Result<(), Failure> {
 fn reset(call: &mut Call) -> Result<(), Failure> {
     ask_lepus(call, "reset", &json!({}))?;
     call.done()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_dead_are_told_from_the_living() {
+        assert!(is_alive(std::process::id().into()));
+        assert!(!is_alive(0) && !is_alive(u64::MAX));
+        assert!(has_ended("7 (lepus) Z 1 7") && has_ended("7 (a) b) X 1"));
+        assert!(!has_ended("7 (Z) S 1 7") && !has_ended(""));
+    }
 }

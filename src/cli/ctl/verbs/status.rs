@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{
     super::{
-        call::Call,
+        call::{self, Call},
         failure::{Failure, code},
         guise::Guise,
         listener,
@@ -425,7 +425,9 @@ fn cluster_status(call: &mut Call) -> Result<(), Failure> {
 }
 
 /// The commands whose output makes a report, each for every vhost where it is about one.
-const REPORTED: [&str; 7] = [
+const REPORTED: [&str; 9] = [
+    "status",
+    "cluster_status",
     "list_connections",
     "list_channels",
     "list_users",
@@ -447,16 +449,21 @@ const REPORTED_BY_VHOST: [&str; 7] = [
 fn report(call: &mut Call) -> Result<(), Failure> {
     let node = call.node()?;
     call.banner(format!("Reporting server status of node {node} ...\n"));
-    for part in ["status", "cluster_status"] {
-        call.run_other(part, None)?;
-    }
     for part in REPORTED {
-        call.run_other(part, None)?;
+        report_part(call, part, None);
     }
     for vhost in call.get_list(&["vhosts"])?.unwrap_or_default() {
         for part in REPORTED_BY_VHOST {
-            call.run_other(part, vhost["name"].as_str())?;
+            report_part(call, part, vhost["name"].as_str());
         }
     }
     Ok(())
+}
+
+/// A part that fails does not keep the others from being reported.
+fn report_part(call: &mut Call, part: &str, vhost: Option<&str>) {
+    if let Err(failure) = call.run_other(part, vhost) {
+        call::write(&format!("{failure}\n"));
+    }
+    call::write("\n");
 }
