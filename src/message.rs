@@ -82,6 +82,14 @@ impl Message {
         Self::with(bytes, Some(body.into()), address.len(), body_at, traits)
     }
 
+    /// Assembles a message whose body is in one piece.
+    pub fn whole(address: &[u8], properties: &[u8], body: Bytes, traits: Traits) -> Self {
+        if body.len() <= INLINE_BODY_MAX {
+            return Self::copied(address, properties, &[&body], traits, &mut Vec::new());
+        }
+        Self::chunked(address, properties, vec![body], traits)
+    }
+
     /// The same body under another address and with other properties.
     pub fn readdressed(&self, address: &[u8], properties: &[u8], traits: Traits) -> Self {
         if let Some(chunks) = &self.chunks {
@@ -203,6 +211,17 @@ impl Message {
     }
 }
 
+/// Exchange and routing key in wire form. What is beyond 255 bytes of either is cut off.
+pub fn address(exchange: &[u8], key: &[u8]) -> Vec<u8> {
+    let mut address = Vec::with_capacity(exchange.len() + key.len() + 2);
+    for text in [exchange, key] {
+        let text = text.get(..255).unwrap_or(text);
+        address.push(text.len() as u8);
+        address.extend_from_slice(text);
+    }
+    address
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -232,6 +251,22 @@ mod tests {
         assert_eq!(message.body_len(), 5);
         assert_eq!(message.body().collect::<Vec<_>>().concat(), b"abcde");
         assert_eq!(message.properties(), b"p");
+    }
+
+    #[test]
+    fn a_whole_body_is_inline_if_it_is_short() {
+        for (len, is_inline) in [(0, true), (INLINE_BODY_MAX, true), (INLINE_BODY_MAX + 1, false)] {
+            let body = Bytes::from(vec![7; len]);
+            let message = Message::whole(ADDRESS, b"p", body.clone(), Traits::default());
+            assert_eq!(message.inline_body().is_some(), is_inline);
+            assert_eq!(message.body().collect::<Vec<_>>().concat(), body);
+        }
+    }
+
+    #[test]
+    fn an_address_is_two_short_strings() {
+        assert_eq!(address(b"ex", b"key"), ADDRESS);
+        assert_eq!(address(&[b'x'; 300], b"").len(), 257);
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod definitions;
 mod health;
 mod lists;
 mod login;
+mod messages;
 mod page;
 mod permissions;
 mod queues;

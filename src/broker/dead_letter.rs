@@ -7,7 +7,7 @@
 
 use crate::{
     clock::UnixTime,
-    message::{Message, Traits},
+    message::{Message, Traits, address},
     wire::{
         properties::{Properties, Property},
         table::{ArrayWriter, RawArray, RawTable, RawValue, TableWriter},
@@ -115,17 +115,6 @@ pub fn dead_letter(message: &Message, death: &Death<'_>) -> Message {
     let mut traits = Traits { has_deaths: true, ..message.traits() };
     traits.has_one_key |= death.routing_key.is_some();
     message.readdressed(&address, &properties, traits)
-}
-
-/// Exchange and routing key in wire form.
-fn address(exchange: &[u8], key: &[u8]) -> Vec<u8> {
-    let mut address = Vec::with_capacity(exchange.len() + key.len() + 2);
-    for text in [exchange, key] {
-        let text = text.get(..255).unwrap_or(text);
-        address.push(text.len() as u8);
-        address.extend_from_slice(text);
-    }
-    address
 }
 
 /// The array of deaths with the new one in front; an earlier one of the same queue for the same

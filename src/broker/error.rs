@@ -242,6 +242,28 @@ pub enum Error {
         name: Name,
     },
 
+    /// A message's property `expiration` is no time (BA-008).
+    ///
+    /// 406 `PRECONDITION_FAILED - invalid expiration 'TEXT': REASON`
+    #[error("invalid expiration '{text}': {reason}")]
+    InvalidExpiration {
+        /// The property.
+        text: String,
+        /// What is wrong with it, as an Erlang term.
+        reason: String,
+    },
+
+    /// A message's header `CC` or `BCC` is no array (BA-010).
+    ///
+    /// 406 `PRECONDITION_FAILED - invalid message: {unacceptable_type_in_header,"NAME",TYPE}`
+    #[error("invalid message: {{unacceptable_type_in_header,\"{name}\",{type_name}}}")]
+    InvalidHeader {
+        /// The header.
+        name: &'static str,
+        /// RabbitMQ's name of the type that it has.
+        type_name: &'static str,
+    },
+
     /// Declare of a new queue in a vhost that has as many as it may have (QU-019).
     ///
     /// 406 `PRECONDITION_FAILED - cannot declare queue 'q': queue limit in vhost 'v' (1) is

@@ -16,6 +16,7 @@ pub mod log;
 pub mod outbox;
 pub mod parameter;
 pub mod policy;
+pub mod publish;
 pub mod queue;
 pub mod record;
 pub mod registry;

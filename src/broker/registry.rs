@@ -343,6 +343,11 @@ impl Registry {
         sums
     }
 
+    /// Counts what happened to messages of a vhost on no channel: by the management API.
+    pub fn count_apart(&self, vhost: &Name, tally: Tally) {
+        *self.state().departed.entry(vhost.clone()).or_default() += tally;
+    }
+
     /// Asks the connections whose place is like that to close, with 320 and this text. Returns how
     /// many there were.
     ///

@@ -11,12 +11,9 @@ use super::{
     Error,
     error::Kind,
     exchange::{Matches, Tap, View},
-    queue::{Arrival, Effects, Queue},
     stats::ExchangeStats,
     topology::{DEFAULT_EXCHANGE, Topology},
 };
-use crate::{message::Message, wire::properties::Properties};
-
 /// Whether a route may be kept until the topology changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cacheable {
@@ -101,21 +98,6 @@ impl<Q> RouteSet<Q> {
     fn visit(&mut self, exchange: u32) {
         if exchange != self.first && self.seen.insert(exchange) {
             self.pending.push(exchange);
-        }
-    }
-}
-
-impl RouteSet<Arc<Queue>> {
-    /// Gives a message that was published before to its queues, and to whoever keeps it.
-    pub(super) fn hand_out(&self, message: &Message, fx: &mut Effects) {
-        let expiration = Properties::of_message(message.properties()).expiration();
-        let expiration = expiration.and_then(|digits| str::from_utf8(digits).ok()?.parse().ok());
-        for queue in &self.queues {
-            // A queue that refuses it, or was deleted just now, is nowhere to go.
-            queue.publish(message.clone(), Arrival { expiration, returns: 0 }, fx);
-        }
-        for tap in self.taps() {
-            tap.keep(message, fx);
         }
     }
 }

@@ -320,7 +320,7 @@ impl Vhost {
                 let _ = self.route_again(name, message, fx.time, &mut route);
             }
         }
-        route.hand_out(message, fx);
+        route.hand_out(message, Arrival::of(message), fx);
     }
 
     /// Finds the queues of a message that was published before, by its own keys and headers.

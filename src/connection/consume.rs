@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use super::{
     Session,
-    deliver::shown,
     dispatch::Flow,
     error::{self, Code, Failure, Ids},
     reply_to,
@@ -14,8 +13,7 @@ use super::{
 use crate::{
     auth::Permission,
     broker::{
-        Error, Kind,
-        arguments::{self, QueueType},
+        Error, Kind, arguments,
         outbox::Event,
         queue::{Cause, ConsumeRefused, Consumer, GetOutcome, Got, Held, Queue},
         stats::Stat,
@@ -205,11 +203,7 @@ impl Session {
         let name = self.queue_name(id, method.queue.as_str(), ids)?;
         self.check(Permission::Read, Kind::Queue, &name, ids)?;
         let queue = self.find_queue(&name, ids)?;
-        let is_single = arguments::boolean(&queue.spec.arguments, "x-single-active-consumer");
-        if queue.queue_type == QueueType::Quorum && is_single == Some(true) {
-            let error = Error::GetFromSingleActive { name: queue.name.clone() };
-            return Err(self.refused(&error, ids));
-        }
+        queue.check_get().map_err(|error| self.refused(&error, ids))?;
         match queue.get(method.no_ack, &self.waker, &mut self.fx) {
             GetOutcome::Got(got) => self.got(id, &queue, got, method.no_ack),
             GetOutcome::Empty => {
@@ -252,7 +246,7 @@ impl Session {
             got.message.address(),
             u32::try_from(got.left).unwrap_or(u32::MAX),
         );
-        let shown = shown(queue, &got.message, got.standing);
+        let shown = queue.shown_properties(&got.message, got.standing);
         self.content_with(id, &got.message, shown.as_deref());
         if no_ack {
             return;

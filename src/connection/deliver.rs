@@ -1,24 +1,21 @@
 //! From the outbox to the socket: tags, `basic.deliver`, and news of other kinds.
 
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
 use super::{Session, Stage, channel::Mode, error::Code, unacked::Unacked};
 use crate::{
     broker::{
         outbox::{Delivery, Event},
-        queue::{Held, Queue},
+        queue::Held,
         stats::Stat,
     },
     clock,
     message::Message,
     names::ChannelId,
-    store::Standing,
     wire::{
         encode,
         frame::FRAME_END,
         method::{AMQPClass, basic, short_string},
-        properties::Properties,
-        table::{RawTable, RawValue, TableWriter},
     },
 };
 
@@ -90,7 +87,7 @@ impl Session {
             delivery.standing.is_redelivered(),
             delivery.message.address(),
         );
-        let shown = shown(&source.queue, &delivery.message, delivery.standing);
+        let shown = source.queue.shown_properties(&delivery.message, delivery.standing);
         let properties = shown.as_deref().unwrap_or(delivery.message.properties());
         content(&mut self.out, id, &delivery.message, properties, self.tuning.frame_max);
         if !source.no_ack {
@@ -157,29 +154,6 @@ impl Session {
         });
         self.confirming = pending;
     }
-}
-
-/// The properties that a client is sent, if they are not those of the message. Of a message that
-/// came back to a quorum queue they say how often (BA-261, BA-262).
-pub(super) fn shown(queue: &Queue, message: &Message, standing: Standing) -> Option<Vec<u8>> {
-    const NAMES: [&[u8]; 2] = [b"x-delivery-count", b"x-acquired-count"];
-    let shown = message.shown_properties();
-    if standing.returns == 0 || !queue.counts_deliveries() {
-        return match shown {
-            Cow::Borrowed(_) => None,
-            Cow::Owned(shown) => Some(shown),
-        };
-    }
-    let properties = Properties::of_message(&shown);
-    let headers = properties.headers().map_or(RawTable(b""), RawTable);
-    let mut table = TableWriter::with_capacity(headers.0.len() + 64);
-    table.copy(headers, &NAMES);
-    for (name, count) in NAMES.into_iter().zip([standing.failures, standing.returns]) {
-        if count > 0 {
-            table.put(name, RawValue::I64(count.into()));
-        }
-    }
-    Some(properties.with_headers(Some(&table.finish())))
 }
 
 fn content(

@@ -21,6 +21,7 @@ use crate::{
     broker::{
         Kind,
         exchange::{Headers, Tap, View},
+        publish::{expiration, extra_keys, traits},
         queue::{Arrival, Effects, Published},
         route::Cacheable,
         stats::Stat,
@@ -34,7 +35,7 @@ use crate::{
         frame::{self, FrameKind},
         method,
         properties::{Properties, Scan},
-        table::{RawTable, RawValue},
+        table::RawTable,
     },
 };
 
@@ -190,13 +191,7 @@ impl Session {
         let is_reply = self.route(address, properties, &scan)?;
         let arrival = Arrival { expiration, returns: 0 };
         let properties = edited.as_deref().unwrap_or(properties);
-        let traits = Traits {
-            is_persistent: scan.delivery_mode == 2,
-            priority: scan.priority,
-            has_blind_keys: scan.headers.is_some_and(|raw| RawTable(raw).get(b"BCC").is_some()),
-            ..Traits::default()
-        };
-        let message = body.into_message(address, properties, traits, &mut self.scratch);
+        let message = body.into_message(address, properties, traits(&scan), &mut self.scratch);
         let kept = self.kept(&message);
         self.routes.count();
         if let Some(channel) = self.channel_mut(id)
@@ -364,7 +359,7 @@ impl Session {
             let found = self.vhost.topology().check_publish(&exchange).map(drop);
             found.map_err(|e| self.refused(&e, PUBLISH))?;
         }
-        let extra = extra?;
+        let extra = extra.map_err(|e| self.refused(&e, PUBLISH))?;
         let mut keys = vec![routing_key];
         keys.extend(&extra);
         for key in &keys {
@@ -392,7 +387,8 @@ impl Session {
         if let Err(refused) = self.vhost.topology().check_publish(&exchange) {
             return Some(error::of_broker(&refused, self.vhost.name(), PUBLISH));
         }
-        extra_keys(RawTable(scan.headers?)).err()
+        let wrong = extra_keys(RawTable(scan.headers?)).err()?;
+        Some(self.refused(&wrong, PUBLISH))
     }
 
     /// The properties, if they are not to be passed on as they came: with the channel's own name
@@ -412,7 +408,8 @@ impl Session {
 
     /// Checks what the properties claim. Returns the message's time to live.
     fn check_properties(&self, scan: &Scan<'_>) -> Result<Option<u64>, Failure> {
-        let expiration = scan.expiration.map(check_expiration).transpose()?;
+        let expiration = scan.expiration.map(expiration).transpose();
+        let expiration = expiration.map_err(|e| self.refused(&e, PUBLISH))?;
         match scan.user_id {
             Some(user_id) if user_id != self.user.as_bytes() => self.check_user_id(user_id)?,
             _ => {}
@@ -500,29 +497,6 @@ fn split_address(address: &[u8]) -> (&[u8], &[u8]) {
     (exchange, &key[1..])
 }
 
-/// The routing keys in the headers `CC` and `BCC` (BA-010, BA-011).
-fn extra_keys(headers: RawTable<'_>) -> Result<Vec<&[u8]>, Failure> {
-    let mut keys = Vec::new();
-    for name in ["CC", "BCC"] {
-        match headers.get(name.as_bytes()) {
-            None => {}
-            Some(RawValue::Array(array)) => {
-                keys.extend(array.iter().filter_map(RawValue::as_longstr));
-            }
-            Some(other) => {
-                return Err(Code::PreconditionFailed.failure(
-                    PUBLISH,
-                    format_args!(
-                        "invalid message: {{unacceptable_type_in_header,\"{name}\",{}}}",
-                        other.type_name()
-                    ),
-                ));
-            }
-        }
-    }
-    Ok(keys)
-}
-
 fn check_header(header: &ContentHeader<'_>) -> Result<(), Failure> {
     if header.weight != 0 {
         return Err(Code::UnexpectedFrame.failure(
@@ -549,22 +523,4 @@ fn check_header(header: &ContentHeader<'_>) -> Result<(), Failure> {
         ));
     }
     Ok(())
-}
-
-/// The `expiration` property must be milliseconds in decimal digits, up to ten years (BA-008).
-fn check_expiration(raw: &[u8]) -> Result<u64, Failure> {
-    const MAX: i128 = 10 * 365 * 24 * 60 * 60 * 1000;
-    let text = String::from_utf8_lossy(raw);
-    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(&text);
-    let digits = unsigned.len() - unsigned.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-    let (number, rest) = text.split_at(text.len() - unsigned.len() + digits);
-    let reason = match number.parse::<i128>() {
-        _ if digits == 0 => "no_integer".to_owned(),
-        _ if !rest.is_empty() => format!("{{leftover_string,\"{rest}\"}}"),
-        Ok(value) if value < 0 => format!("{{value_negative,{value}}}"),
-        Ok(value) if value <= MAX => return Ok(value.unsigned_abs() as u64),
-        _ => format!("{{value_too_large,{}}}", number.trim_start_matches('+')),
-    };
-    let explanation = format_args!("invalid expiration '{text}': {reason}");
-    Err(Code::PreconditionFailed.failure(PUBLISH, explanation))
 }

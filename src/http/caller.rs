@@ -147,10 +147,58 @@ impl Caller {
         permission: Permission,
         name: &str,
     ) -> Result<(), Failure> {
+        let allows = self.is_permitted(api, vhost, permission, name);
+        self.must(allows, "Access refused.")
+    }
+
+    /// The same, as an answer.
+    pub(super) fn is_permitted(
+        &self,
+        api: &Api,
+        vhost: &Vhost,
+        permission: Permission,
+        name: &str,
+    ) -> bool {
         let name = if name.is_empty() { "amq.default" } else { name };
         let grant = self.grant(api, vhost.name());
-        let allows = self.is_operator || grant.is_some_and(|grant| grant.allows(permission, name));
-        self.must(allows, "Access refused.")
+        self.is_operator || grant.is_some_and(|grant| grant.allows(permission, name))
+    }
+
+    /// The first of these routing keys with which the user may not publish to an exchange, if it is
+    /// a topic exchange (PO-027).
+    pub(super) fn forbidden_key<'a>(
+        &self,
+        api: &Api,
+        vhost: &Vhost,
+        exchange: &str,
+        keys: &[&'a [u8]],
+    ) -> Option<&'a [u8]> {
+        let grant = self.grant(api, vhost.name())?;
+        let is_topic = || {
+            let topology = vhost.topology();
+            topology.exchange(exchange).is_some_and(|found| found.spec().type_name == "topic")
+        };
+        if !grant.has_topics() || !is_topic() {
+            return None;
+        }
+        let allows = |key: &[u8]| {
+            grant.allows_topic(Permission::Write, exchange, &String::from_utf8_lossy(key))
+        };
+        keys.iter().copied().find(|key| !allows(key))
+    }
+
+    /// Whether the user may publish with this property `user_id` (BA-007).
+    pub(super) fn may_publish_as(&self, user_id: &[u8]) -> bool {
+        user_id == self.user.as_bytes() || self.has(&["impersonator"])
+    }
+
+    /// Whether an AMQP client of this user could be in a vhost.
+    ///
+    /// # Errors
+    /// [`Failure::NotAuthorised`] (HT-004).
+    pub(super) fn check_entry(&self, api: &Api, vhost: &Vhost) -> Result<(), Failure> {
+        let grant = self.grant(api, vhost.name());
+        self.must(self.is_operator || grant.is_some(), "Access refused.")
     }
 }
 

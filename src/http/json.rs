@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Number, Value as Json, json};
 
+use super::Failure;
 use crate::{
     broker::datum::{self, Datum},
     wire::table::{Table, Value},
@@ -42,35 +43,44 @@ pub(super) fn of_value(value: &Value) -> Json {
     }
 }
 
-/// An object as a table of arguments; none if it is nested too deep, or a key too long.
-pub(super) fn to_table(object: &Map<String, Json>) -> Option<Table> {
+/// An object as a table of arguments.
+///
+/// # Errors
+/// [`Failure::BadRequest`] if it is nested too deep, a key is too long or anything is null.
+pub(super) fn to_table(object: &Map<String, Json>) -> Result<Table, Failure> {
     table_within(object, DEPTH_MAX)
 }
 
-fn table_within(object: &Map<String, Json>, depth: usize) -> Option<Table> {
-    let depth = depth.checked_sub(1)?;
+/// How deep what is inside may be nested.
+fn inside(depth: usize) -> Result<usize, Failure> {
+    let too_deep = || Failure::BadRequest(format!("tables nested deeper than {DEPTH_MAX} levels"));
+    depth.checked_sub(1).ok_or_else(too_deep)
+}
+
+fn table_within(object: &Map<String, Json>, depth: usize) -> Result<Table, Failure> {
+    let depth = inside(depth)?;
     let mut table = Table::default();
     for (key, value) in object {
         if key.len() > usize::from(u8::MAX) {
-            return None;
+            return Err(Failure::bad_request("a key of a table has more than 255 bytes"));
         }
         table.insert(key.as_str().into(), value_within(value, depth)?);
     }
-    Some(table)
+    Ok(table)
 }
 
-fn value_within(value: &Json, depth: usize) -> Option<Value> {
-    Some(match value {
-        Json::Null => Value::Void,
+fn value_within(value: &Json, depth: usize) -> Result<Value, Failure> {
+    Ok(match value {
+        Json::Null => return Err(Failure::bad_request("null_not_allowed")),
         Json::Bool(value) => Value::Boolean(*value),
         Json::Number(number) => match number.as_i64() {
             Some(value) => Value::LongLongInt(value),
-            None => Value::Double(number.as_f64()?),
+            None => Value::Double(number.as_f64().unwrap_or_default()),
         },
         Json::String(text) => Value::LongString(text.as_str().into()),
         Json::Array(items) => {
-            let depth = depth.checked_sub(1)?;
-            let items: Option<Vec<Value>> =
+            let depth = inside(depth)?;
+            let items: Result<Vec<Value>, Failure> =
                 items.iter().map(|item| value_within(item, depth)).collect();
             Value::FieldArray(items?.into())
         }
@@ -123,7 +133,7 @@ mod tests {
     #[test]
     fn arguments_go_to_json_and_back() {
         let object = json!({
-            "x-message-ttl": 5, "big": -1, "half": 0.5, "on": true, "no": null,
+            "x-message-ttl": 5, "big": -1, "half": 0.5, "on": true,
             "text": "\u{f6}", "list": [1, "a", [false]], "table": {"a": {"b": 1}},
         });
         let table = to_table(object.as_object().unwrap()).unwrap();
@@ -133,14 +143,17 @@ mod tests {
     }
 
     #[test]
-    fn what_no_table_can_hold_is_none() {
+    fn what_no_table_can_hold_is_refused() {
         let mut nested = json!(1);
         for _ in 0..=DEPTH_MAX {
             nested = json!({"a": nested});
         }
-        assert_eq!(to_table(nested.as_object().unwrap()), None);
+        assert!(to_table(nested.as_object().unwrap()).is_err());
         let long = json!({"k".repeat(256): 1});
-        assert_eq!(to_table(long.as_object().unwrap()), None);
+        assert!(to_table(long.as_object().unwrap()).is_err());
+        let null = json!({"a": [{"b": null}]});
+        let refused = Failure::bad_request("null_not_allowed");
+        assert_eq!(to_table(null.as_object().unwrap()), Err(refused));
     }
 
     #[test]

@@ -27,6 +27,7 @@ mod history;
 mod json;
 mod listing;
 mod metrics;
+mod properties;
 
 use std::{future, io, net::SocketAddr, ops::Deref, sync::Arc};
 

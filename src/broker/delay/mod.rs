@@ -26,7 +26,7 @@ use self::schedule::{Fetch, Key, Schedule};
 use super::{
     exchange::delayed,
     log::{Backing, READ_BYTES},
-    queue::Effects,
+    queue::{Arrival, Effects},
     route::RouteSet,
     timers::{OnDeadline, Timers},
     vhost::Vhost,
@@ -277,7 +277,7 @@ impl DelayLog {
         let message = passed_on(waited);
         // An exchange that was deleted just now routes to nothing.
         if vhost.route_again(&self.exchange, &message, fx.time, &mut route).is_ok() {
-            route.hand_out(&message, fx);
+            route.hand_out(&message, Arrival::of(&message), fx);
         }
     }
 }

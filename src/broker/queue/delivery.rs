@@ -1,7 +1,18 @@
 //! What goes out of a queue and what comes back.
 
-use super::ConsumerHandle;
-use crate::{message::Message, names::Position, store::Standing};
+use std::borrow::Cow;
+
+use super::{ConsumerHandle, Queue};
+use crate::{
+    broker::publish,
+    message::Message,
+    names::Position,
+    store::Standing,
+    wire::{
+        properties::Properties,
+        table::{RawTable, RawValue, TableWriter},
+    },
+};
 
 /// A delivery that is acknowledged.
 #[derive(Debug)]
@@ -63,6 +74,9 @@ pub enum Cause {
     /// `basic.reject` with requeue, or the loss of its channel: it counts towards the delivery
     /// limit of a quorum queue, too (BA-262).
     Failed,
+    /// Shown to an operator who left it where it was: it counts towards nothing, and waits for
+    /// nothing.
+    Shown,
     /// Refused, and not to come again.
     Refused,
 }
@@ -91,6 +105,39 @@ pub struct Arrival {
     pub expiration: Option<u64>,
     /// How often it came back elsewhere: a dead letter that was delivered is redelivered (BA-244).
     pub returns: u16,
+}
+
+impl Arrival {
+    /// That of a message which was published before, as if it were published now.
+    pub fn of(message: &Message) -> Self {
+        let expiration = Properties::of_message(message.properties()).expiration();
+        Self { expiration: expiration.and_then(|raw| publish::expiration(raw).ok()), returns: 0 }
+    }
+}
+
+impl Queue {
+    /// The properties that a client is sent, if they are not those of the message. Of a message
+    /// that came back to a quorum queue they say how often (BA-261, BA-262).
+    pub fn shown_properties(&self, message: &Message, standing: Standing) -> Option<Vec<u8>> {
+        const NAMES: [&[u8]; 2] = [b"x-delivery-count", b"x-acquired-count"];
+        let shown = message.shown_properties();
+        if standing.returns == 0 || !self.counts_deliveries() {
+            return match shown {
+                Cow::Borrowed(_) => None,
+                Cow::Owned(shown) => Some(shown),
+            };
+        }
+        let properties = Properties::of_message(&shown);
+        let headers = properties.headers().map_or(RawTable(b""), RawTable);
+        let mut table = TableWriter::with_capacity(headers.0.len() + 64);
+        table.copy(headers, &NAMES);
+        for (name, count) in NAMES.into_iter().zip([standing.failures, standing.returns]) {
+            if count > 0 {
+                table.put(name, RawValue::I64(count.into()));
+            }
+        }
+        Some(properties.with_headers(Some(&table.finish())))
+    }
 }
 
 /// A message taken by `basic.get`.

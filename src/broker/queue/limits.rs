@@ -255,7 +255,12 @@ impl State {
         if cause != Cause::Unseen {
             standing.returns = standing.returns.saturating_add(1);
             // BA-262: a quorum queue does not count what is merely put back.
-            if cause == Cause::Failed || !self.settings.is_quorum {
+            let is_counted = match cause {
+                Cause::Shown => false,
+                Cause::Failed => true,
+                _ => !self.settings.is_quorum,
+            };
+            if is_counted {
                 standing.failures = standing.failures.saturating_add(1);
             }
             let limit = self.settings.delivery_limit;
@@ -263,7 +268,9 @@ impl State {
                 let held = (is_stored, standing);
                 return self.end_returned(position, message, Reason::DeliveryLimit, held, fx);
             }
-            standing.ready_at = self.ready_at(standing, fx);
+            if cause != Cause::Shown {
+                standing.ready_at = self.ready_at(standing, fx);
+            }
             if is_stored {
                 fx.ops.push(self.returned_op(position, standing));
             }

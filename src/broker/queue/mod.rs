@@ -44,8 +44,8 @@ use {
 
 use crate::{
     broker::{
-        Vhost,
-        arguments::{QueueSpec, QueueType},
+        Error, Vhost,
+        arguments::{self, QueueSpec, QueueType},
         dead_letter::Reason,
         stats::{Departed, QueueTally},
         timers::{OnDeadline, Timers},
@@ -405,6 +405,18 @@ impl Queue {
     /// is woken when it need not any more.
     pub fn is_ahead(&self, waker: &Waker) -> bool {
         self.state().is_ahead(waker)
+    }
+
+    /// Refuses `basic.get` where consumers take turns (QU-143).
+    ///
+    /// # Errors
+    /// [`Error::GetFromSingleActive`].
+    pub fn check_get(&self) -> Result<(), Error> {
+        let is_single = arguments::boolean(&self.spec.arguments, "x-single-active-consumer");
+        if self.queue_type == QueueType::Quorum && is_single == Some(true) {
+            return Err(Error::GetFromSingleActive { name: self.name.clone() });
+        }
+        Ok(())
     }
 
     /// Takes the next message for `basic.get`.

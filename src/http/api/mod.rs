@@ -12,6 +12,7 @@ mod exchanges;
 mod health;
 mod lepus;
 mod login;
+mod messages;
 mod nodes;
 mod overview;
 mod permissions;
@@ -49,6 +50,7 @@ pub(super) fn routes() -> Router<Api> {
         .merge(health::routes())
         .merge(lepus::routes())
         .merge(login::routes())
+        .merge(messages::routes())
         .merge(nodes::routes())
         .merge(overview::routes())
         .merge(permissions::routes())
@@ -151,7 +153,6 @@ impl Body {
     /// [`Failure::BadRequest`] if they are none.
     fn arguments(&self) -> Result<Table, Failure> {
         json::to_table(&self.object("arguments")?)
-            .ok_or_else(|| Failure::bad_request("arguments cannot be written as a table"))
     }
 
     /// Texts that must be there.

@@ -49,7 +49,7 @@ const STATS: [Stat; 8] = [
 ];
 
 /// No connection: what the API declares belongs to none.
-const NOBODY: ConnectionId = ConnectionId(0);
+pub(super) const NOBODY: ConnectionId = ConnectionId(0);
 
 pub(super) fn routes() -> Router<Api> {
     Router::new()
