@@ -118,6 +118,7 @@ impl Vhost {
         fx: &mut Effects,
     ) -> Option<CommitSeq> {
         let Got { position, message, standing, is_stored, .. } = got;
+        let body_bytes = message.body_len();
         // Nothing is written in the middle of this.
         let _group = self.shared.store.group();
         let Published::Taken(needed) = to.publish(message.clone(), Arrival::of(&message), fx)
@@ -128,7 +129,7 @@ impl Vhost {
             from.take_back(vec![back], fx);
             return None;
         };
-        let settled = Settled { position, consumer: None, is_stored };
+        let settled = Settled { position, consumer: None, is_stored, body_bytes };
         Some(from.settle(&[settled], fx).max(needed))
     }
 }

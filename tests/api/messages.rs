@@ -100,7 +100,9 @@ fn properties_go_to_clients_and_come_back() {
         "priority": 5, "correlation_id": "c", "reply_to": "r", "expiration": "100000",
         "message_id": "m", "timestamp": 1_700_000_000, "type": "t", "user_id": "guest",
         "app_id": "a", "cluster_id": "cl",
-        "headers": {"n": 1, "big": 9_999_999_999_i64, "d": 0.5, "on": true, "l": [1, "a"], "t": {"s": ""}},
+        "headers": {
+            "n": 1, "big": 9_999_999_999_i64, "d": 0.5, "on": true, "l": [1, "a"], "t": {"s": ""},
+        },
     });
     inbox.publish(&json!({"properties": properties}));
     let shown = &inbox.get(&json!({}))[0];

@@ -183,7 +183,8 @@ impl Shown {
             AckMode::Ack => {
                 let settled = |taken: &Returned| {
                     let Returned { position, is_stored, .. } = *taken;
-                    Settled { position, consumer: None, is_stored }
+                    let body_bytes = taken.message.body_bytes();
+                    Settled { position, consumer: None, is_stored, body_bytes }
                 };
                 let settled: Vec<_> = taken.iter().map(settled).collect();
                 let mut fx = effects();
