@@ -133,7 +133,7 @@ impl Entry<'_> {
 
     fn arguments(&self) -> Checked<Table> {
         json::to_table(&self.map("arguments")?)
-            .ok_or_else(|| "`arguments` cannot be written as a table".to_owned())
+            .map_err(|failure| format!("`arguments`: {}", reason(failure)))
     }
 
     /// The vhost: its own, or the one that everything is imported into.
