@@ -81,6 +81,41 @@ fn what_dashboards_and_alerts_ask_for_is_there() {
     }
 }
 
+// HT-141
+#[test]
+fn the_identity_stays_over_a_restart() {
+    let identity = |private: &PrivateBroker| {
+        let scraped = private.metrics().unwrap().scrape("/metrics");
+        let family = &scraped.0["rabbitmq_identity_info"];
+        let ((_, labels), _) = family.series.first_key_value().unwrap();
+        labels["rabbitmq_cluster_permanent_id"].clone()
+    };
+    let Some(mut private) = private_broker("") else { return };
+    let before = identity(&private);
+    assert!(before.starts_with("rabbitmq-cluster-id-") && before.len() > 30, "{before}");
+    private.restart();
+    assert_eq!(identity(&private), before);
+}
+
+#[test]
+fn our_dashboard_asks_for_what_there_is() {
+    let Some(private) = private_broker("") else { return };
+    let scraped = private.metrics().unwrap().scrape("/metrics");
+    let dashboard: serde_json::Value =
+        serde_json::from_str(include_str!("../config/grafana-lepus.json")).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap().iter();
+    let targets = panels.filter_map(|panel| panel["targets"].as_array()).flatten();
+    let queries: Vec<_> = targets.map(|target| target["expr"].as_str().unwrap()).collect();
+    assert!(queries.len() > 20);
+    for query in queries {
+        let words = query.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+        let of_ours = |word: &&str| word.starts_with("lepus_") || word.starts_with("rabbitmq_");
+        let names: Vec<_> = words.filter(of_ours).collect();
+        assert!(!names.is_empty(), "{query}");
+        assert_has(&scraped, &names.join(" "));
+    }
+}
+
 // HT-140
 #[test]
 fn other_paths_are_not_there() {
@@ -184,6 +219,12 @@ fn dead_letters_are_counted_by_reason_and_by_whether_they_went_anywhere() {
     let other = connection.channel(2);
     other.take(&quorum, "a");
     other.close();
+    let kept = letters_to(&letters).with("x-queue-type", "quorum");
+    let kept = kept.with("x-dead-letter-strategy", "at-least-once");
+    let kept = channel.durable_queue(kept.with("x-overflow", "reject-publish"));
+    channel.fill(&kept, ["a"]);
+    let tag = channel.take(&kept, "a");
+    channel.send(&reject(tag, false));
     outlive(&connection, 1);
     let seen = private.metrics().unwrap().scrape("/metrics");
     let dead = |reason: &str, queue_type, strategy| {
@@ -196,6 +237,9 @@ fn dead_letters_are_counted_by_reason_and_by_whether_they_went_anywhere() {
     assert_eq!(dead("rejected", CLASSIC, "at_most_once"), 0.0);
     assert_eq!(dead("expired", CLASSIC, "at_most_once"), 1.0);
     assert_eq!(dead("delivery_limit", QUORUM, "disabled"), 1.0);
+    assert_eq!(dead("rejected", QUORUM, "at_least_once"), 1.0);
+    assert_eq!(dead("confirmed", QUORUM, "at_least_once"), 1.0);
+    assert_eq!(dead("rejected", QUORUM, "at_most_once"), 0.0);
 }
 
 // HT-145, HT-148

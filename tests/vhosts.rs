@@ -2,7 +2,7 @@
 
 use lepus::{
     admin::Error,
-    broker::{Metadata, arguments::QueueType},
+    broker::{Metadata, arguments::QueueType, parameter::Scope},
 };
 
 use crate::harness::*;
@@ -82,7 +82,8 @@ fn a_deleted_vhost_stays_deleted_with_all_that_was_said_about_it() {
     let vhosts: Vec<_> = admin.vhosts().iter().map(|vhost| vhost.name().to_string()).collect();
     assert_eq!(vhosts, ["/", "kept"]);
     assert!(admin.permissions().iter().all(|permissions| &*permissions.user == "guest"));
-    assert!(admin.topic_permissions().is_empty() && admin.parameters().is_empty());
+    assert!(admin.topic_permissions().is_empty());
+    assert!(admin.parameters().iter().all(|parameter| parameter.scope == Scope::Global));
     let kept = private.options().vhost("kept").open().channel(1);
     assert_eq!(kept.drain("q"), ["m"]);
     operator.add_vhost("v");

@@ -89,6 +89,8 @@ pub struct Broker {
     pub departed: Arc<Departed>,
     /// The same of queues for direct replies.
     pub departed_replies: Arc<Departed>,
+    /// Dead letters that were kept until they had somewhere to go, and have arrived.
+    pub letters_arrived: Arc<AtomicU64>,
     /// How long queues found no room in a consumer's outbox.
     pub stalls: Histogram,
     vhosts: DashMap<Name, Arc<Vhost>>,
@@ -122,12 +124,14 @@ impl Broker {
         let timers = Arc::new(Timers::default());
         let departed = Arc::new(Departed::default());
         let departed_replies = Arc::new(Departed::default());
+        let letters_arrived = Arc::new(AtomicU64::new(0));
         let shared = vhost::Shared {
             store: store.clone(),
             budget: Arc::clone(&budget),
             timers: Arc::clone(&timers),
             departed: Arc::clone(&departed),
             departed_replies: Arc::clone(&departed_replies),
+            letters_arrived: Arc::clone(&letters_arrived),
             next_queue: Arc::new(AtomicU64::new(1)),
             seeds: Arc::new(AtomicU64::new(settings.seed)),
         };
@@ -139,6 +143,7 @@ impl Broker {
             registry: Registry::default(),
             departed,
             departed_replies,
+            letters_arrived,
             stalls: Histogram::of_time(),
             vhosts: DashMap::new(),
             limbo: Vhost::new(Name::from(""), shared.clone()),

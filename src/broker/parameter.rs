@@ -22,6 +22,10 @@ pub const MAX_QUEUES: &str = "max-queues";
 /// A limit of users.
 pub const MAX_CHANNELS: &str = "max-channels";
 
+/// The global parameter with the cluster's identity, made once. As with RabbitMQ, names that begin
+/// with `internal` are no part of exported definitions.
+pub const CLUSTER_ID: &str = "internal_cluster_id";
+
 /// Whose parameter it is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scope {

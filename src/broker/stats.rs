@@ -170,8 +170,10 @@ pub struct QueueTally {
     pub messages: Tally,
     /// Messages given up, by [`Reason`], that had nowhere to go.
     pub given_up: [u64; Reason::COUNT],
-    /// Messages given up, by [`Reason`], that went to a dead letter exchange.
+    /// Messages given up, by [`Reason`], that were sent to a dead letter exchange.
     pub dead_lettered: [u64; Reason::COUNT],
+    /// The same of those that are kept until they have somewhere to go.
+    pub kept_letters: [u64; Reason::COUNT],
 }
 
 impl AddAssign for QueueTally {
@@ -179,6 +181,7 @@ impl AddAssign for QueueTally {
         self.messages += other.messages;
         add_each(&mut self.given_up, other.given_up);
         add_each(&mut self.dead_lettered, other.dead_lettered);
+        add_each(&mut self.kept_letters, other.kept_letters);
     }
 }
 

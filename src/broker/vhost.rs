@@ -53,6 +53,8 @@ pub(super) struct Shared {
     pub(super) timers: Arc<Timers>,
     pub(super) departed: Arc<Departed>,
     pub(super) departed_replies: Arc<Departed>,
+    /// Dead letters that were kept until they had somewhere to go, and have arrived.
+    pub(super) letters_arrived: Arc<AtomicU64>,
     pub(super) next_queue: Arc<AtomicU64>,
     /// What the random numbers of the next exchange begin at.
     pub(super) seeds: Arc<AtomicU64>,
@@ -555,6 +557,7 @@ impl Vhost {
         let arrival = Arrival { expiration: None, returns: was_delivered.into() };
         let route = self.dead_letter_route(&to, &message, fx.time);
         let is_open = |queue: &&Arc<Queue>| !dead_letter::is_cycle(&message, reason, &queue.name);
+        let is_kept = kept.is_some();
         if let Some(kept) = kept {
             let size = message.body_len();
             let has_target = route.queues().iter().any(|queue| is_open(&queue));
@@ -580,6 +583,7 @@ impl Vhost {
             seq = seq.max(self.shared.store.submit(settle));
         }
         drop(group);
+        self.shared.letters_arrived.fetch_add(u64::from(is_kept), Ordering::Relaxed);
         seq
     }
 

@@ -9,7 +9,11 @@ use std::{
 use super::StartError;
 use crate::{
     auth::{Authenticator, Permissions, User, Users, permissions::UserPermissions},
-    broker::{Broker, Settings},
+    broker::{
+        Broker, Settings,
+        datum::Datum,
+        parameter::{CLUSTER_ID, Scope},
+    },
     config::{self, Config},
     connection::Context,
     store::{RecordKind, Recovered, Store, StoreConfig, SyncMode},
@@ -48,6 +52,7 @@ pub(super) fn open_blocking(
         seed: getrandom::u64()?,
     };
     let broker = Broker::new(&settings, store.clone(), &recovered)?;
+    introduce_cluster_id(&broker)?;
     let records = recovered
         .records
         .iter()
@@ -68,6 +73,16 @@ pub(super) fn open_blocking(
         name_seed: getrandom::u64()?,
         names_generated: AtomicU64::new(0),
     }))
+}
+
+/// Gives a broker that has none an identity, in RabbitMQ's form (HT-141).
+fn introduce_cluster_id(broker: &Broker) -> Result<(), StartError> {
+    if broker.parameter(&Scope::Global, CLUSTER_ID).is_none() {
+        let (high, low) = (getrandom::u64()?, getrandom::u64()?);
+        let id = Datum::Text(format!("rabbitmq-cluster-id-{high:016x}{low:016x}"));
+        broker.set_global_parameter(CLUSTER_ID, id);
+    }
+    Ok(())
 }
 
 /// Makes the user that is made when there is none, with full permissions in the default vhost

@@ -194,6 +194,7 @@ impl State {
             let tally = &mut self.tally;
             let counts = match &self.settings.dead_letter {
                 None => &mut tally.given_up,
+                Some(_) if self.settings.keeps_letters => &mut tally.kept_letters,
                 Some(_) => &mut tally.dead_lettered,
             };
             counts[reason as usize] += 1;

@@ -1,6 +1,8 @@
 //! Messages, counted over everything that ever was: by protocol, type of queue, and fate (HT-142
 //! to HT-144). The only protocol is AMQP 0-9-1.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use super::{
     Scrape,
     queues::module,
@@ -134,8 +136,15 @@ fn write_delivered(page: &mut Page, scrape: &Scrape<'_>) {
     }
 }
 
+/// The strategy of quorum queues that keep a letter until it has somewhere to go.
+const AT_LEAST_ONCE: &str = "at_least_once";
+
 fn write_dead_letters(page: &mut Page, scrape: &Scrape<'_>) {
     let counted = &scrape.snapshot.counted;
+    let name = (scrape.prefix, "global_messages_dead_lettered_confirmed_total");
+    let help = "Total number of messages dead-lettered and confirmed by target queues";
+    let arrived = scrape.api.broker.letters_arrived.load(Relaxed);
+    page.family(name, Counter, help).put(&fate(QueueType::Quorum, AT_LEAST_ONCE), arrived);
     let types = [QueueType::Classic, QueueType::Quorum];
     for reason in Reason::ALL {
         let why = match reason {
@@ -148,17 +157,25 @@ fn write_dead_letters(page: &mut Page, scrape: &Scrape<'_>) {
         let help = format!("Total number of messages dead-lettered due to {why}");
         let mut family = page.family((scrape.prefix, &name), Counter, &help);
         for queue_type in types {
-            let QueueTally { given_up, dead_lettered, .. } = counted.by_type[queue_type.index()];
-            let fates = [("at_most_once", dead_lettered), ("disabled", given_up)];
+            let QueueTally { given_up, dead_lettered, kept_letters, .. } =
+                counted.by_type[queue_type.index()];
+            let fates = [
+                ("at_most_once", dead_lettered),
+                ("disabled", given_up),
+                (AT_LEAST_ONCE, kept_letters),
+            ];
             for (strategy, counts) in fates {
-                let labels = labels(&[
-                    ("queue_type", module(queue_type)),
-                    ("dead_letter_strategy", strategy),
-                ]);
-                family.put(&labels, counts[reason as usize]);
+                if strategy != AT_LEAST_ONCE || queue_type == QueueType::Quorum {
+                    family.put(&fate(queue_type, strategy), counts[reason as usize]);
+                }
             }
         }
     }
+}
+
+/// The labels of dead letters.
+fn fate(queue_type: QueueType, strategy: &str) -> String {
+    labels(&[("queue_type", module(queue_type)), ("dead_letter_strategy", strategy)])
 }
 
 /// HT-144

@@ -13,7 +13,11 @@ use super::{
 };
 use crate::{
     auth::{AttemptCounts, Via},
-    broker::alarm::Alarm,
+    broker::{
+        alarm::Alarm,
+        datum::Datum,
+        parameter::{CLUSTER_ID, Scope},
+    },
     clock, machine,
     store::StoreStats,
 };
@@ -33,11 +37,13 @@ pub(super) fn write_identity(page: &mut Page, scrape: &Scrape<'_>) {
         ("erlang_version", "none"),
     ]);
     page.family((PREFIX, "build_info"), Untyped, help).put(&build, 1);
-    let (node, cluster) = (config.node(), config.cluster());
+    let (node, cluster) = (config.node(), scrape.api.cluster_name());
+    let id = scrape.api.broker.parameter(&Scope::Global, CLUSTER_ID);
+    let id = id.as_ref().and_then(Datum::as_text).unwrap_or_default();
     let identity = labels(&[
         ("rabbitmq_node", &node),
         ("rabbitmq_cluster", &cluster),
-        ("rabbitmq_cluster_permanent_id", &cluster),
+        ("rabbitmq_cluster_permanent_id", id),
         ("rabbitmq_endpoint", scrape.endpoint),
     ]);
     let help = "RabbitMQ node & cluster identity info";

@@ -34,6 +34,7 @@ impl Counted {
             let reasons = [
                 (&mut now.given_up, before.given_up),
                 (&mut now.dead_lettered, before.dead_lettered),
+                (&mut now.kept_letters, before.kept_letters),
             ];
             for (now, before) in reasons {
                 for (now, before) in now.iter_mut().zip(before) {
