@@ -133,9 +133,12 @@ fn announce(handle: &Handle, started: Now) {
 
 /// What is served here and is a plugin of RabbitMQ's.
 fn plugins(handle: &Handle) -> Vec<&'static str> {
-    let has_http = !handle.http_addrs().is_empty();
-    let plugins = ["rabbitmq_management", "rabbitmq_management_agent", "rabbitmq_web_dispatch"];
-    plugins.into_iter().filter(|_| has_http).collect()
+    const MANAGEMENT: [&str; 3] =
+        ["rabbitmq_management", "rabbitmq_management_agent", "rabbitmq_web_dispatch"];
+    let has_management = !handle.http_addrs().is_empty() || !handle.https_addrs().is_empty();
+    let has_metrics = !handle.metrics_addrs().is_empty();
+    let management = MANAGEMENT.into_iter().filter(|_| has_management);
+    has_metrics.then_some("rabbitmq_prometheus").into_iter().chain(management).collect()
 }
 
 fn warn_of_open_listeners(handle: &Handle) {
