@@ -144,6 +144,14 @@ fn what_is_imported_is_exported_and_in_effect() {
     assert_eq!(api().delete(&format!("/users/{user}")).status, 204);
 }
 
+#[test]
+fn the_identity_of_a_cluster_is_not_exported() {
+    let exported = api().get("/definitions");
+    let names: Vec<_> = exported["global_parameters"].as_array().unwrap().iter().collect();
+    let is_internal = |name: &str| name.starts_with("internal");
+    assert!(!names.iter().any(|p| is_internal(p["name"].as_str().unwrap())), "{names:?}");
+}
+
 // HT-121
 #[test]
 fn definitions_of_a_vhost_go_into_another() {

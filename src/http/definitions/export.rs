@@ -59,6 +59,8 @@ pub(in crate::http) fn of_all(api: &Api) -> Value {
     });
     put("topic_permissions", topics.collect());
     let globals = api.admin.parameters().into_iter().filter_map(|parameter| match parameter {
+        // What makes a cluster this one is not for others.
+        Parameter { scope: Scope::Global, name, .. } if name.starts_with("internal") => None,
         Parameter { scope: Scope::Global, name, value } => {
             Some(json!({"name": name, "value": json::of_datum(&value)}))
         }
