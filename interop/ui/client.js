@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // The management page in headless Chromium, used as people use it:
-// `client.js --uri URI --http URL [--id ID] SCENARIO`. Without --http it is at port 15672 of the URI's host.
+// `client.js --uri URI [--management URL] [--id ID] SCENARIO`. INTEROP_SHOTS names a folder for a picture of a failure.
 
 const assert = require('node:assert/strict');
 const amqp = require('amqplib');
@@ -15,9 +15,9 @@ for (let args = process.argv.slice(2); args.length; ) {
   else options.scenario = arg;
 }
 const amqpUrl = new URL(options.uri);
-options.http ??= `http://${amqpUrl.hostname}:15672`;
-const base = `${options.http.replace(/\/$/, '')}/`;
-const user = { username: decodeURIComponent(amqpUrl.username), password: decodeURIComponent(amqpUrl.password) };
+const management = new URL(options.management ?? 'http://guest:guest@127.0.0.1:15672');
+const base = `${management.origin}/`;
+const user = { username: decodeURIComponent(management.username), password: decodeURIComponent(management.password) };
 
 /** A virtual host for each scenario, so that lists hold nothing else. */
 const vhost = `ui.${options.scenario}.${options.id}`;
@@ -541,7 +541,7 @@ const scenarios = {
     const many = 1200;
     const connection = await connect();
     const channel = await connection.createChannel();
-    for (let n = 0; n < many; n += 1) await channel.assertQueue(`q.${String(n).padStart(5, '0')}`, { exclusive: true });
+    for (let n = 0; n < many; n += 1) await channel.assertQueue(`q.${String(n).padStart(5, '0')}`, { durable: true });
     try {
       await withPage(base, async (page) => {
         await enter(page);

@@ -30,6 +30,12 @@ const SAMPLES_MIN: usize = 3;
 /// Samples of all things, if each is to have more than [`SAMPLES_MIN`].
 const SAMPLES_MAX_ALL: usize = 100_000;
 
+/// Time until the next sample is due. Samples are of whole intervals of the clock on the wall, so
+/// that what is told of a time was true then.
+pub(super) fn until_next(now: UnixTime) -> Duration {
+    Duration::from_millis(INTERVAL_MILLIS - now.0 % INTERVAL_MILLIS)
+}
+
 /// What samples are taken of.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Subject {
@@ -222,7 +228,10 @@ impl Look<'_> {
         age: u64,
         step: u64,
     ) {
-        let end = self.now.0 / step * step;
+        // The sample of this very interval may not be there yet: what was true before it would
+        // look like a rest.
+        let newest = found.map_or(self.now.0, |(series, _)| series.seen.min(self.now.0));
+        let end = newest / step * step;
         let times = (0..=age / step).map(|back| end.saturating_sub(back * step));
         let samples: Vec<(u64, u64)> = times
             .map(|time| {
@@ -292,6 +301,21 @@ mod tests {
             .collect();
         assert_eq!(samples, [(20_000, 300), (15_000, 100), (10_000, 100), (5_000, 0)]);
         assert_eq!((&past["avg"], &past["avg_rate"]), (&json!(125.0), &json!(20.0)));
+    }
+
+    // HT-015
+    #[test]
+    fn the_past_ends_with_the_newest_sample() {
+        let history = history(&[(5, 0), (10, 100), (15, 200)]);
+        let past = details(&history, 20_100, "msg_rates_age=10&msg_rates_incr=5", 300);
+        assert_eq!(past["samples"][0], json!({"sample": 200, "timestamp": 15_000}));
+    }
+
+    #[test]
+    fn samples_are_due_at_whole_intervals() {
+        for (now, wait) in [(0, 5000), (1, 4999), (4999, 1), (5000, 5000), (12_345, 2655)] {
+            assert_eq!(until_next(UnixTime(now)), Duration::from_millis(wait), "{now}");
+        }
     }
 
     #[test]

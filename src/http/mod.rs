@@ -123,9 +123,8 @@ impl Api {
 
     /// Takes samples of what is counted, until `stopped` has lost its sender.
     pub async fn sample(self, mut stopped: watch::Receiver<()>) {
-        let mut next = clock::now();
         loop {
-            next = next.after(history::INTERVAL);
+            let next = clock::now().after(history::until_next(clock::unix_time()));
             tokio::select! {
                 _ = stopped.changed() => return,
                 () = clock::sleep_until(next) => {}

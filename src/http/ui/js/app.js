@@ -46,15 +46,15 @@ export function fail(error) {
   app.redraw();
 }
 
-/** Runs an action of the user: says what was done, or shows the API's reason. */
+/** Runs an action of the user: says what was done, or shows the API's reason. True if it went well. */
 export async function act(work, done) {
   try {
     const value = await work();
     if (done) toast(typeof done === 'function' ? done(value) : done);
     await app.reload();
-    return value;
+    return true;
   } catch (error) {
     fail(error);
-    return undefined;
+    return false;
   }
 }

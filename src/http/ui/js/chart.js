@@ -3,7 +3,7 @@
 import { app } from './app.js';
 import { h } from './dom.js';
 import { bytes, byteRate, clock, count, rate, short } from './format.js';
-import { choice, choose } from './state.js';
+import { choice, choose, session } from './state.js';
 
 /** Spans that a chart can show: seconds, and seconds between two samples. */
 export const SPANS = {
@@ -14,8 +14,19 @@ export const SPANS = {
   '24h': { label: '24 h', age: 86400, step: 1800 },
 };
 
+/** The spans that the broker keeps samples for. */
+function spans() {
+  const kept = Math.max(60, ...session.broker.sample_retention_policies?.global ?? []);
+  return Object.entries(SPANS).filter(([, { age }]) => age <= kept);
+}
+
+function chosen() {
+  const wanted = choice('span', '1m');
+  return spans().some(([key]) => key === wanted) ? wanted : '1m';
+}
+
 export function span() {
-  return SPANS[choice('span', '1m')] ?? SPANS['1m'];
+  return SPANS[chosen()];
 }
 
 /** The parameters with which the API adds samples of the chosen span. */
@@ -31,10 +42,10 @@ export function samplesQuery() {
 
 /** Which span all charts show, as a group of buttons. */
 export function spanPicker() {
-  const chosen = choice('span', '1m');
+  const now = chosen();
   return h('div.segments', { role: 'group', 'aria-label': 'Span of the charts' },
-    Object.entries(SPANS).map(([key, { label }]) => h('button', {
-      type: 'button', 'aria-pressed': String(key === chosen),
+    spans().map(([key, { label }]) => h('button', {
+      type: 'button', 'aria-pressed': String(key === now),
       onclick: () => { choose('span', key); app.reload(); },
     }, label)));
 }

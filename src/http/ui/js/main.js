@@ -170,7 +170,7 @@ async function enter() {
 /** What forms and the header need to know of the broker. */
 app.learn = async () => {
   const [broker, vhosts] = await Promise.all([
-    get('/overview?columns=exchange_types,cluster_name,node,product_name,product_version,erlang_full_version,'
+    get('/overview?columns=exchange_types,cluster_name,node,product_name,product_version,erlang_full_version,sample_retention_policies,'
       + 'rabbitmq_version,default_queue_type,is_op_policy_updating_enabled'),
     get('/vhosts?columns=name').catch(() => []),
   ]);

@@ -84,10 +84,9 @@ async function removeMany(rows) {
       + 'afterwards closes the publisher\u2019s channel.',
   });
   if (!sure) return false;
-  await act(async () => {
+  return act(async () => {
     for (const row of rows) await del(path`/exchanges/${row.vhost}/${exchangeInPath(row.name)}`);
   }, `Deleted ${plural(rows.length, 'exchange')}`);
-  return true;
 }
 
 export function exchange(vhost, inPath) {
@@ -137,9 +136,9 @@ export function exchange(vhost, inPath) {
         crumbs: [['Exchanges', '#/exchanges'], [vhost, route('vhosts', vhost)]],
         title: name(own, '(default exchange)'),
         copied: own, object: data, badges: [badge(data.type, 'quiet'), features(data)],
-        actions: own === '' || own.startsWith('amq.') ? null : h('button.danger', {
+        actions: [spanPicker(), own === '' || own.startsWith('amq.') ? null : h('button.danger', {
           type: 'button', onclick: remove,
-        }, icon('trash'), h('span', 'Delete\u2026')),
+        }, icon('trash'), h('span', 'Delete\u2026'))],
       }),
       tabs([['overview', 'Overview'], ['bindings', 'Bindings', from.length + to.length],
         ['publish', 'Publish']], tab()),
@@ -149,7 +148,7 @@ export function exchange(vhost, inPath) {
 
   function overviewTab() {
     return h('div.grid.two',
-      card({ title: 'Rates', tools: spanPicker() }, rates.view(data.message_stats)),
+      card(undefined, rates.view(data.message_stats)),
       card('Exchange', facts([
         ['Virtual host', vhostLink(vhost)], ['Type', data.type],
         ['Durable', data.durable ? 'yes' : 'no'], ['Auto-delete', data.auto_delete ? 'yes' : 'no'],

@@ -126,12 +126,11 @@ function names(rows) {
 async function each(rows, { title, text, action, done, work }) {
   const sure = await confirm({ title, text: [text, names(rows)], action });
   if (!sure) return false;
-  await act(async () => {
+  return act(async () => {
     for (const row of rows) {
       await work(row).catch((error) => { if (error.status !== 404) throw error; });
     }
   }, done);
-  return true;
 }
 
 function purgeMany(rows) {

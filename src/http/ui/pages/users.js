@@ -109,8 +109,7 @@ async function removeMany(rows) {
     text: `Delete ${plural(rows.length, 'user')} with their permissions? Their connections are closed.`,
   });
   if (!sure) return false;
-  await act(() => post('/users/bulk-delete', { users: rows.map((row) => row.name) }), 'Deleted');
-  return true;
+  return act(() => post('/users/bulk-delete', { users: rows.map((row) => row.name) }), 'Deleted');
 }
 
 export function user(own) {
