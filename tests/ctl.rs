@@ -2,6 +2,7 @@
 //! program may be called, say and how they end.
 
 mod check;
+mod definitions;
 mod health;
 mod lists;
 mod node;
@@ -92,14 +93,15 @@ struct Desk {
 
 impl Desk {
     fn new() -> Self {
-        Self::with(&[])
+        Self::with_variables(&[])
     }
 
-    /// A broker with these arguments, too.
-    fn with(args: &[&str]) -> Self {
+    /// A broker with these variables in its environment.
+    fn with_variables(variables: &[(&str, &str)]) -> Self {
         let home = tempfile::tempdir().unwrap();
-        let args = [&["--amqp-port=0", "--log-level=warn"], args].concat();
-        let broker = Program::start(lepus(home.path(), &args).env("LEPUS_NODE_NAME", NODE));
+        let mut command = lepus(home.path(), &["--amqp-port=0", "--log-level=warn"]);
+        command.env("LEPUS_NODE_NAME", NODE).envs(variables.iter().copied());
+        let broker = Program::start(&mut command);
         let options = Options::at(address(&broker.line()));
         Self { home, broker: Some(broker), options }
     }

@@ -21,7 +21,7 @@ use std::{
 };
 
 pub use alarm_limits::{AlarmLimits, Limits};
-pub use node::{Node, SetLogLevel};
+pub use node::{Lacks, Node, SetLogLevel};
 pub use users::NewPassword;
 
 use crate::{

@@ -16,6 +16,16 @@ use crate::{
 /// Why connections are closed that the operator ends.
 const SHUTDOWN: &str = "broker forced connection closure with reason 'shutdown'";
 
+/// What definitions do not bring to a new data directory, so that there must be one by default
+/// (EN-002).
+#[derive(Clone, Copy, Debug)]
+pub struct Lacks {
+    /// There are no users in them.
+    pub users: bool,
+    /// There are no vhosts in them.
+    pub vhosts: bool,
+}
+
 /// Sets what is logged; tells why it cannot.
 pub type SetLogLevel = dyn Fn(&str) -> Result<(), String> + Send + Sync;
 
@@ -92,13 +102,13 @@ impl Admin {
         self.broker.registry.close_all(SHUTDOWN);
     }
 
-    /// Deletes everything, messages too, and makes what a new data directory has: the default
+    /// Deletes everything, messages too, and makes what a new data directory lacks: the default
     /// vhost, the default user and the user's permissions. All of it becomes durable at once.
     /// Holds up the store for as long as it takes.
     ///
     /// # Errors
     /// [`Error::Running`] while connections are taken; [`Error::Random`].
-    pub fn reset(&self, config: &Config) -> Result<CommitSeq, Error> {
+    pub fn reset(&self, config: &Config, lacks: Lacks) -> Result<CommitSeq, Error> {
         if self.broker.registry.is_accepting() {
             return Err(Error::Running);
         }
@@ -120,8 +130,13 @@ impl Admin {
             }
         }
         let vhost = Name::from(config.default_vhost.as_str());
-        let description = "Default virtual host".to_owned();
-        self.broker.put_vhost(&vhost, Metadata { description, ..Metadata::default() });
+        if lacks.vhosts {
+            let description = "Default virtual host".to_owned();
+            self.broker.put_vhost(&vhost, Metadata { description, ..Metadata::default() });
+        }
+        if !lacks.users {
+            return Ok(self.broker.store.submitted());
+        }
         let patterns = [
             config.default_permissions_configure.as_str(),
             &config.default_permissions_write,

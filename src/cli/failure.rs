@@ -3,7 +3,7 @@
 use std::{fmt, io, path::PathBuf};
 
 use super::perf::PerfFailure;
-use crate::{config, server::StartError};
+use crate::{config, http::FilesError, server::StartError};
 
 /// The exit codes, as `sysexits.h` numbers them.
 pub(super) const USAGE: u8 = 64;
@@ -73,12 +73,12 @@ impl Failure {
                 | StartError::Tls(_)
                 | StartError::Oauth2(_)
                 | StartError::NoListener
-                | StartError::DefinitionsFile { .. } => CONFIGURATION,
+                | StartError::Definitions(FilesError::Read { .. }) => CONFIGURATION,
                 StartError::DataDirectory { .. } => CANNOT_CREATE,
                 StartError::Store(_)
                 | StartError::Restore(_)
                 | StartError::User(_)
-                | StartError::Definitions { .. }
+                | StartError::Definitions(FilesError::Definitions { .. })
                 | StartError::Admin(_) => DATA,
                 StartError::Random(_) => SYSTEM,
             },
@@ -114,12 +114,12 @@ impl Failure {
                 StartError::NoSuchAddress(_) => "choose one of its addresses with --bind",
                 StartError::Listen { .. } => "choose another address or port",
                 StartError::DataDirectory { .. } => "choose another with --data-dir",
-                StartError::DefinitionsFile { .. } => {
+                StartError::Definitions(FilesError::Read { .. }) => {
                     "`load_definitions` names the file or directory"
                 }
                 // These say it themselves.
                 StartError::Web { .. }
-                | StartError::Definitions { .. }
+                | StartError::Definitions(_)
                 | StartError::Admin(_)
                 | StartError::Store(_)
                 | StartError::Restore(_)

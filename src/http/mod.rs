@@ -44,7 +44,7 @@ use tokio::{
     sync::{mpsc, watch},
 };
 
-pub use definitions::{Definitions, DefinitionsError};
+pub use definitions::{Definitions, DefinitionsError, Files, FilesError};
 pub use failure::Failure;
 use history::History;
 

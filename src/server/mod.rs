@@ -15,7 +15,6 @@
 
 mod accept;
 mod amqp;
-mod definitions;
 mod listen;
 mod monitor;
 mod node;
@@ -39,21 +38,19 @@ use tokio::{
 };
 
 use amqp::Listeners;
-use definitions::Files;
 use monitor::Monitor;
-use node::Lacks;
 pub use tls::{Tls, TlsError, TlsSettings};
 pub use web::OPERATOR_SOCKET;
 use web::Web;
 
 use crate::{
-    admin::{self, Admin, AlarmLimits},
+    admin::{self, Admin, AlarmLimits, Lacks},
     auth,
     broker::RestoreError,
     clock,
     config::Config,
     connection::Context,
-    http::{Api, DefinitionsError, Listening, Shared},
+    http::{Api, Files, FilesError, Listening, Shared},
     store::StoreError,
 };
 
@@ -119,22 +116,9 @@ pub enum StartError {
     /// AMQP is spoken neither with TLS nor without.
     #[error("`amqp_plain` is false and there is no `tls_certificate`: nobody could connect")]
     NoListener,
-    /// A file with definitions cannot be read.
-    #[error("cannot read the definitions {}: {source}", path.display())]
-    DefinitionsFile {
-        /// The file, or the directory.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A file with definitions makes no sense.
-    #[error("{}: {source}", path.display())]
-    Definitions {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong in it.
-        source: DefinitionsError,
-    },
+    /// Definitions cannot be read, or make no sense.
+    #[error(transparent)]
+    Definitions(#[from] FilesError),
     /// What definitions declare cannot be made durable.
     #[error(transparent)]
     Admin(#[from] admin::Error),

@@ -8,6 +8,7 @@ use std::{
 
 use super::StartError;
 use crate::{
+    admin::Lacks,
     auth::{Authenticator, Permissions, User, Users, permissions::UserPermissions},
     broker::{
         Broker, Settings,
@@ -21,13 +22,6 @@ use crate::{
 
 /// Messages of one queue in memory before it pages, as a share of what all may have.
 const QUEUE_SHARE: usize = 8;
-
-/// What definitions do not bring to a new directory, so that there must be one by default (EN-002).
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Lacks {
-    pub(super) users: bool,
-    pub(super) vhosts: bool,
-}
 
 /// Opens everything under `path`. Blocks on the disk.
 pub(super) fn open_blocking(

@@ -12,9 +12,11 @@ use serde_json::{Map, Value, json};
 
 use super::{Body, Reply, done};
 use crate::{
+    admin::Lacks,
     config::{DiskLimit, MemoryLimit, Setting, Size},
-    http::{Api, Failure, Json, caller::Administrator},
+    http::{Api, Failure, Files, FilesError, Json, caller::Administrator},
     machine,
+    names::CommitSeq,
 };
 
 pub(super) fn routes() -> Router<Api> {
@@ -62,10 +64,21 @@ async fn listeners(
 /// Deletes everything. Beside the tasks that serve clients: there may be much.
 async fn reset(State(api): State<Api>, Administrator(caller): Administrator) -> Reply {
     tracing::warn!(user = %caller.user, "reset: everything is deleted");
-    let admin = api.clone();
-    let wiped = tokio::task::spawn_blocking(move || admin.admin.reset(&admin.config)).await;
+    let wiped = api.clone();
+    let wiped = tokio::task::spawn_blocking(move || reset_blocking(&wiped)).await;
     let needed = wiped.map_err(|_| Failure::Internal)??;
     done(&api, needed).await
+}
+
+/// What is imported at a start is there again, as after a start with an empty directory. A file
+/// that makes no sense keeps everything as it is.
+fn reset_blocking(api: &Api) -> Result<CommitSeq, Failure> {
+    let refused = |error: FilesError| Failure::BadRequest(error.to_string());
+    let files = api.config.load_definitions.as_deref().map(Files::read_blocking).transpose();
+    let files = files.map_err(refused)?.unwrap_or_default();
+    let lacks = Lacks { users: !files.have_users(), vhosts: !files.have_vhosts() };
+    let needed = api.admin.reset(&api.config, lacks)?;
+    Ok(needed.max(files.apply(&api.admin, &api.config.default_user).map_err(refused)?))
 }
 
 /// Stops the server, in order.

@@ -4,9 +4,11 @@
 //! a file with a mistake changes nothing, and is told which entry is wrong and why.
 
 mod export;
+mod files;
 mod import;
 
 pub(super) use export::{of_all, of_vhost};
+pub use files::{Files, FilesError};
 pub use import::{Definitions, DefinitionsError};
 
 /// What is not exported, and not imported, either: what every vhost has.

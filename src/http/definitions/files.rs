@@ -1,24 +1,46 @@
-//! Definitions that are imported at the start (EN-044).
+//! Definitions that are imported at the start, and when everything was reset (EN-044).
 
 use std::{
     fs, io,
     path::{Path, PathBuf},
 };
 
-use super::StartError;
-use crate::{admin::Admin, http::Definitions, names::CommitSeq};
+use super::{Definitions, DefinitionsError};
+use crate::{admin::Admin, names::CommitSeq};
+
+/// Why files with definitions cannot be imported.
+#[derive(Debug, thiserror::Error)]
+pub enum FilesError {
+    /// One cannot be read.
+    #[error("cannot read the definitions {}: {source}", path.display())]
+    Read {
+        /// The file, or the directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// One makes no sense.
+    #[error("{}: {source}", path.display())]
+    Definitions {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong in it.
+        source: DefinitionsError,
+    },
+}
 
 /// The files, in the order of their names, each read and checked.
 #[derive(Debug, Default)]
-pub(super) struct Files(Vec<(PathBuf, Definitions)>);
+pub struct Files(Vec<(PathBuf, Definitions)>);
 
 impl Files {
     /// Reads a file, or all `.json` files of a directory.
-    pub(super) fn read_blocking(path: &Path) -> Result<Self, StartError> {
-        let failed = |path: &Path, source: io::Error| StartError::DefinitionsFile {
-            path: path.into(),
-            source,
-        };
+    ///
+    /// # Errors
+    /// [`FilesError`]: nothing is changed by a file that makes no sense.
+    pub fn read_blocking(path: &Path) -> Result<Self, FilesError> {
+        let failed =
+            |path: &Path, source: io::Error| FilesError::Read { path: path.into(), source };
         let is_directory = fs::metadata(path).map_err(|e| failed(path, e))?.is_dir();
         let mut paths = vec![path.to_owned()];
         if is_directory {
@@ -31,29 +53,32 @@ impl Files {
         let read = |path: PathBuf| {
             let text = fs::read(&path).map_err(|e| failed(&path, e))?;
             let definitions = Definitions::read(&text, None)
-                .map_err(|source| StartError::Definitions { path: path.clone(), source })?;
+                .map_err(|source| FilesError::Definitions { path: path.clone(), source })?;
             Ok((path, definitions))
         };
         paths.into_iter().map(read).collect::<Result<_, _>>().map(Self)
     }
 
     /// Whether there are users in them.
-    pub(super) fn have_users(&self) -> bool {
+    pub fn have_users(&self) -> bool {
         self.0.iter().any(|(_, definitions)| definitions.has_users())
     }
 
     /// Whether there are vhosts in them.
-    pub(super) fn have_vhosts(&self) -> bool {
+    pub fn have_vhosts(&self) -> bool {
         self.0.iter().any(|(_, definitions)| definitions.has_vhosts())
     }
 
-    /// Makes everything so.
-    pub(super) fn apply(self, admin: &Admin, user: &str) -> Result<CommitSeq, StartError> {
+    /// Makes everything so, as this user.
+    ///
+    /// # Errors
+    /// [`FilesError::Definitions`].
+    pub fn apply(self, admin: &Admin, user: &str) -> Result<CommitSeq, FilesError> {
         let mut needed = CommitSeq(0);
         for (path, definitions) in self.0 {
             let done = definitions.apply(admin, user);
             let done =
-                done.map_err(|source| StartError::Definitions { path: path.clone(), source });
+                done.map_err(|source| FilesError::Definitions { path: path.clone(), source });
             needed = needed.max(done?);
             tracing::info!(path = %path.display(), "definitions were imported");
         }
