@@ -1,13 +1,16 @@
 //! The management API. `LEPUS_TEST_API` and `LEPUS_TEST_URI` make the same tests ask a RabbitMQ.
 
 mod access;
+mod cluster;
 mod definitions;
 mod health;
 mod lists;
 mod login;
 mod messages;
 mod page;
+mod parameters;
 mod permissions;
+mod policies;
 mod queues;
 mod users;
 mod vhosts;

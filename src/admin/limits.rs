@@ -4,7 +4,11 @@ use super::{Admin, Error};
 use crate::{
     broker::{
         datum::{Datum, Map},
-        parameter::{self, LIMITS, MAX_CHANNELS, MAX_CONNECTIONS, Parameter, Scope, VHOST_LIMITS},
+        parameter::{
+            self, InvalidLimits, LIMITS, MAX_CHANNELS, MAX_CONNECTIONS, OPERATOR_POLICY, POLICY,
+            Parameter, Scope, VHOST_LIMITS,
+        },
+        policy::{Authority, Draft},
     },
     names::CommitSeq,
 };
@@ -69,10 +73,11 @@ impl Admin {
         })
     }
 
-    /// Sets a runtime parameter of a component in a vhost.
+    /// Sets a runtime parameter of a component in a vhost. An operator policy is one, too.
     ///
     /// # Errors
-    /// [`Error::NoSuchVhost`], [`Error::NoSuchComponent`] (PO-072), [`Error::Limits`].
+    /// [`Error::NoSuchVhost`], [`Error::NoSuchComponent`] (PO-072), [`Error::Limits`],
+    /// [`Error::Policy`], [`Error::IsPolicy`].
     pub fn set_parameter(
         &self,
         vhost: &str,
@@ -80,12 +85,17 @@ impl Admin {
         name: &str,
         value: Datum,
     ) -> Result<CommitSeq, Error> {
+        if component == OPERATOR_POLICY {
+            return self.set_policy(vhost, Authority::Operator, name, Draft::of_datum(value));
+        }
         let _changing = self.changing();
         let vhost = self.vhost(vhost)?;
         match (component, value) {
             (VHOST_LIMITS, Datum::Map(limits)) if name == LIMITS => {
                 Ok(self.broker.set_vhost_limits(&vhost, limits)?)
             }
+            (VHOST_LIMITS, value) if name == LIMITS => Err(InvalidLimits::not_a_map(value).into()),
+            (POLICY, _) => Err(Error::IsPolicy("set")),
             _ => Err(Error::NoSuchComponent(component.to_owned())),
         }
     }
@@ -93,13 +103,20 @@ impl Admin {
     /// Removes a runtime parameter.
     ///
     /// # Errors
-    /// [`Error::NoSuchVhost`], [`Error::NotFound`].
+    /// [`Error::NoSuchVhost`], [`Error::NotFound`], [`Error::IsPolicy`].
     pub fn delete_parameter(
         &self,
         vhost: &str,
         component: &str,
         name: &str,
     ) -> Result<CommitSeq, Error> {
+        match component {
+            POLICY if self.vhost(vhost)?.policies().get(Authority::User, name).is_some() => {
+                return Err(Error::IsPolicy("cleared"));
+            }
+            OPERATOR_POLICY => return self.delete_policy(vhost, Authority::Operator, name),
+            _ => {}
+        }
         let _changing = self.changing();
         let vhost = self.vhost(vhost)?.name().clone();
         let scope = Scope::Vhost { vhost, component: component.to_owned() };

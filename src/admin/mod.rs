@@ -94,6 +94,9 @@ pub enum Error {
          'stop_app'."
     )]
     Running,
+    /// A policy is no parameter like others.
+    #[error("policies may not be {0} using this method")]
+    IsPolicy(&'static str),
     /// The operating system has no random numbers to give.
     #[error("no random numbers: {0}")]
     Random(String),

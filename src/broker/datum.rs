@@ -7,8 +7,8 @@ use std::{collections::BTreeMap, fmt};
 use super::{error::binary, record::Reader, record::RecordError, record::put_bytes};
 use crate::wire::table::Value;
 
-/// How deep lists and maps may be nested in a record.
-const DEPTH_MAX: usize = 32;
+/// How deep values may be nested in a record, themselves with it.
+pub const DEPTH_MAX: usize = 32;
 
 const NULL: u8 = 0;
 const FALSE: u8 = 1;

@@ -13,7 +13,11 @@ use crate::{names::Name, store::RecordKind};
 
 /// The component of a vhost's limits (PO-070).
 pub const VHOST_LIMITS: &str = "vhost-limits";
-/// The only name under that component.
+/// The component as which RabbitMQ keeps policies.
+pub const POLICY: &str = "policy";
+/// The component as which RabbitMQ keeps operator policies.
+pub const OPERATOR_POLICY: &str = "operator_policy";
+/// The only name under the component of limits.
 pub const LIMITS: &str = "limits";
 /// A limit of vhosts and users.
 pub const MAX_CONNECTIONS: &str = "max-connections";
@@ -115,6 +119,13 @@ impl fmt::Display for InvalidLimits {
     }
 }
 
+impl InvalidLimits {
+    /// Limits of a vhost that are no limits at all.
+    pub fn not_a_map(value: Datum) -> Self {
+        Self { faults: vec![LimitFault::NoMap { value }] }
+    }
+}
+
 /// One thing that is wrong with limits.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -126,6 +137,12 @@ pub enum LimitFault {
         limits: Map,
         /// `limits` of a vhost, `user-limits`.
         whose: &'static str,
+    },
+    /// The limits of a vhost are no map.
+    #[error("limits not a list {value}")]
+    NoMap {
+        /// What they are.
+        value: Datum,
     },
     /// A limit is no integer.
     #[error("{limit} should be a number, actually was {value}")]

@@ -113,6 +113,18 @@ pub struct Draft {
 }
 
 impl Draft {
+    /// A draft as parameters have it: a map of all but the name.
+    pub fn of_datum(value: Datum) -> Self {
+        let mut map = if let Datum::Map(map) = value { map } else { Map::new() };
+        let mut take = |key: &str, default: Datum| map.remove(key).unwrap_or(default);
+        Self {
+            pattern: take("pattern", Datum::Null),
+            apply_to: take("apply-to", ApplyTo::All.as_str().into()),
+            priority: take("priority", 0.into()),
+            definition: take("definition", Datum::Null),
+        }
+    }
+
     /// A draft with the usual priority for queues and exchanges alike.
     pub fn new(pattern: &str, definition: Map) -> Self {
         Self {

@@ -430,7 +430,10 @@ impl Vhost {
                 ops.push(record.put());
             }
             let is_durable = spec.durable;
-            let queue = self.new_queue(id, name.clone(), spec, queue_type, owner, |_| None);
+            let declared_by = by.user.clone();
+            let identity =
+                Identity { id, name: name.clone(), spec, queue_type, owner, declared_by };
+            let queue = self.new_queue(identity, |_| None);
             topology.insert_queue(name, Arc::clone(&queue), is_durable);
             self.shared.departed.declared(true);
             Ok(queue)
@@ -440,15 +443,11 @@ impl Vhost {
 
     fn new_queue(
         &self,
-        id: QueueId,
-        name: Name,
-        spec: QueueSpec,
-        queue_type: QueueType,
-        owner: Option<ConnectionId>,
+        identity: Identity,
         recovered: impl Fn(QueueId) -> Option<RecoveredQueue>,
     ) -> Arc<Queue> {
-        let settings = self.settings_of(&name, queue_type, &spec.arguments);
-        let identity = Identity { id, name, spec, queue_type, owner };
+        let Identity { name, queue_type, spec, .. } = &identity;
+        let settings = self.settings_of(name, *queue_type, &spec.arguments);
         Queue::new(identity, settings, self.surroundings(), recovered)
     }
 
@@ -461,10 +460,12 @@ impl Vhost {
     pub(super) fn restore_queue(&self, record: QueueRecord, recovered: &Recovered) {
         let queue_type = QueueType::of(&record.name, &record.spec.arguments, QueueType::Classic)
             .unwrap_or_default();
-        let QueueRecord { id, name, spec, .. } = record;
+        let QueueRecord { id, name, spec, declared_by, .. } = record;
         let lanes = usize::from(arguments::max_priority(&spec.arguments)) + 1;
         let of_lane = |id: QueueId| recovered.queues.get(&id).copied();
-        let queue = self.new_queue(id, name.clone(), spec, queue_type, None, of_lane);
+        let owner = None;
+        let identity = Identity { id, name: name.clone(), spec, queue_type, owner, declared_by };
+        let queue = self.new_queue(identity, of_lane);
         for lane in 0..lanes {
             let id = QueueId(id.0 + lane as u64);
             if let Some(deadlines) = recovered.deadlines.get(&id) {
@@ -518,7 +519,8 @@ impl Vhost {
         let id = self.shared.next_queue_id(0);
         let queue_type = QueueType::Classic;
         let settings = self.settings_of(&name, queue_type, &spec.arguments);
-        let identity = Identity { id, name: name.clone(), spec, queue_type, owner: Some(owner) };
+        let (owner, declared_by) = (Some(owner), Name::from(""));
+        let identity = Identity { id, name: name.clone(), spec, queue_type, owner, declared_by };
         let departed = Arc::clone(&self.shared.departed_replies);
         let surroundings = Surroundings { departed, ..self.surroundings() };
         let queue = Queue::new(identity, settings, surroundings, |_| None);

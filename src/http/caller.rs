@@ -81,6 +81,15 @@ impl Caller {
         self.must(self.is_monitor(), "Not monitor user")
     }
 
+    /// Lets those pass to whom something belongs, and those who see everything.
+    ///
+    /// # Errors
+    /// [`Failure::NotAuthorised`].
+    pub(super) fn sees_object_of(&self, user: &str) -> Result<(), Failure> {
+        let sees = self.is_monitor() || &*self.user == user;
+        self.must(sees, "User not authorised to access object")
+    }
+
     /// Lets those pass who make policies and parameters.
     ///
     /// # Errors

@@ -106,9 +106,19 @@ pub(super) fn of_map(map: &datum::Map) -> Json {
     Json::Object(map.iter().map(|(key, value)| (key.clone(), of_datum(value))).collect())
 }
 
-/// The same back.
-pub(super) fn to_datum(value: &Json) -> Datum {
-    match value {
+/// A value for a runtime parameter or a policy.
+///
+/// # Errors
+/// [`Failure::BadRequest`] if it is nested too deep to be kept.
+pub(super) fn to_datum(value: &Json) -> Result<Datum, Failure> {
+    datum_within(value, datum::DEPTH_MAX)
+}
+
+fn datum_within(value: &Json, depth: usize) -> Result<Datum, Failure> {
+    let too_deep =
+        || Failure::BadRequest(format!("values nested deeper than {} levels", datum::DEPTH_MAX));
+    let depth = depth.checked_sub(1).ok_or_else(too_deep)?;
+    Ok(match value {
         Json::Null => Datum::Null,
         Json::Bool(value) => Datum::Boolean(*value),
         Json::Number(number) => match number.as_i64() {
@@ -116,14 +126,25 @@ pub(super) fn to_datum(value: &Json) -> Datum {
             None => Datum::Float(number.as_f64().unwrap_or_default()),
         },
         Json::String(text) => Datum::Text(text.clone()),
-        Json::Array(items) => Datum::List(items.iter().map(to_datum).collect()),
-        Json::Object(object) => Datum::Map(to_map(object)),
-    }
+        Json::Array(items) => {
+            let items = items.iter().map(|item| datum_within(item, depth));
+            Datum::List(items.collect::<Result<_, _>>()?)
+        }
+        Json::Object(object) => Datum::Map(map_within(object, depth)?),
+    })
+}
+
+fn map_within(object: &Map<String, Json>, depth: usize) -> Result<datum::Map, Failure> {
+    let pairs = object.iter();
+    pairs.map(|(key, value)| Ok((key.clone(), datum_within(value, depth)?))).collect()
 }
 
 /// An object as a map of such values.
-pub(super) fn to_map(object: &Map<String, Json>) -> datum::Map {
-    object.iter().map(|(key, value)| (key.clone(), to_datum(value))).collect()
+///
+/// # Errors
+/// As [`to_datum`]'s.
+pub(super) fn to_map(object: &Map<String, Json>) -> Result<datum::Map, Failure> {
+    map_within(object, datum::DEPTH_MAX - 1)
 }
 
 #[cfg(test)]
@@ -138,7 +159,7 @@ mod tests {
         });
         let table = to_table(object.as_object().unwrap()).unwrap();
         assert_eq!(of_table(&table), object);
-        let map = to_map(object.as_object().unwrap());
+        let map = to_map(object.as_object().unwrap()).unwrap();
         assert_eq!(of_map(&map), object);
     }
 
@@ -154,6 +175,17 @@ mod tests {
         let null = json!({"a": [{"b": null}]});
         let refused = Failure::bad_request("null_not_allowed");
         assert_eq!(to_table(null.as_object().unwrap()), Err(refused));
+    }
+
+    #[test]
+    fn what_could_not_be_read_back_is_no_datum() {
+        let nested = |levels| (1..levels).fold(json!(1), |inner, _| json!([inner]));
+        assert!(to_datum(&nested(datum::DEPTH_MAX)).is_ok());
+        assert!(to_datum(&nested(datum::DEPTH_MAX + 1)).is_err());
+        let object = json!({"a": nested(datum::DEPTH_MAX - 1)});
+        assert!(to_map(object.as_object().unwrap()).is_ok());
+        let object = json!({"a": nested(datum::DEPTH_MAX)});
+        assert!(to_map(object.as_object().unwrap()).is_err());
     }
 
     #[test]

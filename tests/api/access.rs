@@ -126,3 +126,91 @@ fn monitors_see_all_vhosts_and_others_their_own() {
     cast.expect(&calls, [refused, refused, "ok", "ok"]);
     cast.expect(&[("DELETE", &*attempts, Value::Null)], [NO_ADMIN, NO_ADMIN, NO_ADMIN, "ok"]);
 }
+
+/// What a user is told to whom something does not belong.
+const NO_RIGHT: &str = "401 User not authorised to access object";
+/// What a user is told of a vhost that others are in.
+const HIDDEN: &str = "404 Not Found";
+
+// PO-032
+#[test]
+fn policies_and_parameters_are_for_policymakers_in_their_vhosts() {
+    let cast = Cast::new();
+    let policy = json!({"pattern": "^none$", "definition": {"max-length": 5}});
+    let foreign = json!({"value": {}});
+    cast.expect(
+        &[
+            ("PUT", "/policies/{v}/p", policy.clone()),
+            ("GET", "/policies/{v}/p", Value::Null),
+            ("GET", "/parameters", Value::Null),
+            ("GET", "/parameters/vhost-limits/{v}", Value::Null),
+            ("GET", "/global-parameters", Value::Null),
+            ("GET", "/global-parameters/cluster_name", Value::Null),
+        ],
+        [NO_RIGHT, "ok", NO_RIGHT, "ok"],
+    );
+    cast.expect(
+        &[
+            ("PUT", "/policies/{w}/p", policy.clone()),
+            ("GET", "/policies/{w}/p", Value::Null),
+            ("GET", "/parameters/vhost-limits/{w}", Value::Null),
+        ],
+        [NO_RIGHT, HIDDEN, NO_RIGHT, "ok"],
+    );
+    let no_component = "400 Validation failed\n\ncomponent shovel not found\n";
+    cast.expect(
+        &[("PUT", "/parameters/shovel/{v}/x", foreign.clone())],
+        [NO_RIGHT, no_component, NO_RIGHT, no_component],
+    );
+    cast.expect(
+        &[("PUT", "/parameters/shovel/{w}/x", foreign)],
+        [NO_RIGHT, HIDDEN, NO_RIGHT, no_component],
+    );
+    cast.expect(
+        &[
+            ("PUT", "/operator-policies/{v}/p", policy),
+            ("GET", "/operator-policies/{v}/p", Value::Null),
+            ("PUT", "/vhost-limits/{v}/max-queues", json!({"value": 50})),
+            ("DELETE", "/vhost-limits/{v}/max-queues", Value::Null),
+            ("PUT", "/user-limits/{u}/max-channels", json!({"value": 50})),
+            ("GET", "/user-limits", Value::Null),
+            ("DELETE", "/user-limits/{u}/max-channels", Value::Null),
+            ("PUT", "/feature-flags/quorum_queue/enable", json!({})),
+            ("POST", "/rebalance/queues", json!({})),
+        ],
+        [NO_ADMIN, NO_ADMIN, NO_ADMIN, "ok"],
+    );
+    // Lists are for all who are in the vhost.
+    let lists = ["/policies/{v}", "/operator-policies/{v}", "/vhost-limits/{v}"];
+    for path in lists {
+        cast.expect(&[("GET", path, Value::Null)], ["ok"; 4]);
+    }
+    let lists = ["/policies/{w}", "/operator-policies/{w}"];
+    for path in lists {
+        cast.expect(&[("GET", path, Value::Null)], [HIDDEN, HIDDEN, HIDDEN, "ok"]);
+    }
+    cast.expect(&[("GET", "/vhost-limits/{w}", Value::Null)], [HIDDEN, HIDDEN, "ok", "ok"]);
+    cast.expect(&[("GET", "/user-limits/{u}", Value::Null)], [NO_RIGHT, NO_RIGHT, "ok", "ok"]);
+    for path in ["/cluster-name", "/feature-flags", "/deprecated-features"] {
+        cast.expect(&[("GET", path, Value::Null)], ["ok"; 4]);
+    }
+    let missing = "400 [{key_missing,name}]";
+    let rename = ("PUT", "/cluster-name", json!({}));
+    cast.expect(&[rename], [NO_ADMIN, NO_ADMIN, NO_ADMIN, missing]);
+}
+
+// PO-032
+#[test]
+fn lists_of_policies_have_those_of_ones_own_vhosts() {
+    let cast = Cast::new();
+    let policy = json!({"pattern": "^none$", "definition": {"max-length": 5}});
+    for vhost in [&cast.own.vhost, &cast.other.vhost] {
+        api().put(&format!("/policies/{}/p", part(vhost)), &policy);
+    }
+    let seen = cast.users.each_ref().map(|user| {
+        let list = as_user(user).get("/policies");
+        [&cast.own.vhost, &cast.other.vhost]
+            .map(|vhost| list.as_array().unwrap().iter().any(|policy| policy["vhost"] == **vhost))
+    });
+    assert_eq!(seen, [[true, false], [true, false], [true, false], [true, true]]);
+}

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Options, api, name, only_on_lepus, operator, part};
+use crate::harness::{EVERYTHING, Options, Realm, api, name, only_on_lepus, operator, part, queue};
 
 /// HT-127: a hash that RabbitMQ made, of the password `test12`.
 const HASH: &str = "kI3GCqW5JLMJa4iX1lo7X4D6XbYqlLgxIs30+P6tENUV2POR";
@@ -198,4 +198,18 @@ fn a_deleted_users_connections_are_closed() {
     assert_eq!(api().delete(&user.path()).status, 204);
     let text = format!("CONNECTION_FORCED - user '{}' is deleted", user.0);
     connection.expect_close(320, text, (0, 0));
+}
+
+// HT-050
+#[test]
+fn the_queues_that_a_user_declared_are_listed() {
+    let realm = Realm::permitting(EVERYTHING);
+    realm.guest().call(&queue("theirs").durable());
+    let channel = realm.channel();
+    channel.call(&queue("mine").durable());
+    channel.call(&queue("fleeting").exclusive());
+    let path = format!("/users/{}/queues?columns=name", part(&realm.user));
+    let expected = json!([{"name": "fleeting"}, {"name": "mine"}]);
+    assert_eq!(api().get(&path), expected);
+    assert_eq!(api().get("/users/none/queues"), json!([]));
 }

@@ -69,6 +69,8 @@ pub struct Identity {
     pub queue_type: QueueType,
     /// The connection it belongs to, when exclusive.
     pub owner: Option<ConnectionId>,
+    /// The user who declared it.
+    pub declared_by: Name,
 }
 
 /// A queue of one vhost.

@@ -42,6 +42,7 @@ fn queue(store: &Store, recovered: Option<&RecoveredQueue>) -> Arc<Queue> {
         spec: QueueSpec { durable: true, auto_delete: false, arguments: Table::default() },
         queue_type: QueueType::Classic,
         owner: None,
+        declared_by: Name::from("u"),
     };
     let surroundings = Surroundings {
         vhost: Weak::new(),

@@ -5,17 +5,21 @@
 
 mod bindings;
 mod channels;
+mod cluster;
 mod connections;
 mod consumers;
 mod definitions;
 mod exchanges;
 mod health;
 mod lepus;
+mod limits;
 mod login;
 mod messages;
 mod nodes;
 mod overview;
+mod parameters;
 mod permissions;
+pub(super) mod policies;
 mod queues;
 pub(super) mod users;
 pub(super) mod vhosts;
@@ -43,17 +47,21 @@ pub(super) fn routes() -> Router<Api> {
     Router::new()
         .merge(bindings::routes())
         .merge(channels::routes())
+        .merge(cluster::routes())
         .merge(connections::routes())
         .merge(consumers::routes())
         .merge(definitions::routes())
         .merge(exchanges::routes())
         .merge(health::routes())
+        .merge(limits::routes())
         .merge(lepus::routes())
         .merge(login::routes())
         .merge(messages::routes())
         .merge(nodes::routes())
         .merge(overview::routes())
+        .merge(parameters::routes())
         .merge(permissions::routes())
+        .merge(policies::routes())
         .merge(queues::routes())
         .merge(users::routes())
         .merge(vhosts::routes())

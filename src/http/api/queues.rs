@@ -6,12 +6,12 @@ use axum::{
     Router,
     extract::{Path, State},
     response::IntoResponse,
-    routing::{delete, get},
+    routing::{delete, get, post},
 };
 use serde_json::{Map, Value, json};
 
 use super::{
-    Body, Reply,
+    Body, Reply, Sent,
     consumers::{self, Connections},
     done, effects, put,
 };
@@ -27,7 +27,7 @@ use crate::{
     },
     http::{
         Api, Failure, blocking,
-        caller::Caller,
+        caller::{Administrator, Caller},
         census::Depth,
         history::{Look, Subject},
         json,
@@ -57,12 +57,13 @@ pub(super) fn routes() -> Router<Api> {
         .route("/queues/{vhost}", get(list_of_vhost))
         .route("/queues/{vhost}/{queue}", get(one).put(declare).delete(remove))
         .route("/queues/{vhost}/{queue}/contents", delete(purge))
+        .route("/queues/{vhost}/{queue}/actions", post(act))
+        .route("/users/{user}/queues", get(list_of_user))
 }
 
 async fn list(State(api): State<Api>, caller: Caller, query: Query) -> Reply {
     blocking(move || {
-        let items =
-            caller.vhosts(&api).iter().flat_map(|vhost| queues(&api, vhost, &query)).collect();
+        let items = caller.vhosts(&api).iter().flat_map(|vhost| all(&api, vhost, &query)).collect();
         query.list(items)
     })
     .await
@@ -75,7 +76,7 @@ async fn list_of_vhost(
     query: Query,
 ) -> Reply {
     let vhost = caller.vhost(&api, &vhost)?;
-    blocking(move || query.list(queues(&api, &vhost, &query))).await
+    blocking(move || query.list(all(&api, &vhost, &query))).await
 }
 
 async fn one(
@@ -161,15 +162,57 @@ async fn purge(
     done(&api, api.broker.store.submitted()).await
 }
 
+/// What a queue could be told to do once, before it was told nothing any more (HT-045).
+async fn act(
+    State(api): State<Api>,
+    Path((vhost, name)): Path<(String, String)>,
+    _: Administrator,
+    body: Sent,
+) -> Reply {
+    let vhost = api.admin.vhost(&vhost).map_err(|_| Failure::Missing("vhost_not_found"))?;
+    find(&vhost, &name).map_err(|error| error.missing("queue_not_found"))?;
+    let body = body.read()?;
+    body.require(&["action"])?;
+    Err(Failure::BadTerm("unknown", body.0["action"].clone()))
+}
+
+/// The queues that a user declared, in the vhosts that the caller may enter.
+async fn list_of_user(
+    State(api): State<Api>,
+    Path(user): Path<String>,
+    caller: Caller,
+    query: Query,
+) -> Reply {
+    blocking(move || {
+        let mut vhosts = api.admin.vhosts();
+        vhosts.retain(|vhost| caller.enters(&api, vhost.name()));
+        let of_user =
+            |vhost: &Arc<Vhost>| queues(&api, vhost, &query, |queue| *queue.declared_by == *user);
+        query.list(vhosts.iter().flat_map(of_user).collect())
+    })
+    .await
+}
+
 /// A queue by name, whoever it belongs to.
 fn find(vhost: &Vhost, name: &str) -> Result<Arc<Queue>, Failure> {
     vhost.topology().queue(name).cloned().ok_or(Failure::NotFound)
 }
 
 /// All queues of a vhost, by name.
-fn queues(api: &Api, vhost: &Vhost, query: &Query) -> Vec<Value> {
+fn all(api: &Api, vhost: &Vhost, query: &Query) -> Vec<Value> {
+    queues(api, vhost, query, |_| true)
+}
+
+/// The queues of a vhost that are meant, by name.
+fn queues(
+    api: &Api,
+    vhost: &Vhost,
+    query: &Query,
+    is_meant: impl Fn(&Queue) -> bool,
+) -> Vec<Value> {
     let mut queues: Vec<_> =
         vhost.topology().queues().map(|(_, queue)| Arc::clone(queue)).collect();
+    queues.retain(|queue| is_meant(queue));
     queues.sort_unstable_by(|one, other| one.name.cmp(&other.name));
     if query.is_true("disable_stats") {
         let with_totals = query.is_true("enable_queue_totals");

@@ -104,19 +104,23 @@ fn check_protected(api: &Api, name: &str) -> Result<Option<Arc<User>>, Failure> 
 pub(in crate::http) fn describe(user: &User) -> Value {
     let password = user.password.as_ref();
     let algorithm = password.map_or(HashingAlgorithm::default(), PasswordHash::algorithm);
-    let limits = [
-        (parameter::MAX_CONNECTIONS, user.limits.max_connections),
-        (parameter::MAX_CHANNELS, user.limits.max_channels),
-    ];
-    let limits = limits.into_iter().filter_map(|(name, limit)| Some((name.to_owned(), limit?)));
-    let limits: Map<_, _> = limits.map(|(name, limit)| (name, json!(limit))).collect();
     json!({
         "name": user.name.as_str(),
         "password_hash": password.map(PasswordHash::to_base64).unwrap_or_default(),
         "hashing_algorithm": algorithm.as_str(),
         "tags": user.tags,
-        "limits": limits,
+        "limits": limits_of(user),
     })
+}
+
+/// The limits that were set for a user.
+pub(super) fn limits_of(user: &User) -> Map<String, Value> {
+    let limits = [
+        (parameter::MAX_CONNECTIONS, user.limits.max_connections),
+        (parameter::MAX_CHANNELS, user.limits.max_channels),
+    ];
+    let set = limits.into_iter().filter_map(|(name, limit)| Some((name.to_owned(), limit?)));
+    set.map(|(name, limit)| (name, json!(limit))).collect()
 }
 
 /// A user as somebody wants to have it.
@@ -218,7 +222,7 @@ fn limits(value: Option<&Value>) -> Result<DatumMap, Failure> {
     let limits = match value {
         None | Some(Value::Null) => return Ok(DatumMap::new()),
         Some(Value::Array(items)) if items.is_empty() => return Ok(DatumMap::new()),
-        Some(Value::Object(object)) => json::to_map(object),
+        Some(Value::Object(object)) => json::to_map(object)?,
         Some(_) => return Err(Failure::bad_request("limits must be an object")),
     };
     parameter::user_limits(limits.clone())

@@ -29,6 +29,7 @@ use crate::{
     http::{
         Failure,
         api::{
+            policies,
             users::UserDraft,
             vhosts::{queue_type_of, tags},
         },
@@ -131,6 +132,11 @@ impl Entry<'_> {
         }
     }
 
+    /// The same, as values that can be kept.
+    fn data(&self, key: &str) -> Checked<datum::Map> {
+        json::to_map(&self.map(key)?).map_err(reason)
+    }
+
     fn arguments(&self) -> Checked<Table> {
         json::to_table(&self.map("arguments")?)
             .map_err(|failure| format!("`arguments`: {}", reason(failure)))
@@ -188,7 +194,7 @@ impl Definitions {
             all.topic_permissions = list(&file, "topic_permissions", topic_permission)?;
             all.global_parameters = list(&file, "global_parameters", |entry| {
                 let value = entry.object.get("value").ok_or("`value` is missing")?;
-                Ok((entry.text("name")?, json::to_datum(value)))
+                Ok((entry.text("name")?, json::to_datum(value).map_err(reason)?))
             })?;
         }
         all.exchanges = list(&file, "exchanges", |entry| exchange(entry, into))?;
@@ -420,7 +426,7 @@ fn vhost(entry: &Entry<'_>) -> Checked<(String, Metadata, datum::Map)> {
             .flatten(),
         is_protected: find("protected_from_deletion").and_then(Value::as_bool).unwrap_or(false),
     };
-    Ok((entry.text("name")?, metadata, json::to_map(&entry.map("limits")?)))
+    Ok((entry.text("name")?, metadata, entry.data("limits")?))
 }
 
 fn permission(entry: &Entry<'_>) -> Checked<(String, String, [String; 3])> {
@@ -469,14 +475,12 @@ fn policy(
     said: &Map<String, Value>,
 ) -> Checked<PolicyEntry> {
     let name = entry.text("name")?;
-    let value = |key: &str| said.get(key).map(json::to_datum);
-    let missing = |key: &str| format!("`{key}` is missing");
-    let draft = Draft {
-        pattern: value("pattern").ok_or_else(|| missing("pattern"))?,
-        apply_to: value("apply-to").unwrap_or_else(|| "all".into()),
-        priority: value("priority").unwrap_or_else(|| 0.into()),
-        definition: value("definition").ok_or_else(|| missing("definition"))?,
-    };
+    for key in ["pattern", "definition"] {
+        if !said.contains_key(key) {
+            return Err(format!("`{key}` is missing"));
+        }
+    }
+    let draft = policies::draft(said).map_err(reason)?;
     Policy::new(name.as_str().into(), authority, draft.clone())
         .map_err(|error| error.to_string())?;
     Ok((vhost, authority, name, draft))
@@ -497,7 +501,7 @@ fn parameter(entry: &Entry<'_>, into: Option<&str>) -> Checked<ParameterEntry> {
             policy(entry, vhost, Authority::Operator, &said).map(ParameterEntry::Policy)
         }
         VHOST_LIMITS if entry.text("name")? == LIMITS => {
-            Ok(ParameterEntry::Limits(vhost, json::to_map(&entry.map("value")?)))
+            Ok(ParameterEntry::Limits(vhost, entry.data("value")?))
         }
         _ => Ok(ParameterEntry::Foreign(entry.label.clone())),
     }
