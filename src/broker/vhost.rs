@@ -546,7 +546,8 @@ impl Vhost {
     /// Sends a dead letter to its queues and settles it where it died, both in one commit. Returns
     /// what must be durable for that.
     pub(super) fn send_dead_letter(&self, letter: DeadLetter, fx: &mut Effects) -> CommitSeq {
-        let DeadLetter { message: dead, reason, queue, to, settle, was_delivered, kept } = letter;
+        let DeadLetter { message: dead, reason, queue, to, settle, was_delivered, mut kept } =
+            letter;
         let exchange = to.exchange.as_str();
         let death = Death {
             queue: &queue,
@@ -560,23 +561,33 @@ impl Vhost {
         let route = self.dead_letter_route(&to, &message, fx.time);
         let is_open = |queue: &&Arc<Queue>| !dead_letter::is_cycle(&message, reason, &queue.name);
         let is_kept = kept.is_some();
-        if let Some(kept) = kept {
+        let cannot_arrive = || {
             let size = message.body_len();
             let has_target = route.queues().iter().any(|queue| is_open(&queue));
             let is_refused = || route.queues().iter().filter(is_open).any(|q| q.refuses(size));
-            if (!has_target && route.taps().is_empty()) || is_refused() {
-                kept.keep(dead, reason, fx);
-                return CommitSeq(0);
-            }
+            (!has_target && route.taps().is_empty()) || is_refused()
+        };
+        if let Some(kept) = kept.take_if(|_| cannot_arrive()) {
+            kept.keep(dead, reason, fx);
+            return CommitSeq(0);
         }
         // Nothing is written in the middle of this: the letter arrives and leaves in one commit.
         let group = self.shared.store.group();
         let mut seq = CommitSeq(0);
+        let (mut has_target, mut is_refused) = (!route.taps().is_empty(), false);
         for target in route.queues().iter().filter(is_open) {
             // A queue that refuses it, or is gone, is nowhere to go (BA-240).
-            if let Published::Taken(needed) = target.publish(message.clone(), arrival, fx) {
-                seq = seq.max(needed);
+            match target.publish(message.clone(), arrival, fx) {
+                Published::Taken(needed) => (seq, has_target) = (seq.max(needed), true),
+                Published::Refused => is_refused = true,
+                Published::Gone => {}
             }
+        }
+        if let Some(kept) = kept.filter(|_| is_refused || !has_target) {
+            // Others were faster than the look before. Where it has arrived it comes once more.
+            drop(group);
+            kept.keep(dead, reason, fx);
+            return CommitSeq(0);
         }
         for tap in route.taps() {
             seq = seq.max(tap.keep(&message, fx));
