@@ -179,12 +179,13 @@ impl Server {
             addresses.iter().map(|&address| Listening { protocol, address }).collect::<Vec<_>>()
         };
         let amqp = [listening("amqp", &addresses), listening("amqp/ssl", &tls_addresses)].concat();
-        let acceptors = listeners.accept(&context, &room, &stopped);
-        let timers = tokio::spawn(run_timers(Arc::clone(&context), stopped.clone()));
         let (broker, auth) = (Arc::clone(&context.broker), Arc::clone(&context.auth));
         let admin = Admin::new(broker, auth, alarm_limits.clone());
+        // Nobody finds half of what is defined.
         let needed = definitions.apply(&admin, &config.default_user)?;
         admin.durable(needed).await?;
+        let acceptors = listeners.accept(&context, &room, &stopped);
+        let timers = tokio::spawn(run_timers(Arc::clone(&context), stopped.clone()));
         let api = Api::new(Shared {
             broker: Arc::clone(&context.broker),
             auth: Arc::clone(&context.auth),
@@ -397,6 +398,26 @@ mod tests {
             TcpStream::connect(handle.amqp_addr()).await.unwrap();
             handle.stop().await;
         }
+    }
+
+    #[tokio::test]
+    async fn what_is_in_the_data_directory_is_for_its_user_alone_whoever_may_enter() {
+        use std::{fs, os::unix::fs::PermissionsExt};
+        let directory = tempfile::tempdir().unwrap();
+        let config = config(directory.path());
+        let data = config.data_path();
+        fs::create_dir(&data).unwrap();
+        fs::set_permissions(&data, fs::Permissions::from_mode(0o777)).unwrap();
+        let handle = Server::start(config).await.unwrap();
+        let socket = data.join(OPERATOR_SOCKET);
+        assert_eq!(socket.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        tokio::net::UnixStream::connect(&socket).await.unwrap();
+        for file in fs::read_dir(&data).unwrap().map(Result::unwrap) {
+            let mode = file.metadata().unwrap().permissions().mode();
+            // There is nothing in the one that is locked.
+            assert!(file.file_name() == "lock" || mode & 0o777 == 0o600, "{file:?} {mode:o}");
+        }
+        handle.stop().await;
     }
 
     #[cfg(target_os = "linux")]

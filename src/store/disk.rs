@@ -9,6 +9,7 @@ use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io,
     ops::Bound,
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -122,6 +123,8 @@ impl Disk for Directory {
             .write(true)
             .create(true)
             .truncate(false)
+            // Messages and password hashes, in a directory that somebody else may have made.
+            .mode(0o600)
             .open(self.path.join(name))?;
         let syncs = safety == Safety::Durable && self.sync != SyncMode::Off;
         let inner = FileBackend::new(file).map_err(io::Error::other)?;
