@@ -15,8 +15,9 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use super::{Api, Failure, Peer};
 use crate::{
     auth::{Identity, Permission, Reason, Refusal, Via, permissions::Grant},
-    broker::{Vhost, registry::Place},
+    broker::{Vhost, arguments, registry::Place},
     names::Name,
+    wire::table::Table,
 };
 
 /// The user as whom the operator's socket acts, for whatever keeps a name.
@@ -208,6 +209,51 @@ impl Caller {
     pub(super) fn check_entry(&self, api: &Api, vhost: &Vhost) -> Result<(), Failure> {
         let grant = self.grant(api, vhost.name());
         self.must(self.is_operator || grant.is_some(), "Access refused.")
+    }
+
+    /// Whether the user may use this key, if the exchange is a topic exchange (PO-026, PO-027).
+    ///
+    /// # Errors
+    /// [`Failure::NotAuthorised`] (HT-004).
+    pub(super) fn check_topic(
+        &self,
+        api: &Api,
+        vhost: &Vhost,
+        permission: Permission,
+        exchange: &str,
+        key: &[u8],
+    ) -> Result<(), Failure> {
+        let Some(grant) = self.grant(api, vhost.name()).filter(|grant| grant.has_topics()) else {
+            return Ok(());
+        };
+        let is_topic = {
+            let topology = vhost.topology();
+            topology.exchange(exchange).is_some_and(|found| found.spec().type_name == "topic")
+        };
+        let key = String::from_utf8_lossy(key);
+        let allows = !is_topic || grant.allows_topic(permission, exchange, &key);
+        self.must(allows, "Access refused.")
+    }
+
+    /// Whether the user may declare a thing that sends messages on to the exchange which the
+    /// argument names, if it names one (PO-011, PO-016).
+    ///
+    /// # Errors
+    /// [`Failure::NotAuthorised`] (HT-004).
+    pub(super) fn check_onward(
+        &self,
+        api: &Api,
+        vhost: &Vhost,
+        name: &str,
+        arguments: &Table,
+        argument: &str,
+    ) -> Result<(), Failure> {
+        if !arguments.inner().contains_key(argument) {
+            return Ok(());
+        }
+        self.check(api, vhost, Permission::Read, name)?;
+        let exchange = arguments::text(arguments, argument).unwrap_or_default();
+        self.check(api, vhost, Permission::Write, exchange)
     }
 }
 

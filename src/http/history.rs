@@ -41,6 +41,8 @@ pub(super) fn until_next(now: UnixTime) -> Duration {
 pub(super) enum Subject {
     /// The broker as a whole.
     Broker,
+    /// Something that no samples are taken of.
+    Nothing,
     /// The process and the machine.
     Node,
     /// A vhost.
@@ -144,7 +146,8 @@ impl Windows {
         let window = |name: &str| {
             let (age, step) = (seconds(format!("{name}_age"))?, seconds(format!("{name}_incr"))?);
             // No step is shorter than the time between samples, nothing older than they are.
-            Some((age.min(SAMPLES_MAX as u64 * 5) * 1000, step.max(5) * 1000))
+            let oldest = SAMPLES_MAX as u64 * 5;
+            Some((age.min(oldest) * 1000, step.clamp(5, oldest) * 1000))
         };
         Self {
             lengths: window("lengths"),
@@ -315,6 +318,18 @@ mod tests {
     fn samples_are_due_at_whole_intervals() {
         for (now, wait) in [(0, 5000), (1, 4999), (4999, 1), (5000, 5000), (12_345, 2655)] {
             assert_eq!(until_next(UnixTime(now)), Duration::from_millis(wait), "{now}");
+        }
+    }
+
+    // HT-015
+    #[test]
+    fn no_step_is_longer_than_the_past() {
+        let history = history(&[(5, 0), (10, 100)]);
+        // In milliseconds these are 0 and a few more than 2^64.
+        for step in [1_u64 << 61, u64::MAX, u64::MAX / 1000 + 1] {
+            let query = format!("msg_rates_age=600&msg_rates_incr={step}");
+            let past = details(&history, 11_000, &query, 100);
+            assert!(past["samples"].as_array().unwrap().len() <= 2, "{past}");
         }
     }
 

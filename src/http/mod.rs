@@ -17,6 +17,7 @@
 #[allow(dead_code, reason = "the endpoints that use all of it come with it")]
 mod api;
 mod assets;
+mod bounded;
 #[allow(dead_code, reason = "the endpoints that use all of it come with it")]
 mod caller;
 mod census;
@@ -44,6 +45,7 @@ use tokio::{
     sync::{mpsc, watch},
 };
 
+pub use bounded::Bounded;
 pub use definitions::{Definitions, DefinitionsError, Files, FilesError};
 pub use failure::Failure;
 use history::History;
@@ -164,7 +166,7 @@ impl Api {
     /// As above.
     pub async fn serve_metrics(
         self,
-        listener: TcpListener,
+        listener: Bounded<TcpListener>,
         stopped: watch::Receiver<()>,
     ) -> io::Result<()> {
         let service = metrics::router(self).into_make_service();
@@ -187,8 +189,8 @@ pub enum Peer {
     Operator,
 }
 
-impl Connected<IncomingStream<'_, TcpListener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, TcpListener>) -> Self {
+impl<L: Listener<Addr = SocketAddr>> Connected<IncomingStream<'_, Bounded<L>>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, Bounded<L>>) -> Self {
         Self::Network(*stream.remote_addr())
     }
 }
@@ -225,15 +227,6 @@ where
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
         Ok(self.local)
-    }
-}
-
-impl<S> Connected<IncomingStream<'_, Accepted<S>>> for Peer
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    fn connect_info(stream: IncomingStream<'_, Accepted<S>>) -> Self {
-        Self::Network(*stream.remote_addr())
     }
 }
 

@@ -1,8 +1,17 @@
 //! Where the management API and the metrics listen: their ports, with TLS and without, and the
 //! operator's socket in the data directory.
 
-use std::{fs, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs::{self, Permissions},
+    io,
+    net::SocketAddr,
+    os::{fd::OwnedFd, unix::fs::PermissionsExt},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
+use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::{
     net::{TcpListener, UnixListener},
     sync::{Semaphore, mpsc, watch},
@@ -17,11 +26,18 @@ use crate::{
     broker::client::Ends,
     clock,
     config::Config,
-    http::{Accepted, Api, Listening},
+    http::{Accepted, Api, Bounded, Listening},
 };
 
 /// The operator's socket, in the data directory: whoever can open it needs no password.
 pub const OPERATOR_SOCKET: &str = "lepus.sock";
+
+/// Connections to the operator's socket that may wait to be accepted.
+const OPERATORS_BACKLOG: i32 = 128;
+
+/// Connections to the management API at a time, and to the metrics; those beyond are cut off.
+const CONNECTIONS_MAX: usize = 1024;
+const SCRAPERS_MAX: usize = 64;
 
 /// TLS handshakes of the management API under way at a time; a client beyond them is cut off.
 const HANDSHAKES_MAX: usize = 256;
@@ -92,7 +108,9 @@ impl Web {
         stopped: &watch::Receiver<()>,
     ) -> JoinSet<()> {
         let mut serving = JoinSet::new();
+        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         for (listener, address) in self.http {
+            let listener = Bounded::new(listener, &places);
             let serve = api.clone().serve(listener, stopped.clone());
             serving.spawn(async move { report(serve.await, address) });
         }
@@ -114,12 +132,14 @@ impl Web {
             let accepting = accept::run(listener, room, stopped.clone(), shake_hands);
             // Handshakes that are under way end with it.
             serving.spawn(async move { drop(accepting.await) });
-            let accepted = Accepted { streams, local: address };
+            let accepted = Bounded::new(Accepted { streams, local: address }, &places);
             let serve = api.clone().serve(accepted, stopped.clone());
             serving.spawn(async move { report(serve.await, address) });
         }
         serving.spawn(api.clone().sample(stopped.clone()));
+        let places = Arc::new(Semaphore::new(SCRAPERS_MAX));
         for (listener, address) in self.metrics {
+            let listener = Bounded::new(listener, &places);
             let serve = api.clone().serve_metrics(listener, stopped.clone());
             serving.spawn(async move { report(serve.await, address) });
         }
@@ -146,13 +166,19 @@ fn report(served: io::Result<()>, listener: impl std::fmt::Debug) {
     }
 }
 
-/// Opens the operator's socket. The directory is this user's alone, and so is the socket. The
-/// store is open by now, so nobody else uses one that is there already.
+/// Opens the operator's socket, for this user alone, whoever may enter the directory. The store is
+/// open by now, so nobody else uses one that is there already.
 fn operators_socket(data_path: &Path) -> io::Result<UnixListener> {
     let path = data_path.join(OPERATOR_SOCKET);
     match fs::remove_file(&path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    UnixListener::bind(path)
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&SockAddr::unix(&path)?)?;
+    // Nobody can connect before it listens.
+    fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+    socket.listen(OPERATORS_BACKLOG)?;
+    UnixListener::from_std(std::os::unix::net::UnixListener::from(OwnedFd::from(socket)))
 }

@@ -1,8 +1,10 @@
 //! What each kind of user may do (PO-031 to PO-034), and what the others are told.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
-use crate::harness::{Api, EVERYTHING, PASSWORD, Realm, api, name, operator, part};
+use crate::harness::{Api, DEADLINE, EVERYTHING, PASSWORD, Realm, api, name, operator, part};
 
 /// A user of each kind, who may do everything in one vhost and nothing in the other.
 struct Cast {
@@ -213,4 +215,63 @@ fn lists_of_policies_have_those_of_ones_own_vhosts() {
             .map(|vhost| list.as_array().unwrap().iter().any(|policy| policy["vhost"] == **vhost))
     });
     assert_eq!(seen, [[true, false], [true, false], [true, false], [true, true]]);
+}
+
+// PO-011, PO-016, PO-027: nothing is reached through the API that a client could not reach.
+#[test]
+fn what_sends_messages_on_takes_the_permission_to_send_there() {
+    let realm = Realm::new();
+    let user = name("sender");
+    operator().add_user(&user, &["management"]);
+    operator().permit(&user, &realm.vhost, ["^q", "^q", "^q"]);
+    let vhost = part(&realm.vhost);
+    let put = |who: &Api, path: &str, arguments: Value| {
+        who.put(&format!("/{path}"), &json!({"arguments": arguments})).status
+    };
+    let sender = as_user(&user);
+    let queue = format!("queues/{vhost}/q");
+    let exchange = format!("exchanges/{vhost}/q.exchange");
+    for onward in ["amq.direct", ""] {
+        let dead_letters = json!({"x-dead-letter-exchange": onward});
+        assert_eq!(put(&sender, &queue, dead_letters), 401, "{onward}");
+        assert_eq!(put(&sender, &exchange, json!({"alternate-exchange": onward})), 401);
+    }
+    assert_eq!(put(&sender, &queue, json!({"x-dead-letter-exchange": "q.x"})), 201);
+    assert_eq!(put(&sender, &exchange, json!({"alternate-exchange": "q.x"})), 201);
+    let topic = json!({"type": "topic"});
+    assert_eq!(api().put(&format!("/exchanges/{vhost}/q.topic"), &topic).status, 201);
+    operator().permit_topic(&user, &realm.vhost, "q.topic", ["^a", "^a"]);
+    let bindings = format!("/bindings/{vhost}/e/q.topic/q/q");
+    let bind = |who: &Api, key: &str| who.post(&bindings, &json!({"routing_key": key})).status;
+    assert_eq!([bind(&sender, "b"), bind(&sender, "a"), bind(&api(), "b")], [401, 201, 201]);
+    let unbind = |key: &str| sender.delete(&format!("{bindings}/{key}")).status;
+    assert_eq!([unbind("b"), unbind("a")], [401, 204]);
+    api().delete(&format!("/users/{}", part(&user)));
+}
+
+// HT-016, PO-033
+#[test]
+fn an_overview_of_one_vhost_has_nothing_of_the_others() {
+    let cast = Cast::new();
+    let busy = cast.other.guest();
+    let queue = busy.queue();
+    busy.fill(&queue, ["a"; 50]);
+    busy.expect_ready(&queue, 50);
+    // Samples of it are taken by and by.
+    let path = format!("/queues/{}?lengths_age=60&lengths_incr=5", part(&cast.other.vhost));
+    let is_sampled = || {
+        let list = api().get(&path);
+        let samples = list[0]["messages_details"]["samples"].as_array().cloned();
+        samples.is_some_and(|samples| samples.iter().any(|sample| sample["sample"] == 50))
+    };
+    let deadline = Instant::now() + DEADLINE;
+    while !is_sampled() {
+        assert!(Instant::now() < deadline, "no sample was taken");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let totals = as_user(&cast.users[0]).get("/overview?lengths_age=60&lengths_incr=5");
+    let details = &totals["queue_totals"]["messages_details"];
+    assert!(details.is_null() || details["rate"] == json!(0.0), "{details}");
+    let samples = details["samples"].as_array().cloned().unwrap_or_default();
+    assert!(samples.iter().all(|sample| sample["sample"] == 0), "{details}");
 }

@@ -26,6 +26,13 @@ fn a_page_logs_in_with_a_form() {
     assert_eq!(api().delete("/login").status, 204);
 }
 
+#[test]
+fn nobody_sends_much_before_logging_in() {
+    let form = format!("username=guest&password=guest&more={}", "x".repeat(100_000));
+    let reason = "Exceeded HTTP request body size limit".to_owned();
+    assert_eq!(log_in(&form).refusal(), (400, "bad_request".to_owned(), reason));
+}
+
 // HT-059
 #[test]
 fn passwords_are_hashed_for_whoever_asks() {

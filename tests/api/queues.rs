@@ -51,3 +51,31 @@ fn a_queue_is_purged() {
     assert_eq!(api().delete(&format!("{}/contents", path(&queue))).status, 204);
     assert_eq!(channel.drain(&queue), Vec::<String>::new());
 }
+
+#[test]
+fn a_name_that_no_client_could_say_is_refused() {
+    let (status, _, reason) = api().put(&path(&"q".repeat(256)), &json!({})).refusal();
+    let expected = "queue should be less than 255 bytes, actually was 256\n";
+    assert_eq!((status, reason.as_str()), (400, expected));
+}
+
+// QU-010
+#[test]
+fn a_queue_that_belongs_to_a_connection_is_left_alone() {
+    let channel = Channel::open();
+    let queue = channel.queue();
+    channel.fill(&queue, ["a"]);
+    channel.expect_ready(&queue, 1);
+    let bindings = format!("/bindings/%2F/e/amq.direct/q/{}", part(&queue));
+    for (method, path) in [
+        ("PUT", path(&queue)),
+        ("POST", bindings),
+        ("DELETE", format!("{}/contents", path(&queue))),
+        ("DELETE", path(&queue)),
+    ] {
+        let (status, error, reason) = api().call(method, &path, "{}").refusal();
+        assert_eq!((status, error.as_str()), (400, "bad_request"), "{method} {path}");
+        assert!(reason.starts_with("cannot obtain exclusive access"), "{reason}");
+    }
+    assert_eq!(channel.drain(&queue), ["a"]);
+}

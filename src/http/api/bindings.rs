@@ -12,7 +12,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use super::{Body, Reply, done, effects, exchanges::name_in_path};
+use super::{Body, Reply, done, effects, exchanges::name_in_path, queues};
 use crate::{
     auth::Permission,
     broker::{
@@ -82,7 +82,11 @@ async fn bind(
     let (source, destination) = ends(&vhost, &source, &kind, &destination)?;
     caller.check(&api, &vhost, Permission::Write, name_of(&destination))?;
     caller.check(&api, &vhost, Permission::Read, &source)?;
+    if let Destination::Queue(name) = &destination {
+        queues::find_free(&vhost, name)?;
+    }
     let (key, arguments) = (body.text("routing_key")?.unwrap_or_default(), body.arguments()?);
+    caller.check_topic(&api, &vhost, Permission::Read, &source, key.as_bytes())?;
     let needed = {
         let mut fx = effects();
         let needed = vhost.bind(&source, &destination, key.as_bytes(), &arguments, &mut fx);
@@ -123,7 +127,11 @@ async fn unbind(
     let (source, destination) = ends(&vhost, &source, &kind, &destination)?;
     caller.check(&api, &vhost, Permission::Write, name_of(&destination))?;
     caller.check(&api, &vhost, Permission::Read, &source)?;
+    if let Destination::Queue(name) = &destination {
+        queues::find_free(&vhost, name)?;
+    }
     let binding = find(&vhost, &source, &destination, &properties)?;
+    caller.check_topic(&api, &vhost, Permission::Read, &source, &binding.key)?;
     let needed = vhost
         .unbind(&source, &destination, &binding.key, &binding.arguments)
         .map_err(|error| Failure::of_broker(&error, vhost.name()))?;

@@ -13,6 +13,7 @@ use crate::{
     auth::Permission,
     broker::{
         Error, Vhost,
+        arguments::ALTERNATE_EXCHANGE,
         exchange::make,
         topology::{Exchange, ExchangeSpec, check_deletable},
     },
@@ -103,6 +104,9 @@ async fn declare(
         other => refused(other),
     })?;
     let is_new = vhost.topology().exchange(name).is_none();
+    if is_new {
+        caller.check_onward(&api, &vhost, name, &spec.arguments, ALTERNATE_EXCHANGE)?;
+    }
     let needed = vhost.declare_exchange(name, spec).map_err(refused)?;
     put(&api, is_new, needed).await
 }

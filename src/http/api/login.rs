@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use axum::{
     Router,
-    extract::{ConnectInfo, Path, State},
+    extract::{ConnectInfo, DefaultBodyLimit, Path, State},
     http::StatusCode,
     response::IntoResponse,
     routing::{get, post},
@@ -21,9 +21,14 @@ use crate::{
     },
 };
 
+/// Bytes of a form with a login at most.
+const FORM_BYTES_MAX: usize = 64 * 1024;
+
 pub(super) fn routes() -> Router<Api> {
     Router::new()
         .route("/login", post(start_session).delete(async || StatusCode::NO_CONTENT))
+        // So much is taken from anybody; it may be a token.
+        .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
         .route("/auth/hash_password/{password}", get(hash))
         .route("/auth/attempts/{node}", get(attempts).delete(forget_attempts))
         .route("/auth/attempts/{node}/source", get(attempts_by_source).delete(forget_attempts))

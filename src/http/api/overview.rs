@@ -103,7 +103,13 @@ fn describe(api: &Api, caller: &Caller, query: &Query) -> Value {
 
 fn put_totals(object: &mut Map<String, Value>, api: &Api, caller: &Caller, query: &Query) {
     let all = census::vhosts(api);
-    let seen = all.iter().filter(|(vhost, _)| caller.sees(api, vhost));
+    let seen: Vec<_> = all.iter().filter(|(vhost, _)| caller.sees(api, vhost)).collect();
+    // The past of the whole is not that of a part, nor for everybody to see.
+    let subject = match &seen[..] {
+        _ if caller.is_monitor() => Subject::Broker,
+        [(vhost, _)] => Subject::Vhost((*vhost).clone()),
+        _ => Subject::Nothing,
+    };
     let (mut depth, mut tally) = (Depth::default(), crate::broker::stats::Tally::default());
     let mut objects = [0_u64; 5];
     for (_, census) in seen {
@@ -125,7 +131,6 @@ fn put_totals(object: &mut Map<String, Value>, api: &Api, caller: &Caller, query
         tally = api.broker.registry.totals().messages;
     }
     let look = api.history().look(query);
-    let subject = Subject::Broker;
     let mut stats = Map::new();
     if !tally.is_zero() {
         look.put_tally(&mut stats, &subject, &tally, &Stat::ALL);
@@ -136,7 +141,7 @@ fn put_totals(object: &mut Map<String, Value>, api: &Api, caller: &Caller, query
     }
     let mut churn = Map::new();
     for (name, value) in census::churn(api) {
-        look.put(&mut churn, &subject, name, value);
+        look.put(&mut churn, &Subject::Broker, name, value);
     }
     drop(look);
     let names = ["connections", "channels", "queues", "exchanges", "consumers"];

@@ -18,8 +18,8 @@ use super::{
 use crate::{
     auth::Permission,
     broker::{
-        Vhost,
-        arguments::{QueueSpec, QueueType, with_queue_type},
+        Error, Vhost,
+        arguments::{DEAD_LETTER_EXCHANGE, QueueSpec, QueueType, with_queue_type},
         policy::Policy,
         queue::Queue,
         stats::Stat,
@@ -105,23 +105,36 @@ async fn declare(
     body: Body,
 ) -> Reply {
     let vhost = caller.vhost(&api, &vhost)?;
+    check_length(&name)?;
     caller.check(&api, &vhost, Permission::Configure, &name)?;
     let arguments = body.arguments()?;
     let (durable, auto_delete) = (body.flag("durable", false)?, body.flag("auto_delete", false)?);
     let default_type = vhost.default_queue_type(durable, false, auto_delete);
     let arguments = with_queue_type(arguments, default_type);
+    let permitted = caller.check_onward(&api, &vhost, &name, &arguments, DEAD_LETTER_EXCHANGE);
     let spec = QueueSpec { durable, auto_delete, arguments };
     let by = DeclaredBy {
         connection: NOBODY,
         user: caller.user.clone(),
         gave_name: false,
-        may_create: true,
+        may_create: permitted.is_ok(),
     };
     let is_new = vhost.topology().queue(&name).is_none();
-    let declared = vhost
-        .declare_queue(&name, spec, None, &by)
-        .map_err(|error| Failure::of_broker(&error, vhost.name()))?;
+    let declared = match (vhost.declare_queue(&name, spec, None, &by), permitted) {
+        (Err(Error::NotFound { .. }), Err(refusal)) => return Err(refusal),
+        (declared, _) => declared.map_err(|error| Failure::of_broker(&error, vhost.name()))?,
+    };
     put(&api, is_new, declared.needed).await
+}
+
+/// No client could name it otherwise.
+fn check_length(name: &str) -> Result<(), Failure> {
+    if u8::try_from(name.len()).is_ok() {
+        return Ok(());
+    }
+    let found = name.len();
+    let reason = format!("queue should be less than 255 bytes, actually was {found}\n");
+    Err(Failure::BadRequest(reason))
 }
 
 async fn remove(
@@ -132,7 +145,7 @@ async fn remove(
 ) -> Reply {
     let vhost = caller.vhost(&api, &vhost)?;
     caller.check(&api, &vhost, Permission::Configure, &name)?;
-    let queue = find(&vhost, &name)?;
+    let queue = find_free(&vhost, &name)?;
     let (if_unused, if_empty) = (query.is_true("if-unused"), query.is_true("if-empty"));
     let refused = |error| Failure::of_broker(&error, vhost.name());
     Vhost::check_conditions(&queue, if_unused, if_empty).map_err(refused)?;
@@ -153,7 +166,7 @@ async fn purge(
 ) -> Reply {
     let vhost = caller.vhost(&api, &vhost)?;
     caller.check(&api, &vhost, Permission::Read, &name)?;
-    let queue = find(&vhost, &name)?;
+    let queue = find_free(&vhost, &name)?;
     {
         let mut fx = effects();
         queue.purge(&mut fx);
@@ -196,6 +209,11 @@ async fn list_of_user(
 /// A queue by name, whoever it belongs to.
 fn find(vhost: &Vhost, name: &str) -> Result<Arc<Queue>, Failure> {
     vhost.topology().queue(name).cloned().ok_or(Failure::NotFound)
+}
+
+/// A queue by name that belongs to no connection: only its owner may use another (QU-010).
+pub(super) fn find_free(vhost: &Vhost, name: &str) -> Result<Arc<Queue>, Failure> {
+    vhost.queue(name, NOBODY).map_err(|error| Failure::of_broker(&error, vhost.name()))
 }
 
 /// All queues of a vhost, by name.

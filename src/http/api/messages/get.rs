@@ -25,8 +25,12 @@ use crate::{
     names::CommitSeq,
 };
 
-/// Bytes of payloads in one answer after which no further message is taken.
+/// Bytes of messages in one answer after which no further message is taken.
 const GET_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// What the description of a message takes besides its payload and its properties, about.
+const DESCRIPTION_BYTES: usize = 2048;
+/// Messages after which others have a turn.
+const GET_BATCH: usize = 64;
 
 /// What becomes of messages once they were shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,10 +112,13 @@ pub(super) async fn get(
     while look.count.is_none_or(|count| (messages.len() as u64) < count) && bytes < GET_BYTES_MAX {
         let Some(got) = next(&vhost, &queue).await? else { break };
         let payload = payload(&got.message, look.truncate);
-        bytes += payload.len();
+        bytes += payload.len() + got.message.properties().len() + DESCRIPTION_BYTES;
         redelivered += u64::from(got.standing.is_redelivered());
         messages.push(describe(&queue, &got, &payload, look.is_base64));
         shown.keep(got);
+        if messages.len() % GET_BATCH == 0 {
+            tokio::task::yield_now().await;
+        }
     }
     let mut tally = Tally::default();
     tally[Stat::Get] = messages.len() as u64;

@@ -1,0 +1,170 @@
+//! Listeners with a limit: whoever connects beyond it is cut off, and one that says nothing for
+//! long gives its place up. Clients of AMQP keep their files, whatever is done to the API.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::serve::Listener;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
+
+use crate::clock;
+
+/// How long nothing may be received or sent. RabbitMQ gives as much, its `inactivity_timeout`.
+const IDLE_MAX: Duration = Duration::from_secs(300);
+
+/// A listener that shares a number of connections with others.
+#[derive(Debug)]
+pub struct Bounded<L> {
+    listener: L,
+    room: Arc<Semaphore>,
+}
+
+impl<L> Bounded<L> {
+    /// Accepts with `listener` while there is room.
+    pub fn new(listener: L, room: &Arc<Semaphore>) -> Self {
+        Self { listener, room: Arc::clone(room) }
+    }
+}
+
+impl<L: Listener> Listener for Bounded<L> {
+    type Io = Placed<L::Io>;
+    type Addr = L::Addr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            let (stream, address) = self.listener.accept().await;
+            if let Ok(place) = Arc::clone(&self.room).try_acquire_owned() {
+                return (Placed { stream, idle: idle(), _place: place }, address);
+            }
+            tracing::debug!("too many HTTP connections, closing a new one at once");
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<Self::Addr> {
+        self.listener.local_addr()
+    }
+}
+
+type Idle = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+fn idle() -> Idle {
+    Box::pin(clock::sleep_until(clock::now().after(IDLE_MAX)))
+}
+
+/// A stream that has a place.
+pub struct Placed<S> {
+    stream: S,
+    idle: Idle,
+    _place: OwnedSemaphorePermit,
+}
+
+impl<S> Placed<S> {
+    /// Lets the time begin anew when something has passed, and ends what waits for too long.
+    fn timed<T>(
+        &mut self,
+        passed: Poll<io::Result<T>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<T>> {
+        if passed.is_pending() && self.idle.as_mut().poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        self.idle = idle();
+        if passed.is_ready() { passed } else { Poll::Ready(Err(io::ErrorKind::TimedOut.into())) }
+    }
+}
+
+impl<S: std::fmt::Debug> std::fmt::Debug for Placed<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Placed").field("stream", &self.stream).finish_non_exhaustive()
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Placed<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let passed = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        self.timed(passed, cx)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Placed<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let passed = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.timed(passed, cx)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let passed = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.timed(passed, cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::{TcpListener, TcpStream},
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_is_beyond_the_limit_is_cut_off_until_another_has_left() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut listener = Bounded::new(listener, &Arc::new(Semaphore::new(1)));
+        let mut first = TcpStream::connect(address).await.unwrap();
+        let (mut stream, _) = listener.accept().await;
+        first.write_all(b"a").await.unwrap();
+        assert_eq!(stream.read_u8().await.unwrap(), b'a');
+        let mut second = TcpStream::connect(address).await.unwrap();
+        let cut_off = async {
+            let read = second.read(&mut [0]).await;
+            assert!(!read.is_ok_and(|count| count > 0));
+            drop(stream);
+            TcpStream::connect(address).await.unwrap()
+        };
+        let (_third, _) = tokio::join!(cut_off, listener.accept());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_says_nothing_gives_its_place_up() {
+        let (_other, stream) = tokio::io::duplex(64);
+        let room = Arc::new(Semaphore::new(1));
+        let place = Arc::clone(&room).try_acquire_owned().unwrap();
+        let mut stream = Placed { stream, idle: idle(), _place: place };
+        let error = stream.read_u8().await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+}
