@@ -31,7 +31,7 @@ const CONFINED: [(&str, &[&str]); 15] = [
     ("redb", &["store"]),
     ("amq_protocol", &["wire"]),
     ("fancy_regex", &["pattern"]),
-    ("tokio_rustls", &["server"]),
+    ("tokio_rustls", &["server", "cli/ctl"]),
     ("ureq", &["auth"]),
     ("x509_cert", &["auth"]),
     ("serde_json", &["http", "auth/oauth2", "cli/ctl", "cli/perf"]),

@@ -36,7 +36,7 @@ fn checks_pass_in_rabbitmqs_words() {
     desk.ctl(&["await_startup"]).is("");
     desk.ctl(&["await_startup", "--timeout", "5"]).is("");
     assert_eq!(desk.ctl(&["node_health_check"]).code, 0);
-    assert_eq!(desk.ctl(&["-n", "rabbit@elsewhere", "-q", "ping"]).code, 0);
+    assert_eq!(desk.ctl(&["-n", "rabbit@desk.example.org", "-q", "ping"]).code, 0);
 }
 
 #[test]

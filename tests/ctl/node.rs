@@ -113,6 +113,22 @@ fn stop_app_reset_and_start_app_wipe_everything() {
 }
 
 #[test]
+fn who_means_another_node_changes_nothing_here() {
+    let desk = Desk::new();
+    for args in [
+        &["-n", "rabbit@elsewhere", "stop_app"][..],
+        &["add_user", "joe", "pw", "--node", "hare@desk"],
+        &["list_queues", "-n", "rabbit@elsewhere"],
+    ] {
+        let said = desk.ctl(args);
+        assert_contains(&said.err, &["unable to perform an operation on node", "'rabbit@desk'"]);
+        assert_eq!((said.out.as_str(), said.code), ("", 69), "{said:?}");
+    }
+    desk.ctl(&["-s", "-n", "rabbit@desk", "list_users"]).is("guest\t[administrator]\n");
+    desk.open();
+}
+
+#[test]
 fn listeners_are_suspended_and_resumed() {
     let desk = Desk::new();
     let connection = desk.open();

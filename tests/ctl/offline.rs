@@ -35,7 +35,7 @@ fn the_broker_is_where_flags_and_variables_say() {
     for (said, code) in [
         (variable("LEPUS_URI", "localhost:15672"), 78),
         (variable("LEPUS_CONFIG", "/no/file.toml"), 78),
-        (ctl(home.path(), &["ping", "--uri", "https://h"]), 64),
+        (ctl(home.path(), &["ping", "--uri", "ftp://h"]), 64),
     ] {
         assert_eq!(said.code, code, "{said:?}");
     }
@@ -171,4 +171,15 @@ fn completions_know_every_command() {
     }
     let output = lepus(home.path(), &["completions", "tcsh"]).output().unwrap();
     assert_eq!(output.status.code(), Some(64));
+}
+
+#[test]
+fn arguments_that_are_no_text_are_refused() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+
+    let home = tempfile::tempdir().unwrap();
+    let mut command = lepus(home.path(), &["ctl", "add_user"]);
+    let said = Said::from(command.arg(OsStr::from_bytes(b"\xff")).output().unwrap());
+    assert_contains(&said.err, &["is no UTF-8"]);
+    assert_eq!(said.code, 64);
 }

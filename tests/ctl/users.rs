@@ -1,6 +1,7 @@
 //! Users, vhosts and permissions.
 
 use super::*;
+use crate::harness::Certificates;
 
 #[test]
 fn users_come_change_and_go() {
@@ -152,4 +153,28 @@ fn whoever_comes_over_the_network_needs_a_user_who_may() {
     }
     // Without a password it is still there.
     assert_eq!(ctl(home.path(), &["-q", "ping"]).out, "Ping succeeded\n");
+}
+
+#[test]
+fn the_management_api_is_spoken_to_over_tls() {
+    let pki = Certificates::new();
+    let home = tempfile::tempdir().unwrap();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut command = lepus(home.path(), &["--amqp-port=0", "--log-level=off"]);
+    command.env("LEPUS_HTTPS_PORT", port.to_string());
+    command.env("LEPUS_HTTPS_CERTIFICATE", pki.path("cert.pem"));
+    command.env("LEPUS_HTTPS_KEY", pki.path("key.pem"));
+    let broker = Program::start(&mut command);
+    broker.line();
+    let uri = format!("https://guest:guest@localhost:{port}");
+    let ask =
+        |more: &[&str]| ctl(home.path(), &[&["-s", "list_users", "--uri", &uri], more].concat());
+    let ca = pki.path("ca.pem");
+    ask(&["--ca", ca.to_str().unwrap()]).is("guest\t[administrator]\n");
+    let said = ask(&[]);
+    assert_contains(&said.err, &["is not trusted", "--ca FILE"]);
+    assert_eq!(said.code, 69);
+    let said = ask(&["--ca", "/no/such/file"]);
+    assert_contains(&said.err, &["cannot use /no/such/file"]);
+    assert_eq!(said.code, 69);
 }

@@ -78,6 +78,23 @@ impl Call {
         Ok(Self { guise, verb, arguments, options, words, client, format, node })
     }
 
+    /// Makes sure that the broker is the node that was named, if one was: who means another must
+    /// not change this one.
+    pub(super) fn check_node(&mut self) -> Result<(), Failure> {
+        let Some(named) = self.options.text("node").map(str::to_owned) else { return Ok(()) };
+        let node = self.node()?;
+        if is_same_node(&named, &node) {
+            return Ok(());
+        }
+        let text = format!(
+            "Error: unable to perform an operation on node '{named}': the broker at {} is node \
+             '{node}'\n\n * Leave -n out, or name that node\n * Another machine's broker is \
+             reached by its management API: --uri http://USER:PASSWORD@HOST:15672",
+            self.client.target
+        );
+        Err(Failure::plain(code::UNAVAILABLE, text))
+    }
+
     /// An argument that the command cannot do without.
     pub(super) fn argument(&self, at: usize) -> &str {
         self.arguments.get(at).map_or("", String::as_str)
@@ -227,6 +244,14 @@ impl Call {
                 let text = help::unreachable(self.guise, &node, place, error);
                 Failure::plain(code::UNAVAILABLE, text)
             }
+            NoAnswer::Untrusted(error) => {
+                let text = format!(
+                    "Error: {} is not trusted: {error}\n\n * Name the authority that signed its \
+                     certificate: --ca FILE (PEM), or LEPUS_CA",
+                    self.client.target
+                );
+                Failure::plain(code::UNAVAILABLE, text)
+            }
             NoAnswer::Broken(error) => {
                 let text = format!("Error: {} gives no HTTP answer: {error}", self.client.target);
                 Failure::plain(code::UNAVAILABLE, text)
@@ -267,6 +292,17 @@ impl Call {
     }
 }
 
+/// Whether a node's name is meant by one that may lack the host or its domain.
+fn is_same_node(named: &str, node: &str) -> bool {
+    let split = |name: &str| {
+        let name = name.to_lowercase();
+        let (name, host) = name.split_once('@').unwrap_or((&name, ""));
+        (name.to_owned(), host.split('.').next().unwrap_or_default().to_owned())
+    };
+    let ((name, host), (own_name, own_host)) = (split(named), split(node));
+    name == own_name && (host.is_empty() || host == own_host)
+}
+
 fn format(options: &Options) -> Result<Format, Failure> {
     if options.has("json") {
         return Ok(Format::PlainJson);
@@ -302,5 +338,21 @@ pub(super) fn reason(answer: &Answer) -> String {
         Value::Null => format!("HTTP status {}", answer.status),
         Value::String(reason) => reason.trim_end().to_owned(),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_are_the_same_whatever_their_domain() {
+        for named in ["rabbit@host", "rabbit", "rabbit@HOST.example.org", "rabbit@"] {
+            assert!(is_same_node(named, "rabbit@host"), "{named}");
+            assert!(is_same_node(named, "rabbit@host.example.com"), "{named}");
+        }
+        for named in ["rabbit@other", "hare@host", "", "host"] {
+            assert!(!is_same_node(named, "rabbit@host"), "{named}");
+        }
     }
 }

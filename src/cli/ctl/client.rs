@@ -26,6 +26,7 @@ use tokio::{
 use super::{
     failure::{Failure, code},
     target::{self, Target},
+    tls,
 };
 
 /// The longest answer that is taken.
@@ -59,6 +60,8 @@ pub(super) enum NoAnswer {
     Unreachable(io::Error),
     /// It is connected, and what came is no answer.
     Broken(String),
+    /// It is not the one that it should be, or there is no telling.
+    Untrusted(String),
     TimedOut(Duration),
 }
 
@@ -179,9 +182,13 @@ async fn connect(target: &Target) -> Result<SendRequest<Full<Bytes>>, NoAnswer> 
         Target::Socket(path) => {
             Box::pin(UnixStream::connect(path).await.map_err(NoAnswer::Unreachable)?)
         }
-        Target::Http { host, port, .. } => {
+        Target::Http { host, port, tls, .. } => {
             let socket = TcpStream::connect((host.as_str(), *port)).await;
-            Box::pin(socket.map_err(NoAnswer::Unreachable)?)
+            let socket = socket.map_err(NoAnswer::Unreachable)?;
+            match tls {
+                None => Box::pin(socket),
+                Some(authorities) => Box::pin(tls::connect(socket, host, authorities).await?),
+            }
         }
     };
     let handshake = http1::handshake(TokioIo::new(socket)).await;

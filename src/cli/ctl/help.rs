@@ -23,7 +23,9 @@ Where the broker is:
    --data-dir <dir>   its data directory (or LEPUS_DATA_DIR)
    --config <file>    the configuration file that it was started with (or LEPUS_CONFIG)
    --uri <uri>        another machine's management API: http://USER:PASSWORD@HOST:15672
-                      (or LEPUS_URI)";
+                      (or LEPUS_URI); https:// is spoken, too
+   --ca <file>        authorities that may vouch for an https URI, in PEM (or LEPUS_CA)
+                      [those of the system]";
 
 /// Where to begin.
 const EXAMPLES: &str = "\
@@ -49,8 +51,9 @@ Options of every command:
        --formatter <name>  results as RabbitMQ's tools write them: {}
        --no-table-headers  lists without their header
    -t, --timeout <secs>    how long the broker may take to answer [60]; 0 is forever
-   -n, --node <node>, -l, --longnames, and other options of RabbitMQ's tools that mean nothing
-                           here are accepted",
+   -n, --node <node>       the node that is meant: the command is refused if it is another
+
+   -l, --longnames and other options of RabbitMQ's tools that mean nothing here are accepted",
         Format::NAMES
     )
 }

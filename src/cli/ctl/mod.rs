@@ -27,6 +27,7 @@ mod pid;
 mod range;
 mod table;
 mod target;
+mod tls;
 mod verb;
 mod verbs;
 
@@ -40,26 +41,19 @@ use std::{
 use call::Call;
 use failure::{Failure, code};
 use guise::Guise;
-use verb::{Action, Verb};
+use verb::{Action, Section, Verb};
 
 /// Runs a command if the program was called for one: as `lepus ctl`, or by the name of one of
 /// RabbitMQ's tools.
 pub(super) fn main(words: &[OsString]) -> Option<ExitCode> {
     let (program, words) = words.split_first()?;
-    let texts = |words: &[OsString]| -> Vec<String> {
-        words.iter().map(|word| word.to_string_lossy().into_owned()).collect()
-    };
     let (guise, words) = match Guise::of_program(Path::new(program)) {
-        Some(guise) => (guise, texts(words)),
-        None if words.first().is_some_and(|word| word == "ctl") => {
-            (Guise::Lepus, texts(&words[1..]))
-        }
-        None if words.first().is_some_and(|word| word == "check") => {
-            (Guise::Check, texts(&words[1..]))
-        }
+        Some(guise) => (guise, words),
+        None if words.first().is_some_and(|word| word == "ctl") => (Guise::Lepus, &words[1..]),
+        None if words.first().is_some_and(|word| word == "check") => (Guise::Check, &words[1..]),
         None => return None,
     };
-    Some(match run(guise, words) {
+    Some(match texts(words).and_then(|words| run(guise, words)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             let is_check = guise == Guise::Check;
@@ -73,6 +67,17 @@ pub(super) fn main(words: &[OsString]) -> Option<ExitCode> {
             failure.code.into()
         }
     })
+}
+
+/// The words as text: names in AMQP are UTF-8, and nothing else is.
+fn texts(words: &[OsString]) -> Result<Vec<String>, Failure> {
+    let text = |word: &OsString| {
+        word.to_str().map(str::to_owned).ok_or_else(|| {
+            let text = format!("Error: the argument {} is no UTF-8", word.to_string_lossy());
+            Failure::plain(code::USAGE, text)
+        })
+    };
+    words.iter().map(text).collect()
 }
 
 fn run(guise: Guise, words: Vec<String>) -> Result<(), Failure> {
@@ -132,6 +137,10 @@ fn run_verb(guise: Guise, verb: &'static Verb, words: Vec<String>) -> Result<(),
 
 /// Does what the command does.
 fn perform(call: &mut Call) -> Result<(), Failure> {
+    // Some commands need no broker, or wait until there is one.
+    if !matches!(call.verb.section, Section::Help | Section::Plugins) && !call.verb.is_patient() {
+        call.check_node()?;
+    }
     match call.verb.action {
         Action::Run(run) => run(call),
         Action::List(listing) => list::run(call, listing),

@@ -55,6 +55,7 @@ pub(super) const GENERAL: &[Switch] = &[
     flag("json"),
     flag("table-headers"),
     text("uri"),
+    text("ca"),
     text("data-dir"),
     text("config"),
     text("rabbitmq-conf"),

@@ -19,10 +19,21 @@ use crate::{
 
 /// The variable that names the broker where no `--uri` does.
 const URI_VARIABLE: &str = "LEPUS_URI";
-/// The port of the management API where a URI names none.
-const DEFAULT_PORT: u16 = 15672;
+/// The variable that names the file of authorities where no `--ca` does.
+const AUTHORITIES_VARIABLE: &str = "LEPUS_CA";
+/// The ports of the management API where a URI names none, without TLS and with it.
+const DEFAULT_PORTS: [u16; 2] = [15672, 15671];
 /// Where a broker that the machine starts keeps its data, whoever asks.
 const MACHINE_DATA: &str = "/var/lib/lepus";
+
+/// Who may vouch for a broker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Authorities {
+    /// Those that the system trusts.
+    System,
+    /// Those in this file (PEM).
+    File(PathBuf),
+}
 
 /// Where the broker is.
 #[derive(Clone, PartialEq, Eq)]
@@ -33,6 +44,8 @@ pub(super) enum Target {
     Http {
         host: String,
         port: u16,
+        /// Where the authorities are that may vouch for it, if it is spoken to over TLS.
+        tls: Option<Authorities>,
         /// What stands before `/api`, without a slash at its end.
         prefix: String,
         user: String,
@@ -44,16 +57,20 @@ impl Target {
     /// The broker that the options name, else the one that the environment names, else the one
     /// that keeps its data where this machine's `lepus` would.
     pub(super) fn of(options: &Options) -> Result<Self, Failure> {
-        let variable = env::var(URI_VARIABLE).ok().filter(|uri| !uri.is_empty());
+        let variable = |name| env::var(name).ok().filter(|value| !value.is_empty());
+        let authorities = options.text("ca").map(str::to_owned);
+        let authorities = authorities.or_else(|| variable(AUTHORITIES_VARIABLE));
+        let authorities =
+            authorities.map_or(Authorities::System, |path| Authorities::File(path.into()));
         if let Some(uri) = options.text("uri") {
-            return Self::parse(uri).map_err(|error| {
+            return Self::parse(uri, authorities).map_err(|error| {
                 Failure::plain(code::USAGE, format!("Error: --uri {}: {error}", shown(uri)))
             });
         }
         if options.text("data-dir").is_none()
-            && let Some(uri) = variable
+            && let Some(uri) = variable(URI_VARIABLE)
         {
-            return Self::parse(&uri).map_err(|error| {
+            return Self::parse(&uri, authorities).map_err(|error| {
                 let text = format!("Error: {URI_VARIABLE}={}: {error}", shown(&uri));
                 Failure::plain(code::CONFIGURATION, text)
             });
@@ -66,18 +83,15 @@ impl Target {
     }
 
     /// Reads `http://user:password@host:port/prefix` or `unix:/path`.
-    fn parse(uri: &str) -> Result<Self, &'static str> {
+    fn parse(uri: &str, authorities: Authorities) -> Result<Self, &'static str> {
         if let Some(path) = uri.strip_prefix("unix:") {
             let path = path.strip_prefix("//").unwrap_or(path);
             return Ok(Self::Socket(path.into()));
         }
-        let Some(rest) = uri.strip_prefix("http://") else {
-            return Err(match uri.split_once("://") {
-                Some(("https", _)) => {
-                    "https is not spoken; use the broker's own socket, or http through a tunnel"
-                }
-                _ => "write it as http://USER:PASSWORD@HOST:PORT, or as unix:/PATH",
-            });
+        let (tls, rest) = match uri.split_once("://") {
+            Some(("http", rest)) => (None, rest),
+            Some(("https", rest)) => (Some(authorities), rest),
+            _ => return Err("write it as http://USER:PASSWORD@HOST:PORT, or as unix:/PATH"),
         };
         let (authority, prefix) = match rest.find('/') {
             Some(at) => rest.split_at(at),
@@ -85,7 +99,9 @@ impl Target {
         };
         let (login, place) = authority.rsplit_once('@').unwrap_or(("guest:guest", authority));
         let (user, password) = login.split_once(':').unwrap_or((login, ""));
-        let (host, port) = split_port(place).ok_or("the port is no number from 1 to 65535")?;
+        let default_port = DEFAULT_PORTS[usize::from(tls.is_some())];
+        let (host, port) =
+            split_port(place, default_port).ok_or("the port is no number from 1 to 65535")?;
         if host.is_empty() {
             return Err("it names no host");
         }
@@ -94,7 +110,7 @@ impl Target {
         let prefix = prefix.trim_end_matches('/');
         let prefix = prefix.strip_suffix("/api").unwrap_or(prefix).to_owned();
         let (user, password) = (decoded(user)?, decoded(password)?);
-        Ok(Self::Http { host: host.to_owned(), port, prefix, user, password })
+        Ok(Self::Http { host: host.to_owned(), port, tls, prefix, user, password })
     }
 
     /// The value of the `Authorization` header; the socket needs none.
@@ -128,7 +144,10 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Socket(path) => write!(f, "the socket {}", path.display()),
-            Self::Http { prefix, .. } => write!(f, "http://{}{prefix}", self.host()),
+            Self::Http { prefix, tls, .. } => {
+                let scheme = if tls.is_some() { "https" } else { "http" };
+                write!(f, "{scheme}://{}{prefix}", self.host())
+            }
         }
     }
 }
@@ -174,18 +193,18 @@ fn shown(uri: &str) -> String {
     }
 }
 
-fn split_port(place: &str) -> Option<(&str, u16)> {
+fn split_port(place: &str, default: u16) -> Option<(&str, u16)> {
     let parse = |port: &str| port.parse().ok().filter(|port| *port > 0);
     if let Some(rest) = place.strip_prefix('[') {
         let (host, rest) = rest.split_once(']')?;
         return match rest.strip_prefix(':') {
             Some(port) => Some((host, parse(port)?)),
-            None => rest.is_empty().then_some((host, DEFAULT_PORT)),
+            None => rest.is_empty().then_some((host, default)),
         };
     }
     match place.rsplit_once(':') {
         Some((host, port)) => Some((host, parse(port)?)),
-        None => Some((place, DEFAULT_PORT)),
+        None => Some((place, default)),
     }
 }
 
@@ -214,8 +233,8 @@ mod tests {
 
     #[track_caller]
     fn http(uri: &str) -> (String, u16, String, String, String) {
-        match Target::parse(uri).unwrap() {
-            Target::Http { host, port, prefix, user, password } => {
+        match Target::parse(uri, Authorities::System).unwrap() {
+            Target::Http { host, port, prefix, user, password, .. } => {
                 (host, port, prefix, user, password)
             }
             Target::Socket(path) => panic!("{}", path.display()),
@@ -238,8 +257,10 @@ mod tests {
             assert_eq!(http(uri), target, "{uri}");
         }
         for path in ["unix:/a/b.sock", "unix:///a/b.sock"] {
-            assert_eq!(Target::parse(path), Ok(Target::Socket("/a/b.sock".into())));
+            let target = Target::parse(path, Authorities::System);
+            assert_eq!(target, Ok(Target::Socket("/a/b.sock".into())));
         }
+        assert_eq!(http("https://h"), expected("h", 15671, "", "guest", "guest"));
     }
 
     #[test]
@@ -247,7 +268,6 @@ mod tests {
         for uri in [
             "",
             "localhost:15672",
-            "https://h",
             "amqp://h",
             "http://",
             "http://:1",
@@ -260,14 +280,14 @@ mod tests {
             "http://%+4@h",
             "http://%ff@h",
         ] {
-            assert!(Target::parse(uri).is_err(), "{uri}");
+            assert!(Target::parse(uri, Authorities::System).is_err(), "{uri}");
         }
     }
 
     #[test]
     fn passwords_are_not_repeated() {
         assert_eq!(shown("http://me:secret@h:1/x"), "http://me:...@h:1/x");
-        let target = Target::parse("http://me:secret@h:1/x").unwrap();
-        assert_eq!(format!("{target} {target:?}"), "http://h:1/x http://h:1/x");
+        let target = Target::parse("https://me:secret@h:1/x", Authorities::System).unwrap();
+        assert_eq!(format!("{target} {target:?}"), "https://h:1/x https://h:1/x");
     }
 }

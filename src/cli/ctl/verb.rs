@@ -237,6 +237,15 @@ impl Verb {
     }
 }
 
+impl Verb {
+    /// Whether it is there for the time when no broker answers yet, or needs none.
+    pub(super) fn is_patient(&self) -> bool {
+        const PATIENT: [&str; 5] =
+            ["await_startup", "await_online_nodes", "wait", "hash_password", "stop"];
+        PATIENT.contains(&self.name)
+    }
+}
+
 /// All commands of a tool, whether its help shows them or not.
 pub(super) fn all(guise: Guise) -> impl Iterator<Item = &'static Verb> {
     let groups = verbs::GROUPS.iter().flat_map(|group| group.iter());

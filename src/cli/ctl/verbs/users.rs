@@ -1,8 +1,13 @@
 //! Users, their passwords and their tags (EN-070, EN-071).
 
-use std::io::{self, BufRead, IsTerminal};
+use std::{
+    io::{self, BufRead, IsTerminal},
+    process, thread,
+};
 
+use rustix::termios::{self, LocalModes, OptionalActions, Termios};
 use serde_json::{Value, json};
+use tokio::runtime;
 
 use super::super::{
     call::{self, Call},
@@ -11,7 +16,10 @@ use super::super::{
     options::{flag, text},
     verb::{Field, Listing, Section, Verb, field, from},
 };
-use crate::auth::{HashingAlgorithm, PasswordHash};
+use crate::{
+    auth::{HashingAlgorithm, PasswordHash},
+    cli::failure::INTERRUPTED,
+};
 
 pub(in crate::cli::ctl) const VERBS: &[Verb] = &[
     Verb::new(
@@ -198,14 +206,57 @@ fn password(call: &Call) -> Result<String, Failure> {
 }
 
 fn read_password() -> Result<String, Failure> {
-    if io::stdin().is_terminal() {
+    let silence = io::stdin().is_terminal().then(Silence::begin);
+    if silence.is_some() {
         call::write("Password: ");
     }
     let mut line = String::new();
     let missing = || Failure::error(code::DATA, "Password is not provided via argument or stdin");
     io::stdin().lock().read_line(&mut line).map_err(|_| missing())?;
+    if silence.is_some() {
+        call::write("\n");
+    }
+    drop(silence);
     let password = line.trim_end_matches(['\r', '\n']);
     if password.is_empty() { Err(missing()) } else { Ok(password.to_owned()) }
+}
+
+/// The terminal shows nothing of what is typed while this lives.
+struct Silence(Option<Termios>);
+
+impl Silence {
+    fn begin() -> Self {
+        let before = termios::tcgetattr(io::stdin()).ok();
+        if let Some(mut silent) = before.clone() {
+            silent.local_modes.remove(LocalModes::ECHO);
+            // If it cannot be, the password is seen by whoever types it, and by nobody else.
+            let _ = termios::tcsetattr(io::stdin(), OptionalActions::Now, &silent);
+        }
+        let silence = Self(before);
+        silence.end_at_interrupt();
+        silence
+    }
+
+    /// A terminal that stays silent after Ctrl-C would be of little use.
+    fn end_at_interrupt(&self) {
+        let Some(before) = self.0.clone() else { return };
+        thread::spawn(move || {
+            let runtime = runtime::Builder::new_current_thread().enable_all().build();
+            let interrupted = runtime.map(|runtime| runtime.block_on(tokio::signal::ctrl_c()));
+            if matches!(interrupted, Ok(Ok(()))) {
+                drop(Self(Some(before)));
+                process::exit(INTERRUPTED);
+            }
+        });
+    }
+}
+
+impl Drop for Silence {
+    fn drop(&mut self) {
+        if let Some(before) = &self.0 {
+            let _ = termios::tcsetattr(io::stdin(), OptionalActions::Now, before);
+        }
+    }
 }
 
 fn hash_password(call: &mut Call) -> Result<(), Failure> {
