@@ -52,7 +52,7 @@ export function whenUnauthorized(callback) {
 }
 
 /** Sends a request; gives the JSON of the answer, or undefined when it has no body. */
-export async function request(method, target, options = {}) {
+async function request(method, target, options = {}) {
   const headers = { ...options.headers };
   const credentials = options.authorization ?? session.authorization;
   if (credentials) headers.authorization = credentials;

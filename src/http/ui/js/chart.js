@@ -6,7 +6,7 @@ import { bytes, byteRate, clock, count, rate, short } from './format.js';
 import { choice, choose, session } from './state.js';
 
 /** Spans that a chart can show: seconds, and seconds between two samples. */
-export const SPANS = {
+const SPANS = {
   '1m': { label: '1 min', age: 60, step: 5 },
   '10m': { label: '10 min', age: 600, step: 5 },
   '1h': { label: '1 h', age: 3600, step: 60 },

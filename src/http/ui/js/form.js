@@ -140,7 +140,7 @@ function numberOf(field, text) {
 const TYPES = [['string', 'String'], ['number', 'Number'], ['boolean', 'Boolean'], ['json', 'JSON']];
 
 /** Rows of key, value and type that make a table; `presets` ([{key, type, hint, value}]) add one. */
-export function argumentEditor({ presets = [], value = {} }) {
+function argumentEditor({ presets = [], value = {} }) {
   let rows = [];
   let last = 0;
   const id = `args${++serial}`;

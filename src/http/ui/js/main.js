@@ -20,6 +20,7 @@ let timer;
 let drawn = false;
 let lost = false;
 let updated = 0;
+let learned = 0;
 
 function parseRoute() {
   const hash = location.hash.replace(/^#\/?/, '');
@@ -66,6 +67,8 @@ function follow() {
     drawNow();
     window.scrollTo(0, 0);
     root.querySelector('main h1')?.focus({ preventScroll: true });
+    // Virtual hosts may have come and gone since.
+    if (session.user && Date.now() - learned > 15000) app.learn().catch(() => {});
   }
   app.reload();
 }
@@ -174,6 +177,7 @@ app.learn = async () => {
       + 'rabbitmq_version,default_queue_type,is_op_policy_updating_enabled'),
     get('/vhosts?columns=name').catch(() => []),
   ]);
+  learned = Date.now();
   session.broker = broker ?? {};
   session.vhosts = (vhosts ?? []).map((vhost) => vhost.name).sort();
   if (scope.vhost !== undefined && !session.vhosts.includes(scope.vhost)) scope.set(undefined);

@@ -142,7 +142,7 @@ export function exchange(vhost, inPath) {
       }),
       tabs([['overview', 'Overview'], ['bindings', 'Bindings', from.length + to.length],
         ['publish', 'Publish']], tab()),
-      h('div.tab', { key: tab() }, body()),
+      h('div.tab', { key: tab(), role: 'tabpanel' }, body()),
     ];
   }
 

@@ -9,6 +9,18 @@ import { badge, card, facts, heading, meter, queueLink, route, tile } from '../j
 import { product, scope, session } from '../js/state.js';
 import { table } from '../js/table.js';
 
+/** How many of everything that the API counts a virtual host has. */
+async function countsOf(vhost, signal) {
+  const count = async (target) => (await get(target + query({
+    page: 1, page_size: 1, columns: 'name',
+  }), { signal })).total_count;
+  const [connections, channels, exchanges, queues] = await Promise.all([
+    count(path`/vhosts/${vhost}/connections`), count(path`/vhosts/${vhost}/channels`),
+    count(path`/exchanges/${vhost}`), count(path`/queues/${vhost}`),
+  ]);
+  return { connections, channels, exchanges, queues };
+}
+
 export function overview() {
   let data = {};
   let nodes = [];
@@ -30,12 +42,15 @@ export function overview() {
   async function load(signal) {
     const params = query(samplesQuery());
     let vhost;
-    [data, nodes, vhost] = await Promise.all([
+    let totals;
+    [data, nodes, vhost, totals] = await Promise.all([
       get(`/overview${params}`, { signal }),
       session.can('monitoring') ? get('/nodes', { signal }) : [],
       scope.vhost === undefined ? undefined
         : get(path`/vhosts/${scope.vhost}` + params, { signal }),
+      scope.vhost === undefined ? undefined : countsOf(scope.vhost, signal),
     ]);
+    data.totals = totals ?? data.object_totals ?? {};
     // The charts are of the virtual host in scope; its own object has what the overview has.
     data.shown = vhost ?? { ...data.queue_totals, message_stats: data.message_stats };
   }
@@ -78,7 +93,7 @@ function problems() {
 }
 
 function totals(data) {
-  const { object_totals: objects = {}, shown } = data;
+  const { totals: objects, shown } = data;
   return h('div.tiles',
     tile('Ready', short(shown.messages_ready ?? 0),
       { href: '#/queues?sort=messages_ready&desc=1', title: count(shown.messages_ready) }),
@@ -88,6 +103,7 @@ function totals(data) {
     h('span.rule', { 'aria-hidden': 'true' }),
     ['Connections', 'Channels', 'Exchanges', 'Queues', 'Consumers'].map((label) => {
       const kind = label.toLowerCase();
+      if (objects[kind] === undefined) return null;
       return tile(label, count(objects[kind] ?? 0), { href: `#/${kind}` });
     }));
 }

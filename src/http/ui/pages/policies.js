@@ -95,7 +95,7 @@ export function policies() {
           icon('plus'), h('span', 'Add')) : null,
       }),
       tabs([['policies', 'Policies'], ['operator', 'Operator policies']], app.route.query.tab ?? 'policies'),
-      h('div.tab', { key: kind() }, kind() === 'policies' ? users.view() : [
+      h('div.tab', { key: kind(), role: 'tabpanel' }, kind() === 'policies' ? users.view() : [
         h('p.note', 'Operator policies are the operator\u2019s word on limits: where both say a number, the smaller holds.'),
         operators.view(),
       ]),

@@ -112,7 +112,7 @@ export function queue(vhost, own) {
       }),
       tabs([['overview', 'Overview'], ['consumers', 'Consumers', short(data.consumers)],
         ['bindings', 'Bindings', short(bindings.length)], ['messages', 'Messages', short(data.messages)]], tab()),
-      h('div.tab', { key: tab() }, body()),
+      h('div.tab', { key: tab(), role: 'tabpanel' }, body()),
     ];
   }
 

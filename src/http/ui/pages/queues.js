@@ -72,7 +72,7 @@ const COLUMNS = [
   { id: 'node', label: 'Node', sort: 'node', hide: true, cell: (row) => name(row.node) },
 ];
 
-export function declareQueue() {
+function declare() {
   formDialog({
     title: 'Declare a queue', label: 'Declare', wide: true,
     done: (_, { name: declared }) => `Declared ${declared}`,
@@ -112,7 +112,7 @@ export function queues() {
     load: list.load,
     view: () => [heading({
       title: 'Queues',
-      actions: h('button.primary', { type: 'button', 'data-new': true, onclick: declareQueue },
+      actions: h('button.primary', { type: 'button', 'data-new': true, onclick: declare },
         icon('plus'), h('span', 'Declare')),
     }), list.view()],
   };
