@@ -46,7 +46,10 @@ fn policies_are_parameters_that_are_set_otherwise() {
     for kind in ["policies", "operator-policies"] {
         api().put(&format!("/{kind}/{vhost}/p"), &value);
     }
-    let parameter = |component: &str| json!({"vhost": realm.vhost, "component": component, "name": "p", "value": value});
+    let parameter = |component: &str| {
+        let vhost = &realm.vhost;
+        json!({"vhost": vhost, "component": component, "name": "p", "value": value})
+    };
     let operator = parameter("operator_policy");
     assert_eq!(list("/parameters", "vhost", &realm.vhost), *std::slice::from_ref(&operator));
     assert_eq!(api().get(&format!("/parameters/operator_policy/{vhost}/p")), operator);
