@@ -417,8 +417,10 @@ def remote_control(options):
         expect(get(rig.tasks.where.apply_async(queue=extra)), "one@interop", "worker of the queue that was added")
         control.cancel_consumer(extra, reply=True, timeout=DEADLINE, limit=1)
         with rig.app.connection_for_write() as connection:
-            state = connection.default_channel.queue_declare(extra, passive=True)
-            expect(state.consumer_count, 0, "its consumers, once cancelled")
+            channel = connection.default_channel
+            # The worker answers before it has told the broker.
+            wait_for(lambda: channel.queue_declare(extra, passive=True).consumer_count == 0,
+                     "its consumers to be cancelled")
 
         revoked = rig.tasks.record.apply_async(["revoked"], countdown=3600, ignore_result=True)
         wait_for(lambda: inspect.scheduled()["one@interop"], "the task that is scheduled")

@@ -109,7 +109,8 @@ fn help_is_there_for_every_tool_and_command() {
         assert_contains(&said.out, words);
     }
     assert_eq!(ctl(home.path(), &[]).code, 64);
-    assert_eq!(ctl(home.path(), &["version"]).out, concat!(env!("CARGO_PKG_VERSION"), "\n"));
+    assert_eq!(ctl(home.path(), &["version"]).out, "4.3.6\n");
+    assert_eq!(ctl(home.path(), &["--version"]).out, concat!(env!("CARGO_PKG_VERSION"), "\n"));
     let said = tool("rabbitmqctl", home.path(), &["autocomplete", "list_us"]);
     let names =
         "list_user_limits\nlist_user_permissions\nlist_user_topic_permissions\nlist_users\n";

@@ -829,6 +829,18 @@ impl Line {
         let mut connections = self.connections.lock().expect("no panic");
         connections.drain(..).map(|connection| connection.abort()).count()
     }
+
+    /// Waits until the client has come again after a cut. What it sends before it has noticed goes
+    /// nowhere, and lapin waits for such a confirm for ever.
+    async fn come_again(&self) -> Outcome {
+        let is_away = || self.connections.lock().expect("no panic").is_empty();
+        let come = async {
+            while is_away() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        within("the client", come).await
+    }
 }
 
 /// Publishes, as often as it takes, on a channel that may have to recover first.
@@ -887,6 +899,7 @@ async fn recovery(options: &Options) -> Outcome {
         hear(&channel, &mut work, when).await?;
         if when == "before" {
             expect(line.cut(), 1, "connections")?;
+            line.come_again().await?;
         }
     }
     delete_queue(&channel, &subscriber).await?;

@@ -8,6 +8,7 @@ use super::super::{
     options::flag,
     verb::{self, Section, Verb},
 };
+use crate::config::ServerVersion;
 
 pub(in crate::cli::ctl) const VERBS: &[Verb] = &[
     Verb::new(
@@ -19,8 +20,9 @@ pub(in crate::cli::ctl) const VERBS: &[Verb] = &[
     )
     .takes(0, 1)
     .with(&[flag("list-commands")]),
-    Verb::new("version", Section::Help, "", "Shows the version of this program", |_| {
-        write(concat!(env!("CARGO_PKG_VERSION"), "\n"));
+    Verb::new("version", Section::Help, "", "Shows the version of RabbitMQ it stands for", |_| {
+        // Scripts choose by it what they may ask for; `--version` tells our own.
+        write(&format!("{}\n", ServerVersion::default().as_str()));
         Ok(())
     }),
     Verb::new(
