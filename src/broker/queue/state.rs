@@ -26,7 +26,7 @@ use crate::{
     broker::{
         dead_letter::Reason,
         outbox::{Delivery, Event, Refusal, Stalled},
-        stats::{QueueTally, Stat},
+        stats::{QueueTally, Stat, Tally},
     },
     clock::UnixTime,
     message::Message,
@@ -47,6 +47,30 @@ enum Taken {
 const RUNS_AHEAD: usize = 2 * 1024 * 1024;
 /// It goes on when fewer bytes than this are left.
 const CAUGHT_UP: usize = 1024 * 1024;
+
+/// Messages published from one look at the pace to the next, at least.
+const PACE_STEP: u64 = 16;
+
+/// How the consumers keep up with the publishers. Those that hold all that their prefetch allows
+/// have not stalled, but if they settle it quickly it is better to wait for them than to page out.
+#[derive(Debug, Default)]
+struct Pace {
+    published: u64,
+    delivered: u64,
+    /// Half of what came since the look before, or more, has been delivered.
+    is_close: bool,
+}
+
+impl Pace {
+    fn look(&mut self, counts: &Tally) {
+        let delivered = counts[Stat::Deliver] + counts[Stat::DeliverNoAck];
+        let came = counts[Stat::Publish] - self.published;
+        if came >= PACE_STEP {
+            self.is_close = (delivered - self.delivered) * 2 >= came;
+            (self.published, self.delivered) = (counts[Stat::Publish], delivered);
+        }
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct State {
@@ -91,6 +115,7 @@ pub(super) struct State {
     has_failed_gets: bool,
     /// Publishers that wait for the consumers to catch up.
     waiting_publishers: Vec<Waker>,
+    pace: Pace,
     /// What happened to its messages since it was made or restored.
     pub(super) tally: QueueTally,
     /// When anything last happened to it (milliseconds since 1970); 0 if nothing has.
@@ -175,6 +200,7 @@ impl State {
             waiting_gets: Vec::new(),
             has_failed_gets: false,
             waiting_publishers: Vec::new(),
+            pace: Pace::default(),
             tally: QueueTally::default(),
             used_at: 0,
         }
@@ -430,14 +456,16 @@ impl State {
         self.arm(due, fx);
     }
 
-    /// Whether messages pile up although there are consumers for them, which are busy reading: the
-    /// publishers run ahead.
+    /// Whether messages pile up although there are consumers for them, which are busy reading or
+    /// take nearly as many as come: the publishers run ahead.
     fn is_outrun(&self, bytes: usize) -> bool {
-        self.consumers.has_stalled() && self.ready.waiting_bytes() > bytes
+        let is_busy = self.consumers.has_stalled() || self.pace.is_close;
+        is_busy && self.consumers.len() > 0 && self.ready.waiting_bytes() > bytes
     }
 
     /// Whether a publisher should wait a turn; the task is woken when it need not any more.
     pub(super) fn is_ahead(&mut self, waker: &Waker) -> bool {
+        self.pace.look(&self.tally.messages);
         let is_ahead = self.is_outrun(RUNS_AHEAD);
         if is_ahead && !self.waiting_publishers.iter().any(|other| other.will_wake(waker)) {
             self.waiting_publishers.push(waker.clone());

@@ -188,6 +188,31 @@ fn publisher_that_asks_again_is_woken_once() {
 }
 
 #[test]
+fn publisher_waits_for_consumers_that_nearly_keep_up_and_for_no_others() {
+    let outbox = Arc::new(Outbox::new(OutboxLimits { events_max: 1000, bytes_max: 1 << 30 }));
+    let window = Arc::new(Window::new(20, 0));
+    let residency = Residency::new(Arc::new(Budget::new(1 << 40, 1 << 30)));
+    let about = (QueueId(1), "q".into(), false);
+    let ready = Lanes::recovered(0, 0, |_| None);
+    let mut state = State::new(about, Settings::default(), Weak::new(), residency, ready);
+    let mut fx = Effects::default();
+    let handle = state.add_consumer(Consumer { prefetch: 20, ..consumer(&outbox, &window) }, false);
+    for _ in 0..32 {
+        state.publish(large(), Arrival::default(), &mut fx);
+    }
+    assert_eq!(state.counts().ready, 12, "it has all that it may have, and has not stalled");
+    let publisher = Arc::new(Flag::default());
+    assert!(state.is_ahead(&Waker::from(Arc::clone(&publisher))), "20 of 32 were delivered");
+    for _ in 0..32 {
+        state.publish(large(), Arrival::default(), &mut fx);
+    }
+    assert!(!state.is_ahead(Waker::noop()), "none of the next 32 was");
+    state.cancel(handle, &mut fx);
+    fx.wakes.pay();
+    assert!(publisher.is_set());
+}
+
+#[test]
 fn queue_that_has_much_pages_out_in_batches_when_memory_is_short() {
     let budget = Arc::new(Budget::new(0, 1 << 30));
     let mut state = State::new(
