@@ -102,6 +102,15 @@ pub async fn sleep_until(moment: Now) {
     }
 }
 
+/// Blocks this thread until `moment`, until it is unparked, or for no reason less long; for ever if
+/// there is no moment. To the tenth of a millisecond, where [`sleep_until`] is good for two.
+pub fn park_until_blocking(moment: Option<Now>) {
+    match moment {
+        Some(moment) => std::thread::park_timeout(moment.since(now())),
+        None => std::thread::park(),
+    }
+}
+
 /// Blocks this thread for a time: for a load that keeps a pace, and for nothing that serves
 /// clients.
 #[expect(clippy::disallowed_methods, reason = "the one place that waits for the time")]

@@ -40,7 +40,7 @@
 //!   message.
 //! * **What is counted** ([`broker::stats`], [`broker::client`]): each number has one writer, the
 //!   connection's task or whoever holds the queue's lock; anybody may read.
-//! * **Deadlines** ([`broker::timers::Timers`]), behind one mutex; the server's timer task calls
+//! * **Deadlines** ([`broker::timers::Timers`]), behind one mutex; the server's timer thread calls
 //!   whoever armed one.
 //! * **The store's threads** ([`store`]): everything durable, and bodies that left memory. The way
 //!   in is `submit(op) -> CommitSeq`, the way out the watermark `durable()` and `read`.
@@ -50,6 +50,27 @@
 //! A queue picks the consumer and pushes into its outbox; consumers never pull. So a message is
 //! handed from the publisher's task to the consumer's with one wake for a whole batch, and from an
 //! acknowledgement to the next delivery on the same connection with none.
+//!
+//! # What is shared on a message's way
+//!
+//! Whatever two messages of different producers, queues and consumers have in common, for the day
+//! this runs on many cores. Nothing else on the way is written by more than one task.
+//!
+//! | what | kind | when |
+//! | --- | --- | --- |
+//! | the queue | mutex of its own | each publish; each batch of acknowledgements |
+//! | the consumer's outbox | mutex of its own | each delivery; each drain |
+//! | the channel's prefetch window | mutex of its own | each delivery to acknowledge; each batch |
+//! | the message | count of references | once for each queue and delivery, none for the only one |
+//! | generations of topology and permissions | read only | each publish, to trust the route cache |
+//! | the gate, the store's fill, the watermark | read only | each turn of a connection |
+//! | what an exchange counted | two atomics | each turn that published by it |
+//! | memory of all queues | one atomic | each 64 KiB that a queue grows or shrinks by |
+//! | **the store's inbox** | **one mutex** | each durable publish, each durable settle, by batches |
+//! | deadlines | one mutex | a message whose time to live is the earliest of its queue |
+//!
+//! So transient messages of independent queues share nothing that is written for each message; the
+//! inbox is the one thing that durable ones do.
 //!
 //! # Floors
 //!

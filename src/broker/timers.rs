@@ -27,7 +27,7 @@ use crate::clock::{Now, UnixTime};
 pub trait OnDeadline: fmt::Debug + Send + Sync {
     /// A moment that this armed has come, or one before it. Does what is due by `now` (by `time`,
     /// for what is stored) and arms what comes next; what would take long, it does in parts, arming
-    /// `now` itself. Called by the timer task, with no lock held; the wakes in `fx` are paid after.
+    /// `now` itself. Called by the timer thread, with no lock held; the wakes in `fx` are paid after.
     fn on_deadline(self: Arc<Self>, now: Now, time: UnixTime, fx: &mut Effects);
 }
 
@@ -45,7 +45,7 @@ struct State {
     of_target: HashMap<usize, (Now, u64)>,
     /// Counts the deadlines that were armed.
     next_number: u64,
-    /// The timer task, while it sleeps, and the moment until which it does.
+    /// The timer thread, while it sleeps, and the moment until which it does.
     sleeper: Option<(Option<Now>, Waker)>,
 }
 

@@ -80,7 +80,7 @@ impl Failure {
                 | StartError::User(_)
                 | StartError::Definitions(FilesError::Definitions { .. })
                 | StartError::Admin(_) => DATA,
-                StartError::Random(_) => SYSTEM,
+                StartError::Random(_) | StartError::Thread(_) => SYSTEM,
             },
         }
     }
@@ -114,6 +114,9 @@ impl Failure {
                 StartError::NoSuchAddress(_) => "choose one of its addresses with --bind",
                 StartError::Listen { .. } => "choose another address or port",
                 StartError::DataDirectory { .. } => "choose another with --data-dir",
+                StartError::Thread(_) => {
+                    "raise the limit of processes for its user (ulimit -u, TasksMax of its unit)"
+                }
                 StartError::Definitions(FilesError::Read { .. }) => {
                     "`load_definitions` names the file or directory"
                 }

@@ -9,7 +9,7 @@
 //! * accepting (`accept`): one task for each connection, a limit on how many, a panic in one of
 //!   them that ends that one alone;
 //! * memory and disk (`monitor`): the alarms that hold publishers up;
-//! * the timer task (`timers`): whoever waits for a moment is called when it has come;
+//! * the timer thread (`timers`): whoever waits for a moment is called when it has come;
 //! * the management API and the metrics (`web`): their ports, and the operator's socket;
 //! * stopping: no new connections, a goodbye to the old ones, then the store is closed.
 
@@ -39,6 +39,7 @@ use tokio::{
 
 use amqp::Listeners;
 use monitor::Monitor;
+use timers::TimerThread;
 pub use tls::{Tls, TlsError, TlsSettings};
 pub use web::OPERATOR_SOCKET;
 use web::Web;
@@ -122,6 +123,9 @@ pub enum StartError {
     /// What definitions declare cannot be made durable.
     #[error(transparent)]
     Admin(#[from] admin::Error),
+    /// The operating system gives no thread.
+    #[error("no thread for the timers: {0}")]
+    Thread(io::Error),
     /// The operating system has no random numbers to give.
     #[error("no random numbers: {0}")]
     Random(#[from] getrandom::Error),
@@ -185,7 +189,8 @@ impl Server {
         let needed = definitions.apply(&admin, &config.default_user)?;
         admin.durable(needed).await?;
         let acceptors = listeners.accept(&context, &room, &stopped);
-        let timers = tokio::spawn(run_timers(Arc::clone(&context), stopped.clone()));
+        let timers =
+            TimerThread::start(Arc::clone(&context.broker.timers)).map_err(StartError::Thread)?;
         let api = Api::new(Shared {
             broker: Arc::clone(&context.broker),
             auth: Arc::clone(&context.auth),
@@ -231,7 +236,7 @@ pub struct Handle {
     /// Acceptors and the monitor run until it is dropped.
     running: watch::Sender<()>,
     acceptors: Vec<JoinHandle<JoinSet<()>>>,
-    timers: JoinHandle<()>,
+    timers: TimerThread,
     web: JoinSet<()>,
     context: Arc<Context>,
     admin: Admin,
@@ -308,11 +313,14 @@ impl Handle {
         }
         // Calls that are being answered are cut with the rest.
         self.web.shutdown().await;
-        // A panic of it has been logged.
-        let _ = self.timers.await;
+        let timers = self.timers;
         let store = self.context.broker.store.clone();
         // If closing panics, the store has said so; there is nothing left to do.
-        let _ = tokio::task::spawn_blocking(move || store.close()).await;
+        let _ = tokio::task::spawn_blocking(move || {
+            timers.stop_blocking();
+            store.close();
+        })
+        .await;
     }
 }
 
@@ -323,14 +331,6 @@ fn load_tls(config: &Config) -> Result<Option<Arc<Tls>>, StartError> {
     };
     // A few small files, before anybody is served.
     Ok(Some(Arc::new(Tls::load_blocking(settings)?)))
-}
-
-/// Calls deadlines until the server stops.
-async fn run_timers(context: Arc<Context>, mut stopped: watch::Receiver<()>) {
-    tokio::select! {
-        _ = stopped.changed() => {}
-        () = timers::run(&context.broker.timers) => {}
-    }
 }
 
 /// Makes the directory if need be, for this user alone: it will hold password hashes.

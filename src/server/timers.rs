@@ -1,11 +1,18 @@
-//! The timer task: sleeps until the broker's next deadline and calls whoever armed it.
+//! The timer thread: sleeps until the broker's next deadline and calls whoever armed it.
+//!
+//! A thread of its own, because the runtime's timers count in milliseconds and are late by two or
+//! three: delayed messages, expiry and retries are to be on time.
 
 use std::{
-    future::{pending, poll_fn},
+    io,
     panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Wake, Waker},
+    thread::{self, JoinHandle, Thread},
 };
-
-use tokio::task;
 
 use crate::{
     broker::{
@@ -15,24 +22,65 @@ use crate::{
     clock,
 };
 
-/// Calls deadlines until the task is dropped.
-pub(super) async fn run(timers: &Timers) {
-    loop {
-        let next = timers.next();
-        let earlier = poll_fn(|cx| timers.poll_before(next, cx));
-        let is_due = async {
-            match next {
-                Some(moment) => clock::sleep_until(moment).await,
-                None => pending().await,
-            }
-        };
-        tokio::select! {
-            () = earlier => continue,
-            () = is_due => {}
+/// The thread that calls deadlines. It ends when this is dropped.
+#[derive(Debug)]
+pub(super) struct TimerThread {
+    is_stopped: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl TimerThread {
+    /// Starts calling deadlines.
+    pub(super) fn start(timers: Arc<Timers>) -> io::Result<Self> {
+        let is_stopped = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&is_stopped);
+        let work = move || run_blocking(&timers, &stopped);
+        let thread = thread::Builder::new().name("lepus-timers".to_owned()).spawn(work)?;
+        Ok(Self { is_stopped, thread: Some(thread) })
+    }
+
+    /// Ends the thread, and waits until a call that is under way is done.
+    pub(super) fn stop_blocking(mut self) {
+        self.stop();
+        if let Some(thread) = self.thread.take() {
+            // Its calls are guarded against panics.
+            let _ = thread.join();
         }
-        call(timers);
-        // What is due again at once lets others run in between.
-        task::yield_now().await;
+    }
+
+    fn stop(&self) {
+        self.is_stopped.store(true, Ordering::Release);
+        if let Some(thread) = &self.thread {
+            thread.thread().unpark();
+        }
+    }
+}
+
+impl Drop for TimerThread {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Wakes the timer thread.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Calls deadlines until it is stopped.
+fn run_blocking(timers: &Timers, is_stopped: &AtomicBool) {
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    while !is_stopped.load(Ordering::Acquire) {
+        let next = timers.next();
+        if next.is_some_and(|next| next <= clock::now()) {
+            call(timers);
+        } else if timers.poll_before(next, &mut Context::from_waker(&waker)).is_pending() {
+            clock::park_until_blocking(next);
+        }
     }
 }
 
@@ -52,9 +100,10 @@ fn call(timers: &Timers) {
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::Arc, time::Duration};
-
-    use tokio::sync::mpsc;
+    use std::{
+        sync::{Arc, mpsc},
+        time::Duration,
+    };
 
     use super::*;
     use crate::clock::{Now, UnixTime};
@@ -62,7 +111,7 @@ mod tests {
     #[derive(Debug)]
     struct Target {
         due: Now,
-        called: mpsc::Sender<(Now, Now)>,
+        called: mpsc::SyncSender<(Now, Now)>,
         panics: bool,
     }
 
@@ -73,14 +122,11 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn deadlines_are_kept_also_those_armed_while_it_sleeps() {
+    #[test]
+    fn deadlines_are_kept_also_those_armed_while_it_sleeps() {
         let timers = Arc::new(Timers::default());
-        let task = {
-            let timers = Arc::clone(&timers);
-            tokio::spawn(async move { run(&timers).await })
-        };
-        let (called, mut calls) = mpsc::channel(9);
+        let thread = TimerThread::start(Arc::clone(&timers)).unwrap();
+        let (called, calls) = mpsc::sync_channel(9);
         let mut targets = Vec::new();
         let start = clock::now();
         for millis in [60_000, 90, 30, 60, 10] {
@@ -89,16 +135,14 @@ mod tests {
             let target: Arc<dyn OnDeadline> = Arc::new(Target { due, called, panics });
             timers.arm(due, Arc::downgrade(&target));
             targets.push(target);
-            task::yield_now().await;
         }
         for millis in [30, 60, 90] {
-            let call = tokio::time::timeout(Duration::from_secs(10), calls.recv());
-            let (due, now) = call.await.unwrap().unwrap();
+            let (due, now) = calls.recv_timeout(Duration::from_secs(10)).unwrap();
             assert_eq!(due, start.after(Duration::from_millis(millis)));
             assert!(now >= due);
         }
-        assert!(calls.is_empty());
+        assert!(calls.try_recv().is_err());
+        thread.stop_blocking();
         assert!(targets.iter().all(|target| Arc::strong_count(target) == 1));
-        task.abort();
     }
 }

@@ -158,7 +158,7 @@ impl DelayLog {
         }
     }
 
-    /// Sees to it that the timer task comes when the next message is due.
+    /// Sees to it that the timer thread comes when the next message is due.
     fn arm(&self, state: &mut State, now: Now, time: UnixTime) {
         let Some(due) = state.schedule.next_due().filter(|_| !state.is_loading) else { return };
         let wait = Duration::from_millis(due.0.saturating_sub(time.0));
@@ -169,7 +169,7 @@ impl DelayLog {
         }
     }
 
-    /// Has the timer task come at once.
+    /// Has the timer thread come at once.
     fn wake(&self, state: &mut State) {
         state.armed = Some(Now::default());
         self.timers.arm(Now::default(), self.me.clone());
@@ -260,7 +260,7 @@ impl DelayLog {
             }
         }
         state.schedule.promote();
-        // Without a clock here, it is left to the timer task what is due now.
+        // Without a clock here, it is left to the timer thread what is due now.
         self.wake(&mut state);
         if fetch.range().is_some() && !state.is_closed {
             drop(state);
