@@ -66,7 +66,7 @@
 //! | the gate, the store's fill, the watermark | read only | each turn of a connection |
 //! | what an exchange counted | two atomics | each turn that published by it |
 //! | memory of all queues | one atomic | each 64 KiB that a queue grows or shrinks by |
-//! | **the store's inbox** | **one mutex** | each durable publish, each durable settle, by batches |
+//! | **the store's inbox** | **one mutex** | each durable publish, each batch of durable settles |
 //! | deadlines | one mutex | a message whose time to live is the earliest of its queue |
 //!
 //! So transient messages of independent queues share nothing that is written for each message; the

@@ -27,7 +27,8 @@ use crate::clock::{Now, UnixTime};
 pub trait OnDeadline: fmt::Debug + Send + Sync {
     /// A moment that this armed has come, or one before it. Does what is due by `now` (by `time`,
     /// for what is stored) and arms what comes next; what would take long, it does in parts, arming
-    /// `now` itself. Called by the timer thread, with no lock held; the wakes in `fx` are paid after.
+    /// `now` itself. Called by the timer thread, with no lock held; the wakes in `fx` are paid
+    /// after.
     fn on_deadline(self: Arc<Self>, now: Now, time: UnixTime, fx: &mut Effects);
 }
 
