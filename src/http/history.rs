@@ -7,7 +7,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -29,6 +29,9 @@ const SAMPLES_MAX: usize = 121;
 const SAMPLES_MIN: usize = 3;
 /// Samples of all things, if each is to have more than [`SAMPLES_MIN`].
 const SAMPLES_MAX_ALL: usize = 100_000;
+/// Samples of each value that one answer tells, of all things in it together. A thing has a dozen
+/// values, and a sample as JSON takes most of a kilobyte while the answer is put together.
+const SAMPLES_MAX_TOLD: u64 = 5000;
 
 /// Time until the next sample is due. Samples are of whole intervals of the clock on the wall, so
 /// that what is told of a time was true then.
@@ -71,7 +74,7 @@ pub(super) fn sample_of(tally: &Tally) -> Sample {
 }
 
 /// The samples of one thing. Where two would be equal, the later one is left out.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Series {
     names: Vec<&'static str>,
     samples: VecDeque<(u64, Box<[u64]>)>,
@@ -98,12 +101,13 @@ impl Series {
     }
 }
 
-/// The samples of everything.
+/// The samples of everything. Its lock is held for no longer than one thing is looked up, or
+/// samples are added, and nothing else is locked meanwhile.
 #[derive(Debug, Default)]
-pub(super) struct History(Mutex<HashMap<Subject, Series>>);
+pub(super) struct History(Mutex<HashMap<Subject, Arc<Series>>>);
 
 impl History {
-    fn locked(&self) -> MutexGuard<'_, HashMap<Subject, Series>> {
+    fn locked(&self) -> MutexGuard<'_, HashMap<Subject, Arc<Series>>> {
         // Each section leaves the map whole.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -115,19 +119,20 @@ impl History {
         let max = share.clamp(SAMPLES_MIN, SAMPLES_MAX);
         let mut series = self.locked();
         for (subject, sample) in samples {
-            let known = series.entry(subject).or_insert_with(|| Series {
-                names: sample.iter().map(|(name, _)| *name).collect(),
-                samples: VecDeque::new(),
-                seen: at,
+            let known = series.entry(subject).or_insert_with(|| {
+                let names = sample.iter().map(|(name, _)| *name).collect();
+                Arc::new(Series { names, samples: VecDeque::new(), seen: at })
             });
+            // Whoever looks at it now has the samples from before.
+            let known = Arc::make_mut(known);
             known.push(at, sample.into_iter().map(|(_, value)| value).collect(), max);
         }
         series.retain(|_, series| series.seen == at);
     }
 
-    /// The samples, to be looked at now. Nothing else can look meanwhile; so not for long.
+    /// A look at the past, as far back as the query wants it.
     pub(super) fn look(&self, query: &Query) -> Look<'_> {
-        Look { series: self.locked(), now: clock::unix_time(), windows: Windows::of(query) }
+        Look { history: self, now: clock::unix_time(), windows: Windows::of(query) }
     }
 }
 
@@ -166,27 +171,58 @@ impl Windows {
             _ => self.messages,
         }
     }
+
+    /// Samples of a value that are wanted at most; 0 where no past is.
+    fn samples(&self) -> u64 {
+        let all = [self.lengths, self.messages, self.data, self.node];
+        all.iter().flatten().map(|(age, step)| age / step + 1).max().unwrap_or(0)
+    }
 }
 
 /// A look at the past.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Look<'a> {
-    series: MutexGuard<'a, HashMap<Subject, Series>>,
+    history: &'a History,
     now: UnixTime,
     windows: Windows,
 }
 
 impl Look<'_> {
+    /// Whether more than rates is wanted.
+    pub(super) fn is_deep(&self) -> bool {
+        self.windows.samples() > 0
+    }
+
+    /// The same without samples: rates alone.
+    pub(super) fn shallow(self) -> Self {
+        Self { windows: Windows::default(), ..self }
+    }
+
+    /// The same, but without samples if they would be too many for so many things.
+    pub(super) fn for_each_of(self, things: usize) -> Self {
+        let is_much = self.windows.samples().saturating_mul(things as u64) > SAMPLES_MAX_TOLD;
+        if is_much { self.shallow() } else { self }
+    }
+
+    /// The past of one thing.
+    pub(super) fn of(&self, subject: &Subject) -> Past {
+        let series = self.history.locked().get(subject).cloned();
+        Past { series, now: self.now, windows: self.windows }
+    }
+}
+
+/// The past of one thing, as it was when it was looked for.
+#[derive(Debug)]
+pub(super) struct Past {
+    series: Option<Arc<Series>>,
+    now: UnixTime,
+    windows: Windows,
+}
+
+impl Past {
     /// Puts a value into an object, and beside it its rate and, if wanted, its past (HT-016).
-    pub(super) fn put(
-        &self,
-        object: &mut Map<String, Value>,
-        subject: &Subject,
-        name: &'static str,
-        value: u64,
-    ) {
-        let series = self.series.get(subject);
-        let found = series.and_then(|series| {
+    pub(super) fn put(&self, object: &mut Map<String, Value>, name: &'static str, value: u64) {
+        let found = self.series.as_deref().and_then(|series| {
             let column = series.names.iter().position(|known| *known == name)?;
             Some((series, column))
         });
@@ -203,14 +239,13 @@ impl Look<'_> {
     pub(super) fn put_tally(
         &self,
         object: &mut Map<String, Value>,
-        subject: &Subject,
         tally: &Tally,
         stats: &[Stat],
     ) {
         for stat in stats {
-            self.put(object, subject, stat.name(), tally[*stat]);
+            self.put(object, stat.name(), tally[*stat]);
         }
-        self.put(object, subject, DELIVER_GET, tally.deliver_get());
+        self.put(object, DELIVER_GET, tally.deliver_get());
     }
 
     /// Change per second since the latest sample that is old enough.
@@ -276,7 +311,7 @@ mod tests {
         let query = Query::parse(query);
         let look = Look { now: UnixTime(now), ..history.look(&query) };
         let mut object = Map::new();
-        look.put(&mut object, &Subject::Broker, "publish", value);
+        look.of(&Subject::Broker).put(&mut object, "publish", value);
         object["publish_details"].clone()
     }
 
@@ -331,6 +366,31 @@ mod tests {
             let past = details(&history, 11_000, &query, 100);
             assert!(past["samples"].as_array().unwrap().len() <= 2, "{past}");
         }
+    }
+
+    #[test]
+    fn who_looks_holds_nobody_up_and_sees_what_was() {
+        let history = history(&[(5, 0), (10, 100)]);
+        let query = Query::parse("msg_rates_age=5&msg_rates_incr=5");
+        let past = history.look(&query).of(&Subject::Broker);
+        history.record(UnixTime(15_000), vec![(Subject::Broker, vec![("publish", 500)])]);
+        let mut object = Map::new();
+        past.put(&mut object, "publish", 100);
+        let newest = &object["publish_details"]["samples"][0];
+        assert_eq!(newest, &json!({"sample": 100, "timestamp": 10_000}));
+    }
+
+    #[test]
+    fn samples_are_told_of_as_many_things_as_there_is_room_for() {
+        let history = History::default();
+        let is_deep = |query: &str, things: usize| {
+            history.look(&Query::parse(query)).for_each_of(things).is_deep()
+        };
+        let all = "lengths_age=600&lengths_incr=5";
+        assert_eq!([0, 1, 41, 42, 10_000].map(|n| is_deep(all, n)), [true, true, true, false, false]);
+        let minute = "msg_rates_age=60&msg_rates_incr=5";
+        assert_eq!([100, 500].map(|n| is_deep(minute, n)), [true, false]);
+        assert!(!is_deep("", 1));
     }
 
     #[test]

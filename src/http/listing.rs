@@ -1,12 +1,15 @@
 //! Lists: which columns, in which order, which page (HT-010 to HT-013).
 
-use std::cmp::Ordering;
+use std::{borrow::Cow, cmp::Ordering};
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use serde_json::{Map, Value, json};
 
-use super::{Failure, Json};
+use super::{
+    Failure, Json,
+    history::{History, Look},
+};
 use crate::pattern::Pattern;
 
 /// Things on a page when nothing else is said, and at most.
@@ -50,33 +53,71 @@ impl Query {
         let total_count = items.len();
         let page = self.page()?;
         if page.is_some() {
-            self.filter(&mut items)?;
+            self.filter(&mut items, |item| Cow::Borrowed(item["name"].as_str().unwrap_or_default()))?;
         }
-        self.sort(&mut items);
-        let Some((page, page_size)) = page else {
-            self.restrict(&mut items);
-            return Ok(Json(Value::Array(items)));
-        };
-        let filtered_count = items.len();
-        let page_count = filtered_count.div_ceil(page_size).max(1);
-        if page > page_count {
-            let reason = format!(
-                "Page out of range, page: {page} page size: {page_size}, len: {filtered_count}"
-            );
-            return Err(Failure::Invalid { error: "page_out_of_range", reason });
+        self.sort(&mut items, |item| item);
+        let paging = page.map(|page| page.cut(&mut items, total_count)).transpose()?;
+        Ok(self.answer(items, paging))
+    }
+
+    /// Answers with a list of things that have a past. Only those on the page are described with
+    /// their samples; and only they are described at all, where names say which those are.
+    ///
+    /// # Errors
+    /// Those of [`Self::list`].
+    pub(super) fn list_with_past<T>(
+        &self,
+        history: &History,
+        mut things: Vec<T>,
+        name: impl Fn(&T) -> Cow<'_, str>,
+        describe: impl Fn(&T, &Look<'_>) -> Option<Value>,
+    ) -> Result<Json, Failure> {
+        let total_count = things.len();
+        let page = self.page()?;
+        if page.is_some() {
+            self.filter(&mut things, &name)?;
         }
-        let mut items: Vec<_> =
-            items.into_iter().skip((page - 1) * page_size).take(page_size).collect();
+        let look = history.look(self);
+        if let Some(column) = self.column().filter(|column| *column != "name") {
+            let brief = look.shallow();
+            let described = things.into_iter().filter_map(|thing| {
+                let item = describe(&thing, &brief)?;
+                Some((thing, item))
+            });
+            let mut rows: Vec<_> = described.collect();
+            self.sort(&mut rows, |(_, item)| item);
+            let paging = page.map(|page| page.cut(&mut rows, total_count)).transpose()?;
+            let look = look.for_each_of(rows.len());
+            let in_full = |(thing, item): (T, Value)| {
+                if look.is_deep() { describe(&thing, &look).unwrap_or(item) } else { item }
+            };
+            return Ok(self.answer(rows.into_iter().map(in_full).collect(), paging));
+        }
+        if self.column().is_some() {
+            things.sort_by(|one, other| name(one).cmp(&name(other)));
+        }
+        if self.is_true("sort_reverse") {
+            things.reverse();
+        }
+        let paging = page.map(|page| page.cut(&mut things, total_count)).transpose()?;
+        let look = look.for_each_of(things.len());
+        let items = things.iter().filter_map(|thing| describe(thing, &look)).collect();
+        Ok(self.answer(items, paging))
+    }
+
+    /// What is left of the items, with what is said about their page.
+    fn answer(&self, mut items: Vec<Value>, paging: Option<Paging>) -> Json {
         self.restrict(&mut items);
-        Ok(Json(json!({
-            "total_count": total_count,
+        let Some(paging) = paging else { return Json(Value::Array(items)) };
+        Json(json!({
+            "total_count": paging.total_count,
             "item_count": items.len(),
-            "filtered_count": filtered_count,
-            "page": page,
-            "page_size": page_size,
-            "page_count": page_count,
+            "filtered_count": paging.filtered_count,
+            "page": paging.page.number,
+            "page_size": paging.page.size,
+            "page_count": paging.page_count,
             "items": items,
-        })))
+        }))
     }
 
     /// Answers with one thing.
@@ -87,16 +128,16 @@ impl Query {
         Json(item)
     }
 
-    /// The page that is wanted, and its size; none if the list is wanted whole.
-    fn page(&self) -> Result<Option<(usize, usize)>, Failure> {
+    /// The page that is wanted; none if the list is wanted whole.
+    fn page(&self) -> Result<Option<Page>, Failure> {
         let number = |key| self.get(key).map(|text| text.parse::<usize>().ok());
         // One alone means the other, too.
         let (page, size) = match (number("page"), number("page_size")) {
             (None, None) => return Ok(None),
             (page, size) => (page.unwrap_or(Some(1)), size.unwrap_or(Some(PAGE_SIZE))),
         };
-        if let (Some(page @ 1..), Some(size @ 1..=PAGE_SIZE_MAX)) = (page, size) {
-            return Ok(Some((page, size)));
+        if let (Some(number @ 1..), Some(size @ 1..=PAGE_SIZE_MAX)) = (page, size) {
+            return Ok(Some(Page { number, size }));
         }
         let said = |key| self.get(key).unwrap_or("undefined");
         let (page, size) = (said("page"), said("page_size"));
@@ -105,27 +146,34 @@ impl Query {
     }
 
     /// Leaves those whose name has the text in it, or matches the pattern (HT-012).
-    fn filter(&self, items: &mut Vec<Value>) -> Result<(), Failure> {
+    fn filter<T>(
+        &self,
+        items: &mut Vec<T>,
+        name: impl Fn(&T) -> Cow<'_, str>,
+    ) -> Result<(), Failure> {
         let Some(wanted) = self.get("name").filter(|name| !name.is_empty()) else { return Ok(()) };
         if self.is_true("use_regex") {
             let pattern = Pattern::new(wanted)
                 .map_err(|error| Failure::bad_request(format!("invalid regex: {error}")))?;
-            items.retain(|item| item["name"].as_str().is_some_and(|name| pattern.matches(name)));
+            items.retain(|item| pattern.matches(&name(item)));
         } else {
             let wanted = wanted.to_lowercase();
-            items.retain(|item| {
-                item["name"].as_str().is_some_and(|name| name.to_lowercase().contains(&wanted))
-            });
+            items.retain(|item| name(item).to_lowercase().contains(&wanted));
         }
         Ok(())
     }
 
-    fn sort(&self, items: &mut [Value]) {
-        if let Some(column) = self.get("sort").filter(|column| !column.is_empty()) {
-            items.sort_by(|one, other| compare(at(one, column), at(other, column)));
+    /// The column to sort by.
+    fn column(&self) -> Option<&str> {
+        self.get("sort").filter(|column| !column.is_empty())
+    }
+
+    fn sort<T>(&self, rows: &mut [T], item: impl Fn(&T) -> &Value) {
+        if let Some(column) = self.column() {
+            rows.sort_by(|one, other| compare(at(item(one), column), at(item(other), column)));
         }
         if self.is_true("sort_reverse") {
-            items.reverse();
+            rows.reverse();
         }
     }
 
@@ -142,6 +190,41 @@ impl Query {
             }
             *item = Value::Object(kept);
         }
+    }
+}
+
+/// A page of a list.
+#[derive(Clone, Copy, Debug)]
+struct Page {
+    /// Which one, from 1.
+    number: usize,
+    size: usize,
+}
+
+/// A page, and what it is a page of.
+#[derive(Debug)]
+struct Paging {
+    page: Page,
+    page_count: usize,
+    total_count: usize,
+    filtered_count: usize,
+}
+
+impl Page {
+    /// Leaves what is on the page.
+    fn cut<T>(self, items: &mut Vec<T>, total_count: usize) -> Result<Paging, Failure> {
+        let Self { number, size } = self;
+        let filtered_count = items.len();
+        let page_count = filtered_count.div_ceil(size).max(1);
+        if number > page_count {
+            let reason = format!(
+                "Page out of range, page: {number} page size: {size}, len: {filtered_count}"
+            );
+            return Err(Failure::Invalid { error: "page_out_of_range", reason });
+        }
+        items.truncate(number * size);
+        items.drain(..(number - 1) * size);
+        Ok(Paging { page: self, page_count, total_count, filtered_count })
     }
 }
 
@@ -186,6 +269,8 @@ fn compare(one: Option<&Value>, other: Option<&Value>) -> Ordering {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
 
     fn items() -> Vec<Value> {
@@ -210,6 +295,44 @@ mod tests {
         assert_eq!(names(&list("sort=x.n&sort_reverse=true").unwrap()), ["a2", "c", "A1", "b"]);
         assert_eq!(list("columns=x.n").unwrap()[0], json!({"x": {"n": 0}}));
         assert_eq!(list("columns=name,none").unwrap()[1], json!({"name": "A1"}));
+    }
+
+    /// What is answered to a query for a thousand things named by their numbers, and how often they
+    /// were described for it: with rates alone, and with samples.
+    fn with_past(query: &str) -> (Value, [usize; 2]) {
+        let history = History::default();
+        let counts = [Cell::new(0), Cell::new(0)];
+        let describe = |n: &usize, look: &Look<'_>| {
+            let count = &counts[usize::from(look.is_deep())];
+            count.set(count.get() + 1);
+            Some(json!({"name": n.to_string(), "size": 1000 - n, "is_deep": look.is_deep()}))
+        };
+        let name = |n: &usize| Cow::Owned(n.to_string());
+        let listed = Query::parse(query).list_with_past(&history, (0..1000).collect(), name, describe);
+        (listed.unwrap().0, counts.map(|count| count.get()))
+    }
+
+    // HT-010, HT-015
+    #[test]
+    fn only_what_is_on_the_page_is_described_with_its_past() {
+        let past = "lengths_age=60&lengths_incr=5";
+        for (query, described, first, is_deep) in [
+            ("page=2&page_size=3", [3, 0], "3", false),
+            (&*format!("page=2&page_size=3&{past}"), [0, 3], "3", true),
+            (&format!("page=2&page_size=3&sort=name&name=99&{past}"), [0, 3], "499", true),
+            (&format!("page=2&page_size=3&sort=size&{past}"), [1000, 3], "996", true),
+            (&format!("page=1&page_size=3&sort=size&sort_reverse=true&{past}"), [1000, 3], "0", true),
+            (&format!("page=1&page_size=500&{past}"), [500, 0], "0", false),
+            (past, [1000, 0], "0", false),
+            ("sort=size", [1000, 0], "999", false),
+            ("sort=name&sort_reverse=true", [1000, 0], "999", false),
+        ] {
+            let (list, counts) = with_past(query);
+            assert_eq!(counts, described, "{query}");
+            let item = list.get("items").unwrap_or(&list)[0].clone();
+            assert_eq!((&item["name"], &item["is_deep"]), (&json!(first), &json!(is_deep)), "{query}");
+            assert!(list.is_array() || list["total_count"] == 1000, "{query}");
+        }
     }
 
     // HT-010, HT-012

@@ -3,7 +3,7 @@
 
 use serde_json::{Value as Json, json};
 
-use crate::harness::{Channel, api, broker, name, only_on_lepus, part};
+use crate::harness::{Channel, Realm, api, broker, name, only_on_lepus, part, queue};
 
 /// Asserts that an object has these keys, each of the type of the value here.
 #[track_caller]
@@ -253,4 +253,29 @@ fn the_past_is_told_when_it_is_asked_for() {
     let samples = &overview["queue_totals"]["messages_details"]["samples"];
     assert!(samples.as_array().is_some_and(|samples| samples.len() >= 12), "{overview}");
     assert_shape(&samples[0], &json!({"sample": 0, "timestamp": 0}));
+}
+
+// HT-015
+#[test]
+fn pages_tell_the_past_and_lists_of_many_things_do_not() {
+    if !only_on_lepus("RabbitMQ tells the past of everything at once") {
+        return;
+    }
+    let realm = Realm::new();
+    let channel = realm.guest();
+    for n in 0..100 {
+        channel.call(&queue(format!("q{n:02}")));
+    }
+    let list = |query: &str| {
+        let past = "lengths_age=600&lengths_incr=5";
+        let list = api().get(&format!("/queues/{}?{past}{query}", part(&realm.vhost)));
+        let items = list.get("items").unwrap_or(&list).as_array().unwrap().clone();
+        let samples = |item: &Json| item["messages_details"]["samples"].as_array().map(Vec::len);
+        (items[0]["name"].clone(), items.iter().map(samples).collect::<Vec<_>>())
+    };
+    assert_eq!(list(""), (json!("q00"), vec![None; 100]));
+    assert_eq!(list("&page=2&page_size=10"), (json!("q10"), vec![Some(121); 10]));
+    let last_first = "&page=1&page_size=3&sort=messages&sort_reverse=true";
+    assert_eq!(list(last_first), (json!("q99"), vec![Some(121); 3]));
+    assert_eq!(list("&page=1&name=9&sort=name"), (json!("q09"), vec![Some(121); 19]));
 }

@@ -1,9 +1,10 @@
 //! `/channels` (HT-036, HT-077).
 
+use std::{borrow::Cow, sync::Arc};
+
 use axum::{
     Router,
     extract::{Path, State},
-    response::IntoResponse,
     routing::get,
 };
 use serde_json::{Map, Value, json};
@@ -17,7 +18,7 @@ use crate::{
     },
     clock::UnixTime,
     http::{
-        Api, Failure, blocking,
+        Api, Failure, Json, blocking,
         caller::Caller,
         history::{Look, Subject},
         listing::Query,
@@ -35,8 +36,7 @@ pub(super) fn routes() -> Router<Api> {
 
 async fn list(State(api): State<Api>, caller: Caller, query: Query) -> Reply {
     blocking(move || {
-        let connections = connections::seen(&api, &caller, |_| true);
-        query.list(all(&api, &connections, &query))
+        answer(&api, &query, connections::seen(&api, &caller, |_| true))
     })
     .await
 }
@@ -50,7 +50,7 @@ async fn list_of_vhost(
     let vhost = caller.vhost(&api, &vhost)?;
     blocking(move || {
         let is_in = |found: &OpenConnection| found.place.vhost == *vhost.name();
-        query.list(all(&api, &connections::seen(&api, &caller, is_in), &query))
+        answer(&api, &query, connections::seen(&api, &caller, is_in))
     })
     .await
 }
@@ -61,8 +61,11 @@ async fn list_of_connection(
     caller: Caller,
     query: Query,
 ) -> Reply {
-    let connection = connections::find(&api, &caller, &connection)?;
-    blocking(move || query.list(all(&api, &[connection], &query))).await
+    blocking(move || {
+        let connection = connections::find(&api, &caller, &connection)?;
+        answer(&api, &query, vec![connection])
+    })
+    .await
 }
 
 async fn one(
@@ -71,18 +74,19 @@ async fn one(
     caller: Caller,
     query: Query,
 ) -> Reply {
-    let (connection, number) = split(&name).ok_or(Failure::NotFound)?;
-    let connection = connections::find(&api, &caller, connection)?;
-    let channel = connection.info.channel(number).ok_or(Failure::NotFound)?;
-    let mut object = {
+    blocking(move || {
+        let (connection, number) = split(&name).ok_or(Failure::NotFound)?;
+        let connection = connections::find(&api, &caller, connection)?;
+        let channel = connection.info.channel(number).ok_or(Failure::NotFound)?;
         let look = api.history().look(&query);
-        describe(&api, &connection, &channel, &look)
-    };
-    let consumers = consumers::of_channel(&api, &connection, number);
-    object.insert("consumer_details".to_owned(), Value::Array(consumers));
-    object.insert("deliveries".to_owned(), json!([]));
-    object.insert("publishes".to_owned(), json!([]));
-    Ok(query.item(Value::Object(object)).into_response())
+        let mut object = describe(&api, &connection, &channel, &look);
+        let consumers = consumers::of_channel(&api, &connection, number);
+        object.insert("consumer_details".to_owned(), Value::Array(consumers));
+        object.insert("deliveries".to_owned(), json!([]));
+        object.insert("publishes".to_owned(), json!([]));
+        Ok(query.item(Value::Object(object)))
+    })
+    .await
 }
 
 /// A channel's name: its connection's, and its number in parentheses.
@@ -96,14 +100,25 @@ fn split(name: &str) -> Option<(&str, ChannelId)> {
     Some((connection, ChannelId(number.parse().ok()?)))
 }
 
-fn all(api: &Api, connections: &[OpenConnection], query: &Query) -> Vec<Value> {
-    let look = api.history().look(query);
-    let channels = connections.iter().flat_map(|connection| {
+/// Lists the channels of connections.
+fn answer(
+    api: &Api,
+    query: &Query,
+    connections: Vec<OpenConnection>,
+) -> Result<Json, Failure> {
+    let connections = connections.into_iter().map(Arc::new);
+    let channels = connections.flat_map(|connection| {
         let channels = connection.info.channels();
-        channels.into_iter().map(move |channel| (connection, channel))
+        channels.into_iter().map(move |channel| (Arc::clone(&connection), channel))
     });
-    let objects = channels.map(|(connection, channel)| describe(api, connection, &channel, &look));
-    objects.map(Value::Object).collect()
+    query.list_with_past(
+        api.history(),
+        channels.collect(),
+        |(connection, channel)| Cow::Owned(name(&connection.info, channel.id)),
+        |(connection, channel), look| {
+            Some(Value::Object(describe(api, connection, channel, look)))
+        },
+    )
 }
 
 fn describe(
@@ -144,8 +159,8 @@ fn describe(
     let tally = channel.tally.get();
     if !tally.is_zero() {
         let mut stats = Map::new();
-        let subject = Subject::Channel(info.id, channel.id);
-        look.put_tally(&mut stats, &subject, &tally, &Stat::ALL);
+        let past = look.of(&Subject::Channel(info.id, channel.id));
+        past.put_tally(&mut stats, &tally, &Stat::ALL);
         object.insert("message_stats".to_owned(), Value::Object(stats));
     }
     object

@@ -6,7 +6,6 @@ use axum::{
     Router,
     extract::{Path, State},
     http::{HeaderMap, StatusCode},
-    response::IntoResponse,
     routing::get,
 };
 use serde_json::{Map, Value, json};
@@ -15,7 +14,7 @@ use super::Reply;
 use crate::{
     broker::registry::OpenConnection,
     http::{
-        Api, Failure, blocking,
+        Api, Failure, Json, blocking,
         caller::Caller,
         census::Traffic,
         history::{Look, Subject},
@@ -34,7 +33,7 @@ pub(super) fn routes() -> Router<Api> {
 }
 
 async fn list(State(api): State<Api>, caller: Caller, query: Query) -> Reply {
-    blocking(move || query.list(all(&api, &caller, &query, |_| true))).await
+    blocking(move || answer(&api, &caller, &query, |_| true)).await
 }
 
 async fn list_of_vhost(
@@ -44,10 +43,8 @@ async fn list_of_vhost(
     query: Query,
 ) -> Reply {
     let vhost = caller.vhost(&api, &vhost)?;
-    blocking(move || {
-        query.list(all(&api, &caller, &query, |found| found.place.vhost == *vhost.name()))
-    })
-    .await
+    blocking(move || answer(&api, &caller, &query, |found| found.place.vhost == *vhost.name()))
+        .await
 }
 
 async fn list_of_user(
@@ -56,8 +53,7 @@ async fn list_of_user(
     caller: Caller,
     query: Query,
 ) -> Reply {
-    blocking(move || query.list(all(&api, &caller, &query, |found| *found.place.user == *user)))
-        .await
+    blocking(move || answer(&api, &caller, &query, |found| *found.place.user == *user)).await
 }
 
 async fn one(
@@ -66,9 +62,12 @@ async fn one(
     caller: Caller,
     query: Query,
 ) -> Reply {
-    let connection = find(&api, &caller, &name)?;
-    let look = api.history().look(&query);
-    Ok(query.item(describe(&api, &connection, &look)).into_response())
+    blocking(move || {
+        let connection = find(&api, &caller, &name)?;
+        let look = api.history().look(&query);
+        Ok(query.item(describe(&api, &connection, &look)))
+    })
+    .await
 }
 
 /// Closes a connection (HT-021).
@@ -78,11 +77,14 @@ async fn close(
     caller: Caller,
     headers: HeaderMap,
 ) -> Reply {
-    let connection = find(&api, &caller, &name)?;
-    may_close(&caller, &connection.place.user)?;
-    // It may have been closed in the meantime.
-    let _ = api.admin.close_connection(connection.info.id, &reason(&headers));
-    Ok(StatusCode::NO_CONTENT.into_response())
+    blocking(move || {
+        let connection = find(&api, &caller, &name)?;
+        may_close(&caller, &connection.place.user)?;
+        // It may have been closed in the meantime.
+        let _ = api.admin.close_connection(connection.info.id, &reason(&headers));
+        Ok(StatusCode::NO_CONTENT)
+    })
+    .await
 }
 
 /// Closes all connections of a user.
@@ -93,11 +95,14 @@ async fn close_of_user(
     headers: HeaderMap,
 ) -> Reply {
     may_close(&caller, &user)?;
-    let reason = reason(&headers);
-    for connection in seen(&api, &caller, |found| *found.place.user == *user) {
-        let _ = api.admin.close_connection(connection.info.id, &reason);
-    }
-    Ok(StatusCode::NO_CONTENT.into_response())
+    blocking(move || {
+        let reason = reason(&headers);
+        for connection in seen(&api, &caller, |found| *found.place.user == *user) {
+            let _ = api.admin.close_connection(connection.info.id, &reason);
+        }
+        Ok(StatusCode::NO_CONTENT)
+    })
+    .await
 }
 
 /// Lets administrators close any connection, and everybody their own.
@@ -139,15 +144,19 @@ pub(super) fn seen(
     connections
 }
 
-fn all(
+/// Lists those that are meant.
+fn answer(
     api: &Api,
     caller: &Caller,
     query: &Query,
     is_meant: impl Fn(&OpenConnection) -> bool,
-) -> Vec<Value> {
-    let connections = seen(api, caller, is_meant);
-    let look = api.history().look(query);
-    connections.iter().map(|connection| describe(api, connection, &look)).collect()
+) -> Result<Json, Failure> {
+    query.list_with_past(
+        api.history(),
+        seen(api, caller, is_meant),
+        |connection| Cow::Owned(connection.info.name()),
+        |connection, look| Some(describe(api, connection, look)),
+    )
 }
 
 /// Whether its publishes wait, and for what (AL-008).
@@ -198,8 +207,9 @@ fn describe(api: &Api, connection: &OpenConnection, look: &Look<'_>) -> Value {
             put("user_provided_name", json!(name));
         }
     }
+    let past = look.of(&Subject::Connection(info.id));
     for (name, value) in Traffic::of(connection).named() {
-        look.put(&mut object, &Subject::Connection(info.id), name, value);
+        past.put(&mut object, name, value);
     }
     Value::Object(object)
 }

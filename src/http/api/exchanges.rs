@@ -1,9 +1,10 @@
 //! `/exchanges` (HT-038, HT-080). Publishing is in `messages`.
 
+use std::{borrow::Cow, sync::Arc};
+
 use axum::{
     Router,
     extract::{Path, State},
-    response::IntoResponse,
     routing::get,
 };
 use serde_json::{Map, Value, json};
@@ -15,15 +16,16 @@ use crate::{
         Error, Vhost,
         arguments::ALTERNATE_EXCHANGE,
         exchange::make,
-        topology::{Exchange, ExchangeSpec, check_deletable},
+        topology::{ExchangeSpec, check_deletable},
     },
     http::{
-        Api, Failure, blocking,
+        Api, Failure, Json, blocking,
         caller::Caller,
         history::{Look, Subject},
         json,
         listing::Query,
     },
+    names::Name,
 };
 
 /// The name under which paths have the default exchange, which has none.
@@ -42,12 +44,7 @@ pub(super) fn name_in_path(name: &str) -> &str {
 }
 
 async fn list(State(api): State<Api>, caller: Caller, query: Query) -> Reply {
-    blocking(move || {
-        let vhosts = caller.vhosts(&api);
-        let items = vhosts.iter().flat_map(|vhost| exchanges(&api, vhost, &query)).collect();
-        query.list(items)
-    })
-    .await
+    blocking(move || answer(&api, &query, caller.vhosts(&api))).await
 }
 
 async fn list_of_vhost(
@@ -57,7 +54,7 @@ async fn list_of_vhost(
     query: Query,
 ) -> Reply {
     let vhost = caller.vhost(&api, &vhost)?;
-    blocking(move || query.list(exchanges(&api, &vhost, &query))).await
+    blocking(move || answer(&api, &query, vec![vhost])).await
 }
 
 async fn one(
@@ -67,16 +64,15 @@ async fn one(
     query: Query,
 ) -> Reply {
     let vhost = caller.vhost(&api, &vhost)?;
-    let look = api.history().look(&query);
-    let mut object = {
-        let topology = vhost.topology();
-        let exchange = topology.exchange(name_in_path(&name)).ok_or(Failure::NotFound)?;
-        describe(&vhost, exchange, &look)
-    };
-    drop(look);
-    object.insert("incoming".to_owned(), json!([]));
-    object.insert("outgoing".to_owned(), json!([]));
-    Ok(query.item(Value::Object(object)).into_response())
+    blocking(move || {
+        let look = api.history().look(&query);
+        let described = describe(&vhost, name_in_path(&name), &look);
+        let mut object = described.ok_or(Failure::NotFound)?;
+        object.insert("incoming".to_owned(), json!([]));
+        object.insert("outgoing".to_owned(), json!([]));
+        Ok(query.item(Value::Object(object)))
+    })
+    .await
 }
 
 async fn declare(
@@ -129,40 +125,55 @@ async fn remove(
     done(&api, needed).await
 }
 
-/// All exchanges of a vhost, by name.
-fn exchanges(api: &Api, vhost: &Vhost, query: &Query) -> Vec<Value> {
-    let look = api.history().look(query);
-    let mut exchanges: Vec<_> =
-        vhost.topology().exchanges().map(|exchange| describe(vhost, exchange, &look)).collect();
-    exchanges.sort_by(|one, other| one["name"].as_str().cmp(&other["name"].as_str()));
-    exchanges.into_iter().map(Value::Object).collect()
+/// Lists the exchanges of vhosts, those of each by name.
+fn answer(api: &Api, query: &Query, vhosts: Vec<Arc<Vhost>>) -> Result<Json, Failure> {
+    let mut all = Vec::new();
+    for vhost in vhosts {
+        let mut names: Vec<Name> = {
+            let topology = vhost.topology();
+            topology.exchanges().map(|exchange| exchange.name().clone()).collect()
+        };
+        names.sort_unstable();
+        all.extend(names.into_iter().map(|name| (Arc::clone(&vhost), name)));
+    }
+    query.list_with_past(
+        api.history(),
+        all,
+        |(_, name)| Cow::Borrowed(name),
+        |(vhost, name), look| describe(vhost, name, look).map(Value::Object),
+    )
 }
 
-fn describe(vhost: &Vhost, exchange: &Exchange, look: &Look<'_>) -> Map<String, Value> {
-    let (name, spec) = (exchange.name(), exchange.spec());
-    let applied = vhost.policies().for_exchange(name);
+/// An exchange as lists have it (HT-080); none if there is none.
+fn describe(vhost: &Vhost, name: &str, look: &Look<'_>) -> Option<Map<String, Value>> {
     let mut object = Map::new();
     let mut put = |key: &str, value: Value| object.insert(key.to_owned(), value);
-    put("name", json!(name.as_str()));
-    put("vhost", json!(vhost.name().as_str()));
-    put("type", json!(spec.type_name));
-    put("durable", json!(spec.durable));
-    put("auto_delete", json!(spec.auto_delete));
-    put("internal", json!(spec.internal));
-    put("arguments", json::of_table(&spec.arguments));
-    if let Some(policy) = &applied.policy {
-        put("policy", json!(policy.name.as_str()));
-    }
-    if let Some(delayed) = exchange.messages_delayed() {
-        put("messages_delayed", json!(delayed));
-    }
-    let stats = exchange.stats();
-    if stats.publish_in() > 0 {
-        let subject = Subject::Exchange(vhost.name().clone(), name.clone());
+    let stats = {
+        let topology = vhost.topology();
+        let exchange = topology.exchange(name)?;
+        let spec = exchange.spec();
+        put("name", json!(name));
+        put("vhost", json!(vhost.name().as_str()));
+        put("type", json!(spec.type_name));
+        put("durable", json!(spec.durable));
+        put("auto_delete", json!(spec.auto_delete));
+        put("internal", json!(spec.internal));
+        put("arguments", json::of_table(&spec.arguments));
+        if let Some(policy) = &vhost.policies().for_exchange(name).policy {
+            put("policy", json!(policy.name.as_str()));
+        }
+        if let Some(delayed) = exchange.messages_delayed() {
+            put("messages_delayed", json!(delayed));
+        }
+        let stats = exchange.stats();
+        (stats.publish_in(), stats.publish_out())
+    };
+    if let (publish_in @ 1.., publish_out) = stats {
+        let past = look.of(&Subject::Exchange(vhost.name().clone(), name.into()));
         let mut counts = Map::new();
-        look.put(&mut counts, &subject, "publish_in", stats.publish_in());
-        look.put(&mut counts, &subject, "publish_out", stats.publish_out());
+        past.put(&mut counts, "publish_in", publish_in);
+        past.put(&mut counts, "publish_out", publish_out);
         object.insert("message_stats".to_owned(), Value::Object(counts));
     }
-    object
+    Some(object)
 }

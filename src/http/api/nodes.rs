@@ -134,13 +134,14 @@ fn describe(api: &Api, query: &Query) -> Value {
         ("io_read_bytes", 0),
     ];
     let look = api.history().look(query);
+    let past = look.of(&Subject::Node);
     for (name, value) in census::node(api).into_iter().chain(counters) {
-        look.put(&mut object, &Subject::Node, name, value);
+        past.put(&mut object, name, value);
     }
+    let past = look.of(&Subject::Broker);
     for (name, value) in census::churn(api) {
-        look.put(&mut object, &Subject::Broker, name, value);
+        past.put(&mut object, name, value);
     }
-    drop(look);
     let each = Duration::from_nanos(store.commit_nanos / store.commits.max(1));
     object.insert("io_sync_avg_time".to_owned(), json!(each.as_secs_f64() * 1000.0));
     Value::Object(object)

@@ -131,19 +131,20 @@ fn put_totals(object: &mut Map<String, Value>, api: &Api, caller: &Caller, query
         tally = api.broker.registry.totals().messages;
     }
     let look = api.history().look(query);
+    let past = look.of(&subject);
     let mut stats = Map::new();
     if !tally.is_zero() {
-        look.put_tally(&mut stats, &subject, &tally, &Stat::ALL);
+        past.put_tally(&mut stats, &tally, &Stat::ALL);
     }
     let mut totals = Map::new();
     for (name, value) in depth.named() {
-        look.put(&mut totals, &subject, name, value);
+        past.put(&mut totals, name, value);
     }
+    let past = look.of(&Subject::Broker);
     let mut churn = Map::new();
     for (name, value) in census::churn(api) {
-        look.put(&mut churn, &Subject::Broker, name, value);
+        past.put(&mut churn, name, value);
     }
-    drop(look);
     let names = ["connections", "channels", "queues", "exchanges", "consumers"];
     let objects = names.into_iter().zip(objects);
     let objects: Map<_, _> = objects.map(|(name, n)| (name.to_owned(), json!(n))).collect();

@@ -1,11 +1,10 @@
 //! `/queues`: list, look, declare, delete, purge (HT-041 to HT-043).
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use axum::{
     Router,
     extract::{Path, State},
-    response::IntoResponse,
     routing::{delete, get, post},
 };
 use serde_json::{Map, Value, json};
@@ -26,7 +25,7 @@ use crate::{
         vhost::DeclaredBy,
     },
     http::{
-        Api, Failure, blocking,
+        Api, Failure, Json, blocking,
         caller::{Administrator, Caller},
         census::Depth,
         history::{Look, Subject},
@@ -62,11 +61,7 @@ pub(super) fn routes() -> Router<Api> {
 }
 
 async fn list(State(api): State<Api>, caller: Caller, query: Query) -> Reply {
-    blocking(move || {
-        let items = caller.vhosts(&api).iter().flat_map(|vhost| all(&api, vhost, &query)).collect();
-        query.list(items)
-    })
-    .await
+    blocking(move || answer(&api, &query, caller.vhosts(&api), |_| true)).await
 }
 
 async fn list_of_vhost(
@@ -76,7 +71,7 @@ async fn list_of_vhost(
     query: Query,
 ) -> Reply {
     let vhost = caller.vhost(&api, &vhost)?;
-    blocking(move || query.list(all(&api, &vhost, &query))).await
+    blocking(move || answer(&api, &query, vec![vhost], |_| true)).await
 }
 
 async fn one(
@@ -87,15 +82,16 @@ async fn one(
 ) -> Reply {
     let vhost = caller.vhost(&api, &vhost)?;
     let queue = find(&vhost, &queue)?;
-    let mut object = {
+    blocking(move || {
         let look = api.history().look(&query);
-        describe(&api, &vhost, &queue, &look).ok_or(Failure::NotFound)?
-    };
-    let consumers = consumers::of_queue(&api, &Connections::of(&api), &vhost, &queue);
-    object.insert("consumer_details".to_owned(), Value::Array(consumers));
-    object.insert("deliveries".to_owned(), json!([]));
-    object.insert("incoming".to_owned(), json!([]));
-    Ok(query.item(Value::Object(object)).into_response())
+        let mut object = describe(&api, &vhost, &queue, &look).ok_or(Failure::NotFound)?;
+        let consumers = consumers::of_queue(&api, &Connections::of(&api), &vhost, &queue);
+        object.insert("consumer_details".to_owned(), Value::Array(consumers));
+        object.insert("deliveries".to_owned(), json!([]));
+        object.insert("incoming".to_owned(), json!([]));
+        Ok(query.item(Value::Object(object)))
+    })
+    .await
 }
 
 async fn declare(
@@ -199,9 +195,7 @@ async fn list_of_user(
     blocking(move || {
         let mut vhosts = api.admin.vhosts();
         vhosts.retain(|vhost| caller.enters(&api, vhost.name()));
-        let of_user =
-            |vhost: &Arc<Vhost>| queues(&api, vhost, &query, |queue| *queue.declared_by == *user);
-        query.list(vhosts.iter().flat_map(of_user).collect())
+        answer(&api, &query, vhosts, |queue| *queue.declared_by == *user)
     })
     .await
 }
@@ -216,32 +210,36 @@ pub(super) fn find_free(vhost: &Vhost, name: &str) -> Result<Arc<Queue>, Failure
     vhost.queue(name, NOBODY).map_err(|error| Failure::of_broker(&error, vhost.name()))
 }
 
-/// All queues of a vhost, by name.
-fn all(api: &Api, vhost: &Vhost, query: &Query) -> Vec<Value> {
-    queues(api, vhost, query, |_| true)
-}
-
-/// The queues of a vhost that are meant, by name.
-fn queues(
+/// Lists the queues of vhosts that are meant, those of each by name.
+fn answer(
     api: &Api,
-    vhost: &Vhost,
     query: &Query,
+    vhosts: Vec<Arc<Vhost>>,
     is_meant: impl Fn(&Queue) -> bool,
-) -> Vec<Value> {
-    let mut queues: Vec<_> =
-        vhost.topology().queues().map(|(_, queue)| Arc::clone(queue)).collect();
-    queues.retain(|queue| is_meant(queue));
-    queues.sort_unstable_by(|one, other| one.name.cmp(&other.name));
-    if query.is_true("disable_stats") {
-        let with_totals = query.is_true("enable_queue_totals");
-        return queues
-            .iter()
-            .map(|queue| describe_briefly(api, vhost, queue, with_totals))
-            .collect();
+) -> Result<Json, Failure> {
+    let mut all = Vec::new();
+    for vhost in vhosts {
+        let mut queues: Vec<_> = {
+            let topology = vhost.topology();
+            topology.queues().map(|(_, queue)| Arc::clone(queue)).collect()
+        };
+        queues.retain(|queue| is_meant(queue));
+        queues.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        all.extend(queues.into_iter().map(|queue| (Arc::clone(&vhost), queue)));
     }
-    let look = api.history().look(query);
-    let objects = queues.iter().filter_map(|queue| describe(api, vhost, queue, &look));
-    objects.map(Value::Object).collect()
+    let is_brief = query.is_true("disable_stats");
+    let with_totals = query.is_true("enable_queue_totals");
+    query.list_with_past(
+        api.history(),
+        all,
+        |(_, queue)| Cow::Borrowed(&queue.name),
+        |(vhost, queue), look| {
+            if is_brief {
+                return Some(describe_briefly(api, vhost, queue, with_totals));
+            }
+            describe(api, vhost, queue, look).map(Value::Object)
+        },
+    )
 }
 
 /// The cheap form of lists, for whoever reads names and totals alone (HT-014).
@@ -328,13 +326,13 @@ fn describe(
         put("owner_pid_details", details);
     }
     let depth = Depth { ready: counts.ready + counts.delayed, unacked: counts.unacked };
-    let subject = Subject::Queue(queue.id);
+    let past = look.of(&Subject::Queue(queue.id));
     for (name, value) in depth.named() {
-        look.put(&mut object, &subject, name, value);
+        past.put(&mut object, name, value);
     }
     if !view.tally.messages.is_zero() {
         let mut stats = Map::new();
-        look.put_tally(&mut stats, &subject, &view.tally.messages, &STATS);
+        past.put_tally(&mut stats, &view.tally.messages, &STATS);
         object.insert("message_stats".to_owned(), Value::Object(stats));
     }
     Some(object)

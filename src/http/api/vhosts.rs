@@ -1,6 +1,6 @@
 //! `/vhosts`: list, look, add and change, delete, protect (HT-048, HT-049).
 
-use std::{collections::HashMap, sync::Arc};
+use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 use axum::{
     Router,
@@ -20,6 +20,7 @@ use crate::{
         history::{Look, Subject},
         listing::Query,
     },
+    names::Name,
 };
 
 pub(super) fn routes() -> Router<Api> {
@@ -31,7 +32,16 @@ pub(super) fn routes() -> Router<Api> {
 }
 
 async fn list(State(api): State<Api>, caller: Caller, query: Query) -> Reply {
-    blocking(move || query.list(describe_all(&api, &caller.vhosts(&api), &query))).await
+    blocking(move || {
+        let census = census::vhosts(&api);
+        query.list_with_past(
+            api.history(),
+            caller.vhosts(&api),
+            |vhost| Cow::Borrowed(vhost.name()),
+            |vhost, look| Some(describe(&api, vhost, &census, look)),
+        )
+    })
+    .await
 }
 
 async fn one(
@@ -42,8 +52,8 @@ async fn one(
 ) -> Reply {
     let vhost = api.admin.vhost(&vhost)?;
     blocking(move || {
-        let described = describe_all(&api, &[vhost], &query);
-        described.into_iter().next().map(|vhost| query.item(vhost)).ok_or(Failure::NotFound)
+        let census = census::vhosts(&api);
+        Ok(query.item(describe(&api, &vhost, &census, &api.history().look(&query))))
     })
     .await
 }
@@ -162,7 +172,13 @@ fn default_queue_type(said: &Metadata) -> &'static str {
 }
 
 /// A vhost as lists have it (HT-083).
-fn describe(api: &Api, vhost: &Vhost, census: &VhostCensus, look: &Look<'_>) -> Value {
+fn describe(
+    api: &Api,
+    vhost: &Vhost,
+    census: &HashMap<Name, VhostCensus>,
+    look: &Look<'_>,
+) -> Value {
+    let census = census.get(vhost.name()).copied().unwrap_or_default();
     let said = vhost.metadata();
     let state: HashMap<String, &str> = [(api.config.node(), "running")].into();
     let mut object = Map::new();
@@ -175,25 +191,14 @@ fn describe(api: &Api, vhost: &Vhost, census: &VhostCensus, look: &Look<'_>) -> 
     put("metadata", metadata(&said));
     put("tracing", json!(false));
     put("cluster_state", json!(state));
-    let subject = Subject::Vhost(vhost.name().clone());
+    let past = look.of(&Subject::Vhost(vhost.name().clone()));
     for (name, value) in census.depth.named().into_iter().chain(census.traffic.named()) {
-        look.put(&mut object, &subject, name, value);
+        past.put(&mut object, name, value);
     }
     if !census.messages.is_zero() {
         let mut stats = Map::new();
-        look.put_tally(&mut stats, &subject, &census.messages, &Stat::ALL);
+        past.put_tally(&mut stats, &census.messages, &Stat::ALL);
         object.insert("message_stats".to_owned(), Value::Object(stats));
     }
     Value::Object(object)
-}
-
-/// Vhosts as lists have them.
-fn describe_all(api: &Api, vhosts: &[Arc<Vhost>], query: &Query) -> Vec<Value> {
-    let census = census::vhosts(api);
-    let look = api.history().look(query);
-    let described = vhosts.iter().map(|vhost| {
-        let census = census.get(vhost.name()).copied().unwrap_or_default();
-        describe(api, vhost, &census, &look)
-    });
-    described.collect()
 }
