@@ -23,6 +23,10 @@ use crate::{
 /// The user as whom the operator's socket acts, for whatever keeps a name.
 const OPERATOR: &str = "rmq-cli";
 
+/// What those are told who would stop or wipe the broker over the network.
+const ON_THE_MACHINE: &str =
+    "this is done on the broker's machine alone, through the socket in its data directory";
+
 /// A user who may use the API.
 #[derive(Clone, Debug)]
 pub(super) struct Caller {
@@ -290,6 +294,21 @@ impl FromRequestParts<Api> for Administrator {
         let caller = Caller::from_request_parts(parts, api).await?;
         caller.administrator()?;
         Ok(Self(caller))
+    }
+}
+
+/// The operator on the machine itself, who came through the socket in the data directory: nobody
+/// passes who came over the network, whatever rights there are.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Operator;
+
+impl FromRequestParts<Api> for Operator {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Failure> {
+        let caller = Caller::from_request_parts(parts, api).await?;
+        caller.administrator()?;
+        if caller.is_operator { Ok(Self) } else { Err(Failure::Forbidden(ON_THE_MACHINE)) }
     }
 }
 

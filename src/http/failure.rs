@@ -18,6 +18,8 @@ pub enum Failure {
     LoginFailed,
     /// 401: the user may not do this (HT-003, HT-004).
     NotAuthorised(String),
+    /// 403: nobody may do this from where the call comes.
+    Forbidden(&'static str),
     /// 404: there is no such thing (HT-005).
     NotFound,
     /// 404 in the words of those who looked for something before they could do what they should,
@@ -97,6 +99,7 @@ impl IntoResponse for Failure {
                 (StatusCode::UNAUTHORIZED, "not_authorized", "Not_Authorized".to_owned())
             }
             Self::NotAuthorised(reason) => (StatusCode::UNAUTHORIZED, "not_authorised", reason),
+            Self::Forbidden(reason) => (StatusCode::FORBIDDEN, "forbidden", reason.to_owned()),
             Self::NotFound => (StatusCode::NOT_FOUND, "Object Not Found", "Not Found".to_owned()),
             Self::Missing(word) => (StatusCode::NOT_FOUND, "not_found", word.to_owned()),
             Self::BadRequest(reason) => (StatusCode::BAD_REQUEST, "bad_request", reason),

@@ -2,6 +2,8 @@
 
 use std::{fs, net::TcpStream};
 
+use serde_json::json;
+
 use super::*;
 use crate::harness::*;
 
@@ -110,6 +112,26 @@ fn stop_app_reset_and_start_app_wipe_everything() {
     desk.options = Options::at(address(&broker.line()));
     desk.broker = Some(broker);
     as_new(&desk);
+}
+
+#[test]
+fn nobody_stops_or_wipes_the_broker_over_the_network() {
+    let Some(private) = private_broker("") else { return };
+    let api = private.api();
+    let here = (403, "forbidden".to_owned());
+    for (path, body) in [
+        ("/lepus/app", json!({"running": false})),
+        ("/lepus/listeners", json!({"accepting": false})),
+        ("/lepus/reset", json!({})),
+        ("/lepus/stop", json!({})),
+    ] {
+        let (status, error, reason) = api.put(path, &body).refusal();
+        assert_eq!((status, error), here, "{path}");
+        assert_contains(&reason, &["through the socket in its data directory"]);
+    }
+    private.options().open();
+    // Other things of an administrator's are done from afar, too.
+    assert_eq!(api.put("/lepus/log-level", &json!({"level": "info"})).status, 204);
 }
 
 #[test]

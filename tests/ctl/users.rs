@@ -151,6 +151,12 @@ fn whoever_comes_over_the_network_needs_a_user_who_may() {
     ] {
         assert_eq!(ask("eve:pw", args).code, 69, "{args:?}");
     }
+    // What ends or wipes the broker is for those on its machine.
+    for args in [&["stop_app"][..], &["suspend_listeners"], &["stop"]] {
+        let said = ask("guest:guest", args);
+        assert_contains(&said.err, &["through the socket in its data directory"]);
+        assert_eq!(said.code, 69, "{args:?}");
+    }
     // Without a password it is still there.
     assert_eq!(ctl(home.path(), &["-q", "ping"]).out, "Ping succeeded\n");
 }

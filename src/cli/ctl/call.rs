@@ -219,7 +219,12 @@ impl Call {
     pub(super) fn ask(&mut self, ask: Ask<'_>) -> Result<Answer, Failure> {
         let answer = self.client.ask(ask).map_err(|none| self.unanswered(&none))?;
         match answer.status {
-            401 | 403 => {
+            403 => {
+                let text =
+                    format!("Error: {} refuses this: {}", self.client.target, reason(&answer));
+                Err(Failure::plain(code::UNAVAILABLE, text))
+            }
+            401 => {
                 let text = format!(
                     "Error: {} refuses this user: {}\n\n * Commands need the user of an \
                      administrator: --uri http://USER:PASSWORD@HOST:PORT",

@@ -1,5 +1,6 @@
 //! `/lepus`: what the command line asks of a broker and RabbitMQ's API has no words for. For
-//! administrators alone.
+//! administrators alone; and what stops or wipes the broker is for whoever may open its socket, as
+//! RabbitMQ has it, whose API can do nothing of the kind.
 
 use axum::{
     Router,
@@ -14,7 +15,10 @@ use super::{Body, Reply, done};
 use crate::{
     admin::Lacks,
     config::{DiskLimit, MemoryLimit, Setting, Size},
-    http::{Api, Failure, Files, FilesError, Json, caller::Administrator},
+    http::{
+        Api, Failure, Files, FilesError, Json,
+        caller::{Administrator, Operator},
+    },
     machine,
     names::CommitSeq,
 };
@@ -36,34 +40,30 @@ fn no_content() -> Response {
 }
 
 /// Stops serving clients, `{"running": false}`, or serves them again.
-async fn app(State(api): State<Api>, Administrator(caller): Administrator, body: Body) -> Reply {
+async fn app(State(api): State<Api>, _: Operator, body: Body) -> Reply {
     body.require(&["running"])?;
     if body.flag("running", true)? {
-        tracing::info!(user = %caller.user, "clients are served again");
+        tracing::info!("clients are served again");
         api.admin.accept_connections(true);
     } else {
-        tracing::warn!(user = %caller.user, "clients are served no more until start_app");
+        tracing::warn!("clients are served no more until start_app");
         api.admin.suspend();
     }
     Ok(no_content())
 }
 
 /// Takes no more connections, `{"accepting": false}`, or takes them again.
-async fn listeners(
-    State(api): State<Api>,
-    Administrator(caller): Administrator,
-    body: Body,
-) -> Reply {
+async fn listeners(State(api): State<Api>, _: Operator, body: Body) -> Reply {
     body.require(&["accepting"])?;
     let is_accepting = body.flag("accepting", true)?;
-    tracing::info!(user = %caller.user, is_accepting, "listeners were suspended or resumed");
+    tracing::info!(is_accepting, "listeners were suspended or resumed");
     api.admin.accept_connections(is_accepting);
     Ok(no_content())
 }
 
 /// Deletes everything. Beside the tasks that serve clients: there may be much.
-async fn reset(State(api): State<Api>, Administrator(caller): Administrator) -> Reply {
-    tracing::warn!(user = %caller.user, "reset: everything is deleted");
+async fn reset(State(api): State<Api>, _: Operator) -> Reply {
+    tracing::warn!("reset: everything is deleted");
     let wiped = api.clone();
     let wiped = tokio::task::spawn_blocking(move || reset_blocking(&wiped)).await;
     let needed = wiped.map_err(|_| Failure::Internal)??;
@@ -82,8 +82,8 @@ fn reset_blocking(api: &Api) -> Result<CommitSeq, Failure> {
 }
 
 /// Stops the server, in order.
-async fn stop(State(api): State<Api>, Administrator(caller): Administrator) -> Reply {
-    tracing::info!(user = %caller.user, "asked to stop");
+async fn stop(State(api): State<Api>, _: Operator) -> Reply {
+    tracing::info!("asked to stop");
     api.admin.node().stop();
     Ok(no_content())
 }
