@@ -50,8 +50,10 @@ settings! {
     bind: Vec<IpAddr> = vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()], NotEmpty;
     /// Addresses to listen on for AMQP over TLS. Without any they are those of `bind`.
     tls_bind: Vec<IpAddr> = Vec::new();
-    /// The same for the management API, with TLS and without.
+    /// The same for the management API.
     http_bind: Vec<IpAddr> = Vec::new();
+    /// The same for the management API over TLS. Without any they are those of `http_bind`.
+    https_bind: Vec<IpAddr> = Vec::new();
     /// The same for Prometheus.
     metrics_bind: Vec<IpAddr> = Vec::new();
     /// Port for AMQP. 0 takes a free one, here and for the other ports.
@@ -264,6 +266,11 @@ impl Config {
     /// `http_bind`.
     pub fn addresses<'a>(&'a self, own: &'a [IpAddr]) -> &'a [IpAddr] {
         if own.is_empty() { &self.bind } else { own }
+    }
+
+    /// The addresses to listen on for the management API over TLS.
+    pub fn https_addresses(&self) -> &[IpAddr] {
+        if self.https_bind.is_empty() { self.addresses(&self.http_bind) } else { &self.https_bind }
     }
 
     /// The data directory: the one that was chosen, else the platform's place for it.

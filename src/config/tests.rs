@@ -50,7 +50,7 @@ fn shipped_file_uncommented_names_every_setting_and_is_the_defaults() {
 /// A configuration that differs from the defaults in every setting, by the environment.
 fn unlike_the_defaults() -> Config {
     let other = |setting: &Setting| match setting.key {
-        "bind" | "tls_bind" | "http_bind" | "metrics_bind" => "::",
+        "bind" | "tls_bind" | "http_bind" | "https_bind" | "metrics_bind" => "::",
         "data_dir" | "load_definitions" | "pid_file" => "/elsewhere",
         "memory_watermark" => "1%",
         "sync" => "off",

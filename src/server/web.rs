@@ -57,18 +57,25 @@ impl Web {
     pub(super) fn open(config: &Config) -> Result<Self, StartError> {
         let backlog = config.listen_backlog;
         let open_at = |addresses, setting, port| {
-            listen::open(config.addresses(addresses), port, backlog)
+            listen::open(addresses, port, backlog)
                 .map_err(|source| StartError::Web { setting, source: Box::new(source) })
         };
-        let open = |setting, port| open_at(&config.http_bind, setting, port);
-        let http = if config.http { open("http_port", config.http_port)? } else { Vec::new() };
+        let http = if config.http {
+            open_at(config.addresses(&config.http_bind), "http_port", config.http_port)?
+        } else {
+            Vec::new()
+        };
         let tls = match TlsSettings::of_http(config) {
             Some(settings) => Some(Arc::new(Tls::load_blocking(settings)?)),
             None => None,
         };
-        let https = if tls.is_some() { open("https_port", config.https_port)? } else { Vec::new() };
+        let https = if tls.is_some() {
+            open_at(config.https_addresses(), "https_port", config.https_port)?
+        } else {
+            Vec::new()
+        };
         let metrics = if config.metrics {
-            open_at(&config.metrics_bind, "metrics_port", config.metrics_port)?
+            open_at(config.addresses(&config.metrics_bind), "metrics_port", config.metrics_port)?
         } else {
             Vec::new()
         };

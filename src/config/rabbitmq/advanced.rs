@@ -50,7 +50,11 @@ fn of_rabbit(key: &str, value: &Term) -> Option<Vec<(String, String)>> {
         ("ssl_listeners", Term::List(listeners)) => addresses("listeners.ssl", listeners),
         ("loopback_users", Term::List(names)) => members("loopback_users", names),
         ("default_user_tags", Term::List(names)) => members("default_user_tags", names),
-        ("auth_mechanisms" | "auth_backends", Term::List(values)) => {
+        ("auth_backends", Term::List(values)) => {
+            let backends = values.iter().enumerate().map(|(n, v)| backend(n + 1, v));
+            Some(backends.collect::<Option<Vec<_>>>()?.concat())
+        }
+        ("auth_mechanisms", Term::List(values)) => {
             let values = values.iter().enumerate();
             values.map(|(n, v)| Some((format!("{key}.{}", n + 1), v.as_text()?))).collect()
         }
@@ -67,6 +71,21 @@ fn of_rabbit(key: &str, value: &Term) -> Option<Vec<(String, String)>> {
             let renamed = RENAMED.iter().find(|(old, _)| *old == key);
             one(renamed.map_or(key, |(_, new)| new), value.as_text()?)
         }
+    }
+}
+
+/// A backend, or `{rabbit_auth_backend_internal, rabbit_auth_backend_oauth2}`, of which the first
+/// knows users and the second what they may do.
+fn backend(number: usize, value: &Term) -> Option<Vec<(String, String)>> {
+    let entry = |half: &str, value: &Term| {
+        Some((format!("auth_backends.{number}{half}"), value.as_text()?))
+    };
+    match value {
+        Term::Tuple(halves, _) => match &halves[..] {
+            [knows, permits] => Some(vec![entry(".authn", knows)?, entry(".authz", permits)?]),
+            _ => None,
+        },
+        one => Some(vec![entry("", one)?]),
     }
 }
 
@@ -148,6 +167,13 @@ mod tests {
                 "listeners.tcp.1=5672 listeners.tcp.2=::1:5672",
             ),
             ("rabbit", "default_user", "<<\"me\">>", "default_user=me"),
+            (
+                "rabbit",
+                "auth_backends",
+                "[rabbit_auth_backend_oauth2, {internal, internal}]",
+                "auth_backends.1=rabbit_auth_backend_oauth2 auth_backends.2.authn=internal \
+                 auth_backends.2.authz=internal",
+            ),
             (
                 "rabbit",
                 "ssl_options",

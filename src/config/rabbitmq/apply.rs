@@ -1,7 +1,9 @@
 //! Gives settings the values of RabbitMQ's keys.
 
+use std::collections::BTreeMap;
+
 use super::{
-    keys::{Form, GIVEN, IDLE, KEYS, LISTS, MISSED, Members},
+    keys::{Form, GIVEN, IDLE, KEYS, LISTS, MISSED, Members, SAFETY},
     listeners,
     syntax::Entry,
 };
@@ -51,7 +53,7 @@ impl Entries {
     /// Applies all of them, and notes what has no effect.
     pub(super) fn apply(&self, loaded: &mut Loaded) -> Result<(), Error> {
         let mut idle = Vec::new();
-        let mut missed = Vec::new();
+        let (mut missed, mut unsafe_without) = (Vec::new(), Vec::new());
         for entry in &self.0 {
             let key = entry.key.as_str();
             if apply_key(loaded, key, &entry.value, &entry.origin)? {
@@ -60,6 +62,8 @@ impl Entries {
             let begins = |list: &[&str]| list.iter().any(|prefix| key.starts_with(prefix));
             let is_given = GIVEN.contains(&(key, entry.value.as_str()));
             if is_given || key == TOTAL_MEMORY || is_no_anonymous(entry) || is_member(key) {
+            } else if begins(SAFETY) {
+                unsafe_without.push(entry);
             } else if begins(MISSED) {
                 missed.push(entry);
             } else if begins(IDLE) {
@@ -77,8 +81,54 @@ impl Entries {
             loaded.came_from("auth_mechanisms", entry.origin.clone());
         }
         self.apply_total_memory(loaded)?;
-        note(loaded, &idle, &missed);
+        self.apply_tls_alone(loaded)?;
+        let about = "these keys of RabbitMQ's keep somebody out there, and have no effect here";
+        warn_of(loaded, about, &unsafe_without);
+        warn_of(loaded, "these keys of RabbitMQ's have no effect", &missed);
+        if !idle.is_empty() {
+            let text = format!("these keys of RabbitMQ's mean nothing here: {}", idle.join(", "));
+            loaded.notes.push(Note::Idle(text));
+        }
         Ok(())
+    }
+
+    /// A management API that is spoken of with TLS alone is served with TLS alone.
+    fn apply_tls_alone(&self, loaded: &mut Loaded) -> Result<(), Error> {
+        let below = |prefix: &str| self.0.iter().find(|entry| entry.key.starts_with(prefix));
+        let plain = below("management.tcp.").or(below("management.listener."));
+        let Some(entry) = below("management.ssl.").filter(|_| plain.is_none()) else {
+            return Ok(());
+        };
+        let setting = Setting::named("http", &entry.origin)?;
+        loaded.set(setting, &Written::One("false".into()), &entry.origin)
+    }
+
+    /// The backends, one entry for each number. Who says of one alone by whom users are known, or
+    /// by whom it is known what they may do, says both, as with RabbitMQ.
+    fn backends(&self, prefix: &str, form: Form) -> Result<Vec<(&str, &Entry)>, Error> {
+        let mut by_number: BTreeMap<u32, (&str, &Entry)> = BTreeMap::new();
+        for (name, entry) in self.below(prefix) {
+            let Entry { key, value, origin } = entry;
+            let refused = |expected: String| Err(refused(origin, key, value, expected));
+            let (number, half) = name.split_once('.').unwrap_or((name, "authn"));
+            let (Ok(number), "authn" | "authz") = (number.parse(), half) else {
+                return refused(format!(
+                    "written as {prefix}.1, or as {prefix}.1.authn and {prefix}.1.authz"
+                ));
+            };
+            let backend = form.read(value);
+            if backend.is_none() {
+                return refused(form.expected());
+            }
+            let (_, known) = by_number.entry(number).or_insert((name, entry));
+            if form.read(&known.value) != backend {
+                return refused(format!(
+                    "{} like `{}`: whoever knows a user says what that user may do",
+                    known.value, known.key
+                ));
+            }
+        }
+        Ok(by_number.into_values().collect())
     }
 
     fn apply_list(
@@ -92,7 +142,10 @@ impl Entries {
         if let Some(entry) = bare.filter(|entry| entry.value != "none") {
             return Err(refused(&entry.origin, prefix, &entry.value, "none, or a list".into()));
         }
-        let entries = self.below(prefix);
+        let entries = match members {
+            Members::Backends(form) => self.backends(prefix, form)?,
+            _ => self.below(prefix),
+        };
         let Some(first) = bare.or(entries.first().map(|(_, entry)| *entry)) else {
             return Ok(());
         };
@@ -102,7 +155,7 @@ impl Entries {
             let Entry { key, value, .. } = entry;
             match members {
                 _ if bare.is_some() => {}
-                Members::Values(form) => match form.read(value) {
+                Members::Values(form) | Members::Backends(form) => match form.read(value) {
                     Some(value) => values.push(value),
                     None => return Err(refused(&entry.origin, key, value, form.expected())),
                 },
@@ -190,14 +243,11 @@ pub(super) fn refused(origin: &Origin, key: &str, value: &str, expected: String)
     Error::BadValue { origin: origin.clone(), key: key.into(), value: value.into(), expected }
 }
 
-/// Names what has no effect, in one line for each kind.
-fn note(loaded: &mut Loaded, idle: &[&str], missed: &[&Entry]) {
-    if !missed.is_empty() {
-        let keys: Vec<_> = missed.iter().map(|e| format!("{} ({})", e.key, e.origin)).collect();
-        loaded.warn(format!("these keys of RabbitMQ's have no effect: {}", keys.join(", ")));
+/// Names what has no effect, in one line.
+fn warn_of(loaded: &mut Loaded, about: &str, entries: &[&Entry]) {
+    if entries.is_empty() {
+        return;
     }
-    if !idle.is_empty() {
-        let text = format!("these keys of RabbitMQ's mean nothing here: {}", idle.join(", "));
-        loaded.notes.push(Note::Idle(text));
-    }
+    let keys: Vec<_> = entries.iter().map(|e| format!("{} ({})", e.key, e.origin)).collect();
+    loaded.warn(format!("{about}: {}", keys.join(", ")));
 }

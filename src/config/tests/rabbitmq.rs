@@ -113,6 +113,9 @@ fn every_key_sets_what_it_means() {
         ("log.console.formatter = json", "log_format", "\"json\""),
         ("management.tcp.port = 8080", "http_port", "8080"),
         ("management.tcp.ip = 127.0.0.1", "http_bind", "[\"127.0.0.1\"]"),
+("management.ssl.ip = 127.0.0.1", "https_bind", "[\"127.0.0.1\"]"),
+        ("management.ssl.port = 8443", "http", "false"),
+        ("management.ssl.port = 8443\nmanagement.tcp.port = 8080", "http_port", "8080"),
         ("prometheus.tcp.ip = ::", "metrics_bind", "[\"0.0.0.0\", \"::\"]"),
         ("management.ssl.port = 8443", "https_port", "8443"),
         ("prometheus.tcp.port = 9090", "metrics_port", "9090"),
@@ -123,6 +126,17 @@ fn every_key_sets_what_it_means() {
             "[\"PLAIN\", \"AMQPLAIN\"]",
         ),
         ("auth_backends.1 = rabbit_auth_backend_internal", "auth_backends", "[\"internal\"]"),
+        (
+            "auth_backends.1.authn = internal\n\
+             auth_backends.1.authz = rabbit_auth_backend_internal\nauth_backends.2.authz = oauth2",
+            "auth_backends",
+            "[\"internal\", \"oauth2\"]",
+        ),
+        (
+            "auth_backends.10 = internal\nauth_backends.9.authn = oauth2",
+            "auth_backends",
+            "[\"oauth2\", \"internal\"]",
+        ),
         (
             "anonymous_login_user = none",
             "auth_mechanisms",
@@ -239,6 +253,11 @@ fn bad_values_are_named_with_file_line_key_and_what_is_allowed() {
             "`listeners.tcp.default` cannot be http: it is a port, or an IP address, a colon and \
              a port",
         ),
+        (
+            "auth_backends.1.authn = oauth2\nauth_backends.1.authz = internal",
+            "`auth_backends.1.authz` cannot be internal: it is oauth2 like `auth_backends.1.authn`",
+        ),
+        ("auth_backends.1.other = internal", "`auth_backends.1.other` cannot be internal: it is w"),
         ("auth_backends.1 = ldap", "`auth_backends.1` cannot be ldap: it is one of internal, "),
         ("loopback_users.guest = no", "`loopback_users.guest` cannot be no: it is true or false"),
         ("vm_memory_high_watermark.relative = 2.0", "`vm_memory_high_watermark.relative` cannot"),
@@ -275,6 +294,29 @@ fn keys_without_effect_are_named_once() {
     let idle = "collect_statistics_interval, cluster_formation.node_type";
     assert!(matches!(&loaded.notes[..], [.., Note::Idle(text)] if text.ends_with(idle)));
     assert_eq!(loaded.notes.len(), 3);
+}
+
+// EN-052: nobody believes in a lock that is not there.
+#[test]
+fn keys_that_keep_others_out_without_effect_have_a_warning_of_their_own() {
+    let loaded = read(
+        "ssl_options.crl_check = true\nmanagement.tcp.port = 1\nmanagement.ssl.versions.1 = \
+         tlsv1.3\nssl_options.depth = 2\nmanagement.disable_basic_auth = true\n\
+         credential_validator.min_length = 10\nvhost_max = 5\n\
+         ssl_options.client_renegotiation = false\ncollect_statistics = none",
+    );
+    let [unlocked, missed] = &warnings(&loaded)[..] else { panic!("{:?}", loaded.notes) };
+    assert!(unlocked.starts_with("these keys of RabbitMQ's keep somebody out"), "{unlocked}");
+    for key in [
+        "ssl_options.crl_check",
+        "management.ssl.versions.1",
+        "ssl_options.depth",
+        "management.disable_basic_auth",
+        "credential_validator.min_length",
+    ] {
+        assert!(unlocked.contains(&format!("{key} (")), "{unlocked}");
+    }
+    assert!(missed.contains("vhost_max") && !missed.contains("ssl_options"), "{missed}");
 }
 
 #[test]
