@@ -100,7 +100,7 @@
 //!   vhost's policies; topology, then the store's inbox; the registry of connections, then outbox.
 //!   What an exchange keeps has a lock of its own: topology, then that, then timers or inbox.
 //!   The topology's lock is dropped before a queue is locked. Never two queues,
-//!   never two outboxes.
+//!   never two outboxes. What the management API keeps of the past is locked alone, for a moment.
 //! * **R5** Durable changes exist only as store operations; only the store's thread writes redb.
 //! * **R6** A promise of durability leaves only after the watermark has passed it.
 //! * **R7** Whoever makes an outbox non-empty owes its wake, and pays before its own task waits.

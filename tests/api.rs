@@ -7,6 +7,7 @@ mod health;
 mod lists;
 mod login;
 mod messages;
+mod origin;
 mod page;
 mod parameters;
 mod permissions;

@@ -571,3 +571,26 @@ fn settings_that_cannot_be_used_stop_the_start() {
         assert_eq!(output.status.code(), Some(78));
     }
 }
+
+// PO-034: a token may name anybody.
+#[test]
+fn a_token_with_the_name_of_another_user_shows_nothing_of_that_one() {
+    let issuer = Issuer::ed25519("k1");
+    let Some(guarded) = Guarded::new(&[&issuer], "") else { return };
+    let operator = guarded.broker.operator();
+    operator.add_user("alice", &["management"]);
+    operator.permit("alice", "/", EVERYTHING);
+    let _own = guarded.broker.options().login("alice", PASSWORD).open();
+    let token = issuer.token(&claims(&format!("{ALL} rabbit.tag:management")));
+    let _by_token = guarded.with(&token).open();
+    let names_of = |user: &str, password: &str| {
+        let list = guarded.broker.api().login(user, password).get("/connections");
+        list.as_array().unwrap().iter().map(|item| item["name"].clone()).collect::<Vec<_>>()
+    };
+    let (own, by_token) = (names_of("alice", PASSWORD), names_of("", &token));
+    assert_eq!((own.len(), by_token.len()), (1, 1));
+    assert_ne!(own, by_token);
+    let other = format!("/connections/{}", part(own[0].as_str().unwrap()));
+    assert_eq!(guarded.broker.api().login("", &token).delete(&other).status, 401);
+    assert_eq!(guarded.broker.api().get("/connections").as_array().unwrap().len(), 2);
+}

@@ -249,9 +249,14 @@ impl Authenticator {
         })
     }
 
+    /// Whether a user may only connect from this machine (CN-049).
+    pub fn is_local_alone(&self, user: &str) -> bool {
+        self.loopback_users.contains(user)
+    }
+
     fn check_place(&self, user: &str, peer: IpAddr) -> Result<(), Reason> {
-        let is_bound = self.loopback_users.contains(user);
-        if is_bound && !is_loopback(peer) { Err(Reason::NotLocal) } else { Ok(()) }
+        let is_elsewhere = self.is_local_alone(user) && !is_loopback(peer);
+        if is_elsewhere { Err(Reason::NotLocal) } else { Ok(()) }
     }
 
     /// Asks one backend after the other. Refusals of all but the last are for nobody to know.

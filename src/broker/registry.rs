@@ -93,6 +93,8 @@ struct Connection {
 pub struct Place {
     /// Its user.
     pub user: Name,
+    /// Whether that is one of the broker's own users, not one that a token names.
+    pub is_internal: bool,
     /// Its vhost.
     pub vhost: Name,
     /// Channels that are open on it.
@@ -163,15 +165,15 @@ impl Registry {
         info
     }
 
-    /// Lets a connection into a vhost, if neither the vhost's nor the user's limit says no.
+    /// Lets a connection into a place without channels, if neither the vhost's nor the user's limit
+    /// says no.
     ///
     /// # Errors
     /// [`Full`], the vhost's first (CN-086).
     pub fn enter(
         &self,
         id: ConnectionId,
-        user: &Name,
-        vhost: &Name,
+        place: Place,
         vhost_limit: Option<i64>,
         user_limit: Option<i64>,
     ) -> Result<(), Full> {
@@ -184,17 +186,18 @@ impl Registry {
         if !self.is_accepting() {
             return Err(Full::Suspended);
         }
-        let in_vhost = vhosts.get(vhost).copied().unwrap_or_default();
+        let (user, vhost) = (place.user.clone(), place.vhost.clone());
+        let in_vhost = vhosts.get(&vhost).copied().unwrap_or_default();
         if let Some(limit) = reached(in_vhost, vhost_limit) {
             return Err(Full::Vhost(limit));
         }
-        let of_user = users.get(user).copied().unwrap_or_default();
+        let of_user = users.get(&user).copied().unwrap_or_default();
         if let Some(limit) = reached(of_user.connections, user_limit) {
             return Err(Full::User(limit));
         }
-        connection.place = Some(Place { user: user.clone(), vhost: vhost.clone(), channels: 0 });
-        *vhosts.entry(vhost.clone()).or_default() += 1;
-        users.entry(user.clone()).or_default().connections += 1;
+        connection.place = Some(place);
+        *vhosts.entry(vhost).or_default() += 1;
+        users.entry(user).or_default().connections += 1;
         churn.connections_opened += 1;
         Ok(())
     }
@@ -401,7 +404,11 @@ mod tests {
 
     fn enter(registry: &Registry, user: &str, limits: [Option<i64>; 2]) -> Result<(), Full> {
         let [vhost_limit, user_limit] = limits;
-        registry.enter(connect(registry), &user.into(), &"v".into(), vhost_limit, user_limit)
+        registry.enter(connect(registry), place(user), vhost_limit, user_limit)
+    }
+
+    fn place(user: &str) -> Place {
+        Place { user: user.into(), is_internal: true, vhost: "v".into(), channels: 0 }
     }
 
     // CN-083, CN-084, CN-086, PO-070
@@ -432,10 +439,9 @@ mod tests {
     #[test]
     fn channels_of_all_connections_count_and_go_with_them() {
         let registry = Registry::default();
-        let (user, vhost) = (Name::from("u"), Name::from("v"));
         let ids = [connect(&registry), connect(&registry)];
         for id in ids {
-            registry.enter(id, &user, &vhost, None, None).unwrap();
+            registry.enter(id, place("u"), None, None).unwrap();
             assert_eq!(open(&registry, id, Some(2)), Ok(ChannelId(1)));
         }
         assert_eq!(open(&registry, ids[0], Some(2)), Err(2));

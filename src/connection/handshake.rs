@@ -9,7 +9,10 @@ use super::{
 };
 use crate::{
     auth::{Attempt, Refusal, Via},
-    broker::{client::Introduction, registry::Full},
+    broker::{
+        client::Introduction,
+        registry::{Full, Place},
+    },
     clock,
     wire::{
         frame::{self, Frame, FrameKind, Octets, PROTOCOL_HEADER, ProtocolHeader},
@@ -249,32 +252,32 @@ impl Session {
     fn enter(&mut self, ids: Ids) -> Result<(), Failure> {
         let (user, vhost) = (&self.user, self.vhost.name());
         let is_own = self.identity.token.is_none();
+        let (in_vhost, by) = (vhost.clone(), user.clone());
+        let place = Place { user: by, is_internal: is_own, vhost: in_vhost, channels: 0 };
         let limits = self.context.auth.users().get(user).filter(|_| is_own).map(|user| user.limits);
         let user_limit = limits.and_then(|limits| limits.max_connections);
         let vhost_limit = Some(self.vhost.max_connections());
         let registry = &self.context.broker.registry;
-        registry.enter(self.id, user, vhost, vhost_limit, user_limit).map_err(
-            |full| match full {
-                Full::Vhost(limit) => Code::NotAllowed.failure(
-                    ids,
-                    format_args!(
-                        "access to vhost '{vhost}' refused for user '{user}': connection limit \
+        registry.enter(self.id, place, vhost_limit, user_limit).map_err(|full| match full {
+            Full::Vhost(limit) => Code::NotAllowed.failure(
+                ids,
+                format_args!(
+                    "access to vhost '{vhost}' refused for user '{user}': connection limit \
                      ({limit}) is reached"
-                    ),
                 ),
-                Full::User(limit) => Code::NotAllowed.failure(
-                    ids,
-                    format_args!(
-                        "connection refused for user '{user}': user connection limit ({limit}) is \
+            ),
+            Full::User(limit) => Code::NotAllowed.failure(
+                ids,
+                format_args!(
+                    "connection refused for user '{user}': user connection limit ({limit}) is \
                      reached"
-                    ),
                 ),
-                Full::Suspended => {
-                    let text = "broker forced connection closure with reason 'shutdown'";
-                    Code::ConnectionForced.failure(ids, text)
-                }
-            },
-        )?;
+            ),
+            Full::Suspended => {
+                let text = "broker forced connection closure with reason 'shutdown'";
+                Code::ConnectionForced.failure(ids, text)
+            }
+        })?;
         if self.access.enter(&self.identity, vhost) {
             return Ok(());
         }

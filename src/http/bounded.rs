@@ -1,12 +1,11 @@
-//! Listeners with a limit: whoever connects beyond it is cut off, and one that says nothing for
-//! long gives its place up. Clients of AMQP keep their files, whatever is done to the API.
+//! Listeners with a limit: whoever connects beyond it is cut off, and one that does not take what
+//! it asked for gives its place up. Clients of AMQP keep their files, whatever is done to the API.
 
 use std::{
     io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use axum::serve::Listener;
@@ -15,10 +14,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
 };
 
-use crate::clock;
-
-/// How long nothing may be received or sent. RabbitMQ gives as much, its `inactivity_timeout`.
-const IDLE_MAX: Duration = Duration::from_secs(300);
+use super::pace::Pace;
 
 /// A listener that shares a number of connections with others.
 #[derive(Debug)]
@@ -42,7 +38,7 @@ impl<L: Listener> Listener for Bounded<L> {
         loop {
             let (stream, address) = self.listener.accept().await;
             if let Ok(place) = Arc::clone(&self.room).try_acquire_owned() {
-                return (Placed { stream, idle: idle(), _place: place }, address);
+                return (Placed { stream, pace: None, _place: Some(place) }, address);
             }
             tracing::debug!("too many HTTP connections, closing a new one at once");
         }
@@ -53,31 +49,40 @@ impl<L: Listener> Listener for Bounded<L> {
     }
 }
 
-type Idle = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-fn idle() -> Idle {
-    Box::pin(clock::sleep_until(clock::now().after(IDLE_MAX)))
-}
-
-/// A stream that has a place.
+/// A stream that has a place, and keeps it while its other end takes what is sent.
 pub struct Placed<S> {
     stream: S,
-    idle: Idle,
-    _place: OwnedSemaphorePermit,
+    /// While something waits to be sent.
+    pace: Option<Pace>,
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 impl<S> Placed<S> {
-    /// Lets the time begin anew when something has passed, and ends what waits for too long.
-    fn timed<T>(
+    /// A stream without a listener.
+    #[cfg(test)]
+    pub(super) fn anywhere(stream: S) -> Self {
+        Self { stream, pace: None, _place: None }
+    }
+
+    /// Ends what waits for too long.
+    fn timed(
         &mut self,
-        passed: Poll<io::Result<T>>,
+        sent: Poll<io::Result<usize>>,
         cx: &mut Context<'_>,
-    ) -> Poll<io::Result<T>> {
-        if passed.is_pending() && self.idle.as_mut().poll(cx).is_pending() {
-            return Poll::Pending;
+    ) -> Poll<io::Result<usize>> {
+        match &sent {
+            Poll::Pending => {
+                let pace = self.pace.get_or_insert_with(Pace::start);
+                return pace.poll_late(cx).map(Err);
+            }
+            Poll::Ready(Ok(bytes)) => {
+                if let Some(pace) = &mut self.pace {
+                    pace.passed(*bytes);
+                }
+            }
+            Poll::Ready(Err(_)) => {}
         }
-        self.idle = idle();
-        if passed.is_ready() { passed } else { Poll::Ready(Err(io::ErrorKind::TimedOut.into())) }
+        sent
     }
 }
 
@@ -93,8 +98,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Placed<S> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let passed = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        self.timed(passed, cx)
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }
 
@@ -104,12 +108,18 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Placed<S> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let passed = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.timed(passed, cx)
+        let sent = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.timed(sent, cx)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        if flushed.is_pending() {
+            return self.timed(Poll::Pending, cx).map_ok(drop);
+        }
+        // Everything has been taken: what comes next has its own time.
+        self.pace = None;
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -121,8 +131,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Placed<S> {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let passed = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.timed(passed, cx)
+        let sent = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.timed(sent, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -156,15 +166,5 @@ mod tests {
             TcpStream::connect(address).await.unwrap()
         };
         let (_third, _) = tokio::join!(cut_off, listener.accept());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn one_that_says_nothing_gives_its_place_up() {
-        let (_other, stream) = tokio::io::duplex(64);
-        let room = Arc::new(Semaphore::new(1));
-        let place = Arc::clone(&room).try_acquire_owned().unwrap();
-        let mut stream = Placed { stream, idle: idle(), _place: place };
-        let error = stream.read_u8().await.unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 }

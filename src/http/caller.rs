@@ -8,11 +8,11 @@ use std::{
 
 use axum::{
     extract::{ConnectInfo, FromRequestParts},
-    http::{header::AUTHORIZATION, request::Parts},
+    http::{HeaderMap, header::AUTHORIZATION, request::Parts},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 
-use super::{Api, Failure, Peer};
+use super::{Api, Failure, Peer, origin};
 use crate::{
     auth::{Identity, Permission, Reason, Refusal, Via, permissions::Grant},
     broker::{Vhost, arguments, registry::Place},
@@ -91,8 +91,8 @@ impl Caller {
     /// # Errors
     /// [`Failure::NotAuthorised`].
     pub(super) fn sees_object_of(&self, user: &str) -> Result<(), Failure> {
-        let sees = self.is_monitor() || &*self.user == user;
-        self.must(sees, "User not authorised to access object")
+        let is_own = self.is_internal() && &*self.user == user;
+        self.must(self.is_monitor() || is_own, "User not authorised to access object")
     }
 
     /// Lets those pass who make policies and parameters.
@@ -146,7 +146,9 @@ impl Caller {
 
     /// Whether the user may see a connection: it is the user's own, or the user sees everything.
     pub(super) fn sees_connection(&self, place: &Place) -> bool {
-        self.is_monitor() || place.user == self.user
+        // A token may name anybody, also one of the broker's own users.
+        let is_own = place.user == self.user && place.is_internal == self.is_internal();
+        self.is_monitor() || is_own
     }
 
     /// Whether the user may do this to an exchange or a queue, as an AMQP client would need
@@ -279,7 +281,7 @@ impl FromRequestParts<Api> for Caller {
         let header = parts.headers.get(AUTHORIZATION).ok_or(Failure::NoCredentials)?;
         let credentials = header.to_str().ok().and_then(credentials);
         let (user, password) = credentials.ok_or(Failure::LoginFailed)?;
-        log_in(api, &user, &password, peer).await
+        log_in(api, &user, &password, (peer, &parts.headers)).await
     }
 }
 
@@ -326,19 +328,24 @@ fn credentials(header: &str) -> Option<(String, String)> {
     Some((user.to_owned(), password.to_owned()))
 }
 
-/// Finds out whether that is a user who may use the API.
+/// Finds out whether that is a user who may use the API, who comes from there with these headers.
 pub(super) async fn log_in(
     api: &Api,
     user: &str,
     password: &str,
-    peer: IpAddr,
+    from: (IpAddr, &HeaderMap),
 ) -> Result<Caller, Failure> {
-    let caller = identify(api, user, password, peer).await;
+    let caller = identify(api, user, password, from).await;
     api.auth.attempts().count(Via::Http, caller.is_ok());
     caller
 }
 
-async fn identify(api: &Api, user: &str, password: &str, peer: IpAddr) -> Result<Caller, Failure> {
+async fn identify(
+    api: &Api,
+    user: &str,
+    password: &str,
+    (peer, headers): (IpAddr, &HeaderMap),
+) -> Result<Caller, Failure> {
     let known = poll_fn(|cx| api.auth.log_in(user, password, peer, cx.waker())).await;
     let identity = known.map_err(|refusal| {
         tracing::warn!(%peer, %refusal, "login to the API refused");
@@ -349,6 +356,11 @@ async fn identify(api: &Api, user: &str, password: &str, peer: IpAddr) -> Result
             _ => Failure::LoginFailed,
         }
     })?;
+    if api.auth.is_local_alone(&identity.user) && !origin::is_private(headers) {
+        let (user, reason) = (&identity.user, Reason::NotLocal);
+        tracing::warn!(%peer, %user, "login to the API refused: it was asked for a foreign host");
+        return Err(Failure::NotAuthorised(format!("user '{user}' {reason}")));
+    }
     let (user, tags) = (identity.user.clone(), identity.tags.clone());
     let caller = Caller { user, identity: Some(identity), tags, is_operator: false };
     let tags = ["management", "policymaker", "monitoring", "administrator"];

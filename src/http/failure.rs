@@ -42,6 +42,8 @@ pub enum Failure {
     PreconditionFailed(String),
     /// 400: the body is too large (HT-023).
     TooLarge,
+    /// 408: the body did not come, or too slowly.
+    TooSlow,
     /// 500: what should not happen. The log says more.
     Internal,
     /// 503: not now.
@@ -114,6 +116,11 @@ impl IntoResponse for Failure {
                 StatusCode::BAD_REQUEST,
                 "bad_request",
                 "Exceeded HTTP request body size limit".to_owned(),
+            ),
+            Self::TooSlow => (
+                StatusCode::REQUEST_TIMEOUT,
+                "request_timeout",
+                "the request's body did not come in time".to_owned(),
             ),
             Self::Internal => (
                 StatusCode::INTERNAL_SERVER_ERROR,

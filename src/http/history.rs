@@ -236,12 +236,7 @@ impl Past {
     }
 
     /// The same for what all of a tally came to.
-    pub(super) fn put_tally(
-        &self,
-        object: &mut Map<String, Value>,
-        tally: &Tally,
-        stats: &[Stat],
-    ) {
+    pub(super) fn put_tally(&self, object: &mut Map<String, Value>, tally: &Tally, stats: &[Stat]) {
         for stat in stats {
             self.put(object, stat.name(), tally[*stat]);
         }
@@ -387,7 +382,10 @@ mod tests {
             history.look(&Query::parse(query)).for_each_of(things).is_deep()
         };
         let all = "lengths_age=600&lengths_incr=5";
-        assert_eq!([0, 1, 41, 42, 10_000].map(|n| is_deep(all, n)), [true, true, true, false, false]);
+        assert_eq!(
+            [0, 1, 41, 42, 10_000].map(|n| is_deep(all, n)),
+            [true, true, true, false, false]
+        );
         let minute = "msg_rates_age=60&msg_rates_incr=5";
         assert_eq!([100, 500].map(|n| is_deep(minute, n)), [true, false]);
         assert!(!is_deep("", 1));

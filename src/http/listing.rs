@@ -53,7 +53,9 @@ impl Query {
         let total_count = items.len();
         let page = self.page()?;
         if page.is_some() {
-            self.filter(&mut items, |item| Cow::Borrowed(item["name"].as_str().unwrap_or_default()))?;
+            self.filter(&mut items, |item| {
+                Cow::Borrowed(item["name"].as_str().unwrap_or_default())
+            })?;
         }
         self.sort(&mut items, |item| item);
         let paging = page.map(|page| page.cut(&mut items, total_count)).transpose()?;
@@ -78,7 +80,7 @@ impl Query {
             self.filter(&mut things, &name)?;
         }
         let look = history.look(self);
-        if let Some(column) = self.column().filter(|column| *column != "name") {
+        if self.column().is_some_and(|column| column != "name") {
             let brief = look.shallow();
             let described = things.into_iter().filter_map(|thing| {
                 let item = describe(&thing, &brief)?;
@@ -307,8 +309,10 @@ mod tests {
             count.set(count.get() + 1);
             Some(json!({"name": n.to_string(), "size": 1000 - n, "is_deep": look.is_deep()}))
         };
+        let things: Vec<usize> = (0..1000).collect();
+        let query = Query::parse(query);
         let name = |n: &usize| Cow::Owned(n.to_string());
-        let listed = Query::parse(query).list_with_past(&history, (0..1000).collect(), name, describe);
+        let listed = query.list_with_past(&history, things, |n| name(n), describe);
         (listed.unwrap().0, counts.map(|count| count.get()))
     }
 
@@ -321,7 +325,12 @@ mod tests {
             (&*format!("page=2&page_size=3&{past}"), [0, 3], "3", true),
             (&format!("page=2&page_size=3&sort=name&name=99&{past}"), [0, 3], "499", true),
             (&format!("page=2&page_size=3&sort=size&{past}"), [1000, 3], "996", true),
-            (&format!("page=1&page_size=3&sort=size&sort_reverse=true&{past}"), [1000, 3], "0", true),
+            (
+                &format!("page=1&page_size=3&sort=size&sort_reverse=true&{past}"),
+                [1000, 3],
+                "0",
+                true,
+            ),
             (&format!("page=1&page_size=500&{past}"), [500, 0], "0", false),
             (past, [1000, 0], "0", false),
             ("sort=size", [1000, 0], "999", false),
@@ -330,7 +339,11 @@ mod tests {
             let (list, counts) = with_past(query);
             assert_eq!(counts, described, "{query}");
             let item = list.get("items").unwrap_or(&list)[0].clone();
-            assert_eq!((&item["name"], &item["is_deep"]), (&json!(first), &json!(is_deep)), "{query}");
+            assert_eq!(
+                (&item["name"], &item["is_deep"]),
+                (&json!(first), &json!(is_deep)),
+                "{query}"
+            );
             assert!(list.is_array() || list["total_count"] == 1000, "{query}");
         }
     }

@@ -8,6 +8,8 @@
 //! - [`listing`]: columns, sorting, filters and pages of lists.
 //! - [`json`]: arguments and properties, to JSON and back.
 //! - [`api`]: one file for each kind of thing, with its routes.
+//! - [`origin`]: what pages of other sites make a browser ask is refused.
+//! - [`serve`]: HTTP on a connection, whose other end has its time and no more ([`pace`]).
 //! - [`assets`]: the management page, which uses the API alone.
 //! - [`metrics`]: what Prometheus scrapes, on a port of its own.
 //!
@@ -28,24 +30,25 @@ mod history;
 mod json;
 mod listing;
 mod metrics;
+mod origin;
+mod pace;
 mod properties;
+mod serve;
 
 use std::{future, io, net::SocketAddr, ops::Deref, sync::Arc};
 
 use axum::{
-    Router,
-    extract::connect_info::Connected,
+    Router, middleware,
     response::{IntoResponse, Response},
-    serve::{IncomingStream, Listener},
+    serve::Listener,
 };
 use serde_json::Value;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpListener,
     sync::{mpsc, watch},
 };
 
-pub use bounded::Bounded;
+pub use bounded::{Bounded, Placed};
 pub use definitions::{Definitions, DefinitionsError, Files, FilesError};
 pub use failure::Failure;
 use history::History;
@@ -143,41 +146,27 @@ impl Api {
 
     /// All routes, for callers who log in.
     fn router(&self) -> Router {
-        Router::new().nest("/api", api::routes()).fallback(assets::serve).with_state(self.clone())
+        let router = Router::new().nest("/api", api::routes()).fallback(assets::serve);
+        router.layer(middleware::from_fn(origin::guard)).with_state(self.clone())
     }
 
     /// Serves on a listener until `stopped` has lost its sender.
-    ///
-    /// # Errors
-    /// None but those of the runtime: accepting goes on after a failure.
-    pub async fn serve<L>(self, listener: L, stopped: watch::Receiver<()>) -> io::Result<()>
+    pub async fn serve<L>(self, listener: L, stopped: watch::Receiver<()>)
     where
         L: Listener,
-        L::Addr: std::fmt::Debug,
-        Peer: for<'a> Connected<IncomingStream<'a, L>>,
+        L::Addr: Into<Peer>,
     {
-        let service = self.router().into_make_service_with_connect_info::<Peer>();
-        axum::serve(listener, service).with_graceful_shutdown(end(stopped)).await
+        serve::serve(listener, self.router(), stopped).await;
     }
 
     /// Serves metrics in the same way, to whoever asks.
-    ///
-    /// # Errors
-    /// As above.
-    pub async fn serve_metrics(
-        self,
-        listener: Bounded<TcpListener>,
-        stopped: watch::Receiver<()>,
-    ) -> io::Result<()> {
-        let service = metrics::router(self).into_make_service();
-        axum::serve(listener, service).with_graceful_shutdown(end(stopped)).await
+    pub async fn serve_metrics<L>(self, listener: L, stopped: watch::Receiver<()>)
+    where
+        L: Listener,
+        L::Addr: Into<Peer>,
+    {
+        serve::serve(listener, metrics::router(self), stopped).await;
     }
-}
-
-/// Waits until `stopped` has lost its sender.
-async fn end(mut stopped: watch::Receiver<()>) {
-    // It never changes; it ends.
-    let _ = stopped.changed().await;
 }
 
 /// Who is at the other end.
@@ -189,14 +178,14 @@ pub enum Peer {
     Operator,
 }
 
-impl<L: Listener<Addr = SocketAddr>> Connected<IncomingStream<'_, Bounded<L>>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, Bounded<L>>) -> Self {
-        Self::Network(*stream.remote_addr())
+impl From<SocketAddr> for Peer {
+    fn from(address: SocketAddr) -> Self {
+        Self::Network(address)
     }
 }
 
-impl Connected<IncomingStream<'_, tokio::net::UnixListener>> for Peer {
-    fn connect_info(_: IncomingStream<'_, tokio::net::UnixListener>) -> Self {
+impl From<tokio::net::unix::SocketAddr> for Peer {
+    fn from(_: tokio::net::unix::SocketAddr) -> Self {
         Self::Operator
     }
 }

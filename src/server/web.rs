@@ -116,10 +116,9 @@ impl Web {
     ) -> JoinSet<()> {
         let mut serving = JoinSet::new();
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        for (listener, address) in self.http {
+        for (listener, _) in self.http {
             let listener = Bounded::new(listener, &places);
-            let serve = api.clone().serve(listener, stopped.clone());
-            serving.spawn(async move { report(serve.await, address) });
+            serving.spawn(api.clone().serve(listener, stopped.clone()));
         }
         let https = self.https.into_iter().filter_map(|l| Some((l, self.tls.clone()?)));
         for ((listener, address), tls) in https {
@@ -140,20 +139,17 @@ impl Web {
             // Handshakes that are under way end with it.
             serving.spawn(async move { drop(accepting.await) });
             let accepted = Bounded::new(Accepted { streams, local: address }, &places);
-            let serve = api.clone().serve(accepted, stopped.clone());
-            serving.spawn(async move { report(serve.await, address) });
+            serving.spawn(api.clone().serve(accepted, stopped.clone()));
         }
         serving.spawn(api.clone().sample(stopped.clone()));
         let places = Arc::new(Semaphore::new(SCRAPERS_MAX));
-        for (listener, address) in self.metrics {
+        for (listener, _) in self.metrics {
             let listener = Bounded::new(listener, &places);
-            let serve = api.clone().serve_metrics(listener, stopped.clone());
-            serving.spawn(async move { report(serve.await, address) });
+            serving.spawn(api.clone().serve_metrics(listener, stopped.clone()));
         }
         match operators_socket(data_path) {
             Ok(socket) => {
-                let serve = api.clone().serve(socket, stopped.clone());
-                serving.spawn(async move { report(serve.await, OPERATOR_SOCKET) });
+                serving.spawn(api.clone().serve(socket, stopped.clone()));
             }
             Err(error) => {
                 let path = data_path.join(OPERATOR_SOCKET);
@@ -164,12 +160,6 @@ impl Web {
             }
         }
         serving
-    }
-}
-
-fn report(served: io::Result<()>, listener: impl std::fmt::Debug) {
-    if let Err(error) = served {
-        tracing::error!(?listener, %error, "served no more");
     }
 }
 

@@ -131,7 +131,7 @@ fn nobody_stops_or_wipes_the_broker_over_the_network() {
     }
     private.options().open();
     // Other things of an administrator's are done from afar, too.
-    assert_eq!(api.put("/lepus/log-level", &json!({"level": "info"})).status, 204);
+    assert_eq!(api.put("/lepus/disk-free-limit", &json!({"bytes": 1})).status, 204);
 }
 
 #[test]

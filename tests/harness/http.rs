@@ -68,6 +68,19 @@ impl Api {
     /// Asks for any path, with more header lines, each with its end.
     #[track_caller]
     pub(crate) fn ask(&self, method: &str, path: &str, more: &str, body: &str) -> Answer {
+        let more = format!("host: {}\r\n{more}", self.address);
+        self.ask_without_host(method, path, &more, body)
+    }
+
+    /// The same, where the header lines say which host is meant.
+    #[track_caller]
+    pub(crate) fn ask_without_host(
+        &self,
+        method: &str,
+        path: &str,
+        more: &str,
+        body: &str,
+    ) -> Answer {
         let mut socket = TcpStream::connect(&self.address)
             .unwrap_or_else(|error| panic!("no management API at {}: {error}", self.address));
         socket.set_read_timeout(Some(DEADLINE)).expect("the deadline is not zero");
@@ -76,9 +89,8 @@ impl Api {
             format!("authorization: Basic {encoded}\r\n")
         });
         let request = format!(
-            "{method} {path} HTTP/1.1\r\nhost: {}\r\n{login}{more}\
+            "{method} {path} HTTP/1.1\r\n{login}{more}\
              connection: close\r\ncontent-length: {}\r\n\r\n{body}",
-            self.address,
             body.len()
         );
         socket.write_all(request.as_bytes()).expect("the API reads");

@@ -35,10 +35,7 @@ pub(super) fn routes() -> Router<Api> {
 }
 
 async fn list(State(api): State<Api>, caller: Caller, query: Query) -> Reply {
-    blocking(move || {
-        answer(&api, &query, connections::seen(&api, &caller, |_| true))
-    })
-    .await
+    blocking(move || answer(&api, &query, connections::seen(&api, &caller, |_| true))).await
 }
 
 async fn list_of_vhost(
@@ -101,11 +98,7 @@ fn split(name: &str) -> Option<(&str, ChannelId)> {
 }
 
 /// Lists the channels of connections.
-fn answer(
-    api: &Api,
-    query: &Query,
-    connections: Vec<OpenConnection>,
-) -> Result<Json, Failure> {
+fn answer(api: &Api, query: &Query, connections: Vec<OpenConnection>) -> Result<Json, Failure> {
     let connections = connections.into_iter().map(Arc::new);
     let channels = connections.flat_map(|connection| {
         let channels = connection.info.channels();
@@ -115,9 +108,7 @@ fn answer(
         api.history(),
         channels.collect(),
         |(connection, channel)| Cow::Owned(name(&connection.info, channel.id)),
-        |(connection, channel), look| {
-            Some(Value::Object(describe(api, connection, channel, look)))
-        },
+        |(connection, channel), look| Some(Value::Object(describe(api, connection, channel, look))),
     )
 }
 

@@ -12,13 +12,16 @@ use axum::{
     routing::get,
 };
 
-use super::Reply;
+use super::{Reply, Sent};
 use crate::http::{
     Api, Failure, blocking,
     caller::Caller,
     definitions::{self, Definitions, DefinitionsError},
     listing::Query,
 };
+
+/// Bytes of a form's boundary at most (RFC 2046, 5.1.1).
+const BOUNDARY_BYTES_MAX: usize = 70;
 
 pub(super) fn routes() -> Router<Api> {
     Router::new()
@@ -60,7 +63,12 @@ fn as_file(query: &Query) -> HeaderMap {
     headers
 }
 
-async fn import(State(api): State<Api>, caller: Caller, headers: HeaderMap, body: Bytes) -> Reply {
+async fn import(
+    State(api): State<Api>,
+    caller: Caller,
+    headers: HeaderMap,
+    Sent(body): Sent,
+) -> Reply {
     import_into(api, caller, None, &headers, body).await
 }
 
@@ -69,7 +77,7 @@ async fn import_vhost(
     Path(vhost): Path<String>,
     caller: Caller,
     headers: HeaderMap,
-    body: Bytes,
+    Sent(body): Sent,
 ) -> Reply {
     caller.administrator()?;
     api.admin.vhost(&vhost).map_err(|_| Failure::bad_request("vhost_not_found"))?;
@@ -85,53 +93,64 @@ async fn import_into(
 ) -> Reply {
     caller.administrator()?;
     let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let body = match boundary(kind) {
-        Some(boundary) => uploaded(&body, boundary)
-            .ok_or_else(|| Failure::bad_request("there is no part named `file`"))?,
-        None => body,
-    };
+    let boundary = boundary(kind).map(str::to_owned);
     let worked = {
-        let (api, caller) = (api.clone(), caller.clone());
+        let api = api.clone();
         tokio::task::spawn_blocking(move || {
-            let definitions = Definitions::read(&body, vhost.as_deref())?;
-            definitions.apply(&api.admin, &caller.user)
+            let body = match boundary {
+                Some(boundary) => uploaded(&body, &boundary)
+                    .ok_or_else(|| Failure::bad_request("there is no part named `file`"))?,
+                None => body,
+            };
+            let definitions = Definitions::read(&body, vhost.as_deref());
+            let applied = definitions.and_then(|all| all.apply(&api.admin, &caller.user));
+            applied.map_err(|error| match error {
+                DefinitionsError::Json(_) => Failure::bad_request("failed_to_parse_json"),
+                other => Failure::BadRequest(other.to_string()),
+            })
         })
         .await
     };
-    let needed = worked.map_err(|_| Failure::Internal)?.map_err(|error| match error {
-        DefinitionsError::Json(_) => Failure::bad_request("failed_to_parse_json"),
-        other => Failure::BadRequest(other.to_string()),
-    })?;
+    let needed = worked.map_err(|_| Failure::Internal)??;
     api.admin.durable(needed).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// What parts of a form are set apart by, if it is a form.
+/// What parts of a form are set apart by, if it is a form (RFC 2046, 5.1.1).
 fn boundary(kind: &str) -> Option<&str> {
-    let parameters = kind.strip_prefix("multipart/form-data")?;
-    let value = parameters.split(';').find_map(|part| part.trim().strip_prefix("boundary="))?;
-    Some(value.trim_matches('"'))
+    let (kind, parameters) = kind.split_once(';')?;
+    if !kind.trim().eq_ignore_ascii_case("multipart/form-data") {
+        return None;
+    }
+    let value = parameters.split(';').find_map(|part| {
+        let (name, value) = part.trim().split_once('=')?;
+        name.eq_ignore_ascii_case("boundary").then_some(value)
+    })?;
+    let value = value.trim_matches('"');
+    (1..=BOUNDARY_BYTES_MAX).contains(&value.len()).then_some(value)
 }
 
 /// The file that a form uploads as `file`.
 fn uploaded(body: &Bytes, boundary: &str) -> Option<Bytes> {
-    let mark = [b"--", boundary.as_bytes()].concat();
-    let mut rest = 0;
+    let mark = ["\r\n--", boundary].concat();
+    // The first mark may stand at the very beginning, without a line break before it.
+    let first = body.starts_with(&mark.as_bytes()[2..]).then_some(0);
+    let mut at = first.or_else(|| Some(find(body, mark.as_bytes())? + 2))?;
     loop {
-        let start = rest + find(&body[rest..], &mark)? + mark.len();
-        let end = start + find(&body[start..], &mark)?;
+        let start = at + mark.len() - 2;
+        let end = start + find(&body[start..], mark.as_bytes())?;
         let part = &body[start..end];
+        // A part without headers begins with the empty line that ends them.
         let head = find(part, b"\r\n\r\n")?;
         let names = String::from_utf8_lossy(&part[..head]);
         if names.contains("name=\"file\"") {
-            let from = start + head + 4;
-            // The line break before the mark belongs to the mark.
-            return Some(body.slice(from..end.saturating_sub(2).max(from)));
+            return Some(body.slice(start + head + 4..end));
         }
-        rest = end;
+        at = end + 2;
     }
 }
 
+/// Where bytes are, of which there are few: each place is compared with them.
 fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
     bytes.windows(wanted.len()).position(|window| window == wanted)
 }
@@ -145,11 +164,22 @@ mod tests {
     fn a_file_is_found_in_a_form() {
         let kind = "multipart/form-data; charset=x; boundary=\"XyZ\"";
         assert_eq!(boundary(kind), Some("XyZ"));
+        assert_eq!(boundary("Multipart/Form-Data; Boundary=a"), Some("a"));
         assert_eq!(boundary("application/json"), None);
+        // So that no form is set apart by what everything has in it, or by what takes long to find.
+        let long = format!("multipart/form-data; boundary={}", "a".repeat(71));
+        for none in ["multipart/form-data", "multipart/form-data; boundary=", &*long] {
+            assert_eq!(boundary(none), None, "{none}");
+        }
         let form = "--XyZ\r\nContent-Disposition: form-data; name=\"other\"\r\n\r\n{}\r\n--XyZ\r\n\
             Content-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\n{\"a\": 1}\r\n\
             --XyZ--\r\n";
         assert_eq!(uploaded(&form.as_bytes().into(), "XyZ").as_deref(), Some(&b"{\"a\": 1}"[..]));
+        // What only looks like a mark is part of the file.
+        let form = form.replace("{\"a\": 1}", "{\"a\": \"--XyZ\"}");
+        let form = format!("preamble\r\n{form}");
+        let found = uploaded(&form.into_bytes().into(), "XyZ");
+        assert_eq!(found.as_deref(), Some(&b"{\"a\": \"--XyZ\"}"[..]));
         for broken in ["", "--XyZ", "--XyZ\r\n--XyZ", "--XyZ\r\n\r\n--XyZ--"] {
             assert_eq!(uploaded(&broken.as_bytes().into(), "XyZ"), None, "{broken}");
         }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use axum::{
     Router,
     extract::{ConnectInfo, DefaultBodyLimit, Path, State},
-    http::StatusCode,
+    http::{HeaderMap, StatusCode},
     response::IntoResponse,
     routing::{get, post},
 };
@@ -38,6 +38,7 @@ pub(super) fn routes() -> Router<Api> {
 async fn start_session(
     State(api): State<Api>,
     ConnectInfo(peer): ConnectInfo<Peer>,
+    headers: HeaderMap,
     form: Sent,
 ) -> Reply {
     let field = |name: &str| {
@@ -49,7 +50,7 @@ async fn start_session(
         Peer::Network(peer) => peer.ip(),
         Peer::Operator => IpAddr::V4(Ipv4Addr::LOCALHOST),
     };
-    let caller = log_in(&api, &user, &password, peer).await?;
+    let caller = log_in(&api, &user, &password, (peer, &headers)).await?;
     let token = STANDARD.encode(format!("{user}:{password}"));
     Ok(Json(json!({
         "user": {

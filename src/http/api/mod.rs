@@ -27,7 +27,10 @@ pub(super) mod vhosts;
 use axum::{
     Router,
     body::Bytes,
-    extract::{FromRequest, Request},
+    extract::{
+        FromRequest, Request,
+        rejection::{BytesRejection, FailedToBufferBody},
+    },
     http::StatusCode,
     response::IntoResponse,
 };
@@ -77,7 +80,11 @@ impl<S: Send + Sync> FromRequest<S> for Sent {
     type Rejection = Failure;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
-        Bytes::from_request(request, state).await.map(Self).map_err(|_| Failure::TooLarge)
+        use FailedToBufferBody::LengthLimitError;
+        Bytes::from_request(request, state).await.map(Self).map_err(|error| match error {
+            BytesRejection::FailedToBufferBody(LengthLimitError(_)) => Failure::TooLarge,
+            _ => Failure::TooSlow,
+        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! `/vhosts`: list, look, add and change, delete, protect (HT-048, HT-049).
 
-use std::{borrow::Cow, collections::HashMap, sync::Arc};
+use std::{borrow::Cow, collections::HashMap};
 
 use axum::{
     Router,
