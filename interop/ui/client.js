@@ -78,6 +78,7 @@ const scenarios = {
     await withPage(base, async (page) => {
       const home = await page.request.get(base);
       assert.match(home.headers()['content-security-policy'] ?? '', /default-src 'self'/);
+      assert.equal(await page.evaluate(() => document.activeElement.name), 'username');
       await page.getByLabel('User name').fill(user.username);
       await page.getByLabel('Password').fill(`${user.password}-wrong`);
       await page.getByRole('button', { name: 'Log in' }).click();
@@ -159,6 +160,7 @@ const scenarios = {
       assert.equal(await page.evaluate(() => document.activeElement.labels?.[0]?.textContent), 'Name');
       await dialog(page).getByLabel('Name', { exact: true }).first().fill('orders');
       await dialog(page).getByRole('button', { name: 'Max length' }).click();
+      assert.equal(await page.evaluate(() => document.activeElement.ariaLabel), 'Value of x-max-length');
       await dialog(page).getByLabel('Value of x-max-length').fill('ten');
       await dialog(page).getByRole('button', { name: 'Declare' }).click();
       await dialog(page).getByRole('alert').filter({ hasText: 'is no number' }).waitFor();

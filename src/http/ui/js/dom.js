@@ -56,7 +56,12 @@ export function render(parent, ...children) {
   const next = flatten(children, []);
   patchChildren(parent, parent.shown ?? [], next, parent.namespaceURI === SVG);
   parent.shown = next;
+  // Only now are they in the document, where they can be given the focus.
+  for (const node of born.splice(0)) node.props.ref(node.el);
 }
+
+/** New elements that want to be told. */
+const born = [];
 
 function create(node, svg) {
   if (node.tag === '#text') {
@@ -114,7 +119,7 @@ function patchChildren(parent, old, next, svg) {
     else create(node, svg);
     if (node.el === place) place = place.nextSibling;
     else parent.insertBefore(node.el, place);
-    if (!match) node.props.ref?.(node.el);
+    if (!match && node.props.ref) born.push(node);
   });
 }
 

@@ -197,7 +197,10 @@ function argumentEditor({ presets = [], value = {} }) {
         oninput: update('key'), spellcheck: 'false', autocomplete: 'off',
       }),
       row.type === 'boolean'
-        ? h('select', { 'aria-label': `Value of ${row.key}`, value: row.text, onchange: update('text') },
+        ? h('select.value', {
+          'aria-label': `Value of ${row.key}`, value: row.text, onchange: update('text'),
+          ref: row.fresh ? (el) => el.focus() : undefined,
+        },
           h('option', { value: 'true' }, 'true'), h('option', { value: 'false' }, 'false'))
         : h('input.value', {
           type: 'text', 'aria-label': `Value of ${row.key}`, placeholder: row.hint ?? 'value',

@@ -73,10 +73,14 @@ export function table(spec) {
     app.redraw();
   }
 
+  /** The columns that were chosen, also those with nothing to say now. */
+  const wanted = () => choice(`columns.${spec.id}`, null)
+    ?? spec.columns.filter((column) => !column.hide).map((column) => column.id);
+
   function chosen() {
-    const ids = choice(`columns.${spec.id}`, null);
+    const ids = wanted();
     return spec.columns.filter((column) => column.always
-      || (!column.skip?.() && (ids ? ids.includes(column.id) : !column.hide)));
+      || (!column.skip?.() && ids.includes(column.id)));
   }
 
   const page = () => Math.max(1, Number(state().page) || 1);
@@ -137,15 +141,15 @@ export function table(spec) {
   }
 
   function search(rows) {
-    const wanted = filter();
-    if (wanted === '') return { found: rows };
+    const words = filter();
+    if (words === '') return { found: rows };
     const text = (row) => (spec.text ? spec.text(row) : String(row.name ?? ''));
     if (!regex()) {
-      const lower = wanted.toLowerCase();
+      const lower = words.toLowerCase();
       return { found: rows.filter((row) => text(row).toLowerCase().includes(lower)) };
     }
     try {
-      const pattern = new RegExp(wanted, 'i');
+      const pattern = new RegExp(words, 'i');
       return { found: rows.filter((row) => pattern.test(text(row))) };
     } catch (error) {
       return { found: [], note: error.message };
@@ -162,13 +166,13 @@ export function table(spec) {
   }
 
   function toolbar(data) {
-    const wanted = typed ?? filter();
+    const words = typed ?? filter();
     return h('div.toolbar', { role: 'search' },
       spec.filter === false ? null : h('div.filter',
         icon('search'),
         h('input', {
           type: 'search', class: 'filter-field', placeholder: spec.placeholder ?? 'Filter by name',
-          'aria-label': spec.placeholder ?? 'Filter by name', value: wanted, spellcheck: 'false',
+          'aria-label': spec.placeholder ?? 'Filter by name', value: words, spellcheck: 'false',
           autocomplete: 'off', oninput: onFilter,
           onkeydown: (event) => {
             if (event.key !== 'Escape') return;
@@ -187,7 +191,7 @@ export function table(spec) {
   }
 
   function chooser() {
-    const ids = new Set(chosen().map((column) => column.id));
+    const ids = new Set(wanted());
     const close = () => { choosing = false; app.redraw(); };
     return h('div.dropdown', {
       onfocusout: (event) => {
@@ -205,8 +209,8 @@ export function table(spec) {
       onclick: () => { choosing = !choosing; app.redraw(); },
     }, icon('columns'), h('span.text', 'Columns')),
     choosing ? h('div.panel', { tabindex: '-1' },
-      spec.columns.filter((column) => !column.always).map((column) => h('label.check',
-        { key: column.id },
+      spec.columns.filter((column) => !column.always && !column.skip?.()).map((column) => h('label.check',
+        { key: column.id, title: column.title ?? false },
         h('input', {
           type: 'checkbox', checked: ids.has(column.id),
           onchange: (event) => {
@@ -215,7 +219,7 @@ export function table(spec) {
             choose(`columns.${spec.id}`, [...ids]);
             refresh();
           },
-        }), column.title ?? column.label)),
+        }), column.label)),
       h('button.link', {
         type: 'button', onclick: () => { choose(`columns.${spec.id}`, undefined); refresh(); },
       }, 'As they were')) : null);
