@@ -111,6 +111,9 @@ const scenarios = {
       await login(page, { username: vhost, password: 'x' });
       await page.getByLabel('Refresh interval').selectOption('1');
       assert.equal(await page.getByRole('link', { name: 'Users' }).count(), 0, 'what only administrators see');
+      await api('PUT', `/permissions/${e(vhost)}/${e(vhost)}`, { configure: '', write: '', read: '.*' });
+      await open(page, 'vhosts', vhost);
+      await heading(page, vhost).waitFor();
       await api('PUT', `/users/${e(vhost)}`, { password: 'y', tags: 'management' });
       await page.getByRole('status').filter({ hasText: 'log in again' }).waitFor();
     }, { refusals: [401] });

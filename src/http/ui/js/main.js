@@ -21,6 +21,8 @@ let drawn = false;
 let lost = false;
 let updated = 0;
 let learned = 0;
+/** A page was opened, and its heading has not been given the focus yet. */
+let arrived = false;
 
 function parseRoute() {
   const hash = location.hash.replace(/^#\/?/, '');
@@ -66,11 +68,20 @@ function follow() {
     page = session.user ? pageOf(app.route.path) : null;
     drawNow();
     window.scrollTo(0, 0);
-    root.querySelector('main h1')?.focus({ preventScroll: true });
+    arrived = true;
+    greet();
     // Virtual hosts may have come and gone since.
     if (session.user && Date.now() - learned > 15000) app.learn().catch(() => {});
   }
   app.reload();
+}
+
+/** Readers of screens, and the Tab key, begin at the page's heading. */
+function greet() {
+  const title = root.querySelector('main h1');
+  if (!arrived || !title) return;
+  arrived = false;
+  if (!app.dialogs.length) title.focus({ preventScroll: true });
 }
 
 app.redraw = () => {
@@ -94,6 +105,7 @@ function drawNow() {
     content: h('div.page', { key: pagePath },
       problem ? missing() : safely(() => page?.view())),
   }), app.dialogs.map(dialogView), toasts());
+  greet();
 }
 
 // A field that the API left out must not take the whole page away.

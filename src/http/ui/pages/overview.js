@@ -8,6 +8,7 @@ import { health } from '../js/health.js';
 import { badge, card, facts, heading, meter, queueLink, route, tile } from '../js/parts.js';
 import { product, scope, session } from '../js/state.js';
 import { table } from '../js/table.js';
+import { oneVhost } from './vhosts.js';
 
 /** How many of everything that the API counts a virtual host has. */
 async function countsOf(vhost, signal) {
@@ -46,8 +47,7 @@ export function overview() {
     [data, nodes, vhost, totals] = await Promise.all([
       get(`/overview${params}`, { signal }),
       session.can('monitoring') ? get('/nodes', { signal }) : [],
-      scope.vhost === undefined ? undefined
-        : get(path`/vhosts/${scope.vhost}` + params, { signal }),
+      scope.vhost === undefined ? undefined : oneVhost(scope.vhost, params, signal),
       scope.vhost === undefined ? undefined : countsOf(scope.vhost, signal),
     ]);
     data.totals = totals ?? data.object_totals ?? {};

@@ -1,6 +1,6 @@
 // Virtual hosts: the list, and a page for one.
 
-import { del, get, path, post, put, query } from '../js/api.js';
+import { ApiError, del, get, path, post, put, query } from '../js/api.js';
 import { act, app, go } from '../js/app.js';
 import { lengthsChart, ratesChart, samplesQuery } from '../js/chart.js';
 import { h, icon } from '../js/dom.js';
@@ -68,6 +68,14 @@ function add() {
   });
 }
 
+/** A virtual host with its counts. Only administrators may ask for one; all may list theirs. */
+export async function oneVhost(own, params, signal) {
+  if (session.can('administrator')) return get(path`/vhosts/${own}` + params, { signal });
+  const found = (await get(`/vhosts${params}`, { signal })).find((row) => row.name === own);
+  if (!found) throw new ApiError(404, 'Not Found', path`/vhosts/${own}`);
+  return found;
+}
+
 export function vhosts() {
   const shown = table({
     id: 'vhosts', url: true, unit: 'virtual host', sort: 'name', columns: COLUMNS,
@@ -104,7 +112,7 @@ export function vhost(own) {
 
   async function load(signal) {
     [data, permissions, topics, limits] = await Promise.all([
-      get(target() + query(samplesQuery()), { signal }),
+      oneVhost(own, query(samplesQuery()), signal),
       admin ? get(`${target()}/permissions`, { signal }) : [],
       admin ? get(`${target()}/topic-permissions`, { signal }) : [],
       admin ? get(path`/vhost-limits/${own}`, { signal }) : [],
