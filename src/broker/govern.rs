@@ -9,9 +9,7 @@ use super::{
     Broker, Error, Metadata, Vhost,
     arguments::QueueType,
     datum::{Datum, Map},
-    parameter::{
-        self, InvalidLimits, LIMITS, MAX_CONNECTIONS, MAX_QUEUES, Parameter, Scope, VHOST_LIMITS,
-    },
+    parameter::{self, InvalidLimits, LIMITS, Parameter, Scope, VHOST_LIMITS},
     policy::{self, Authority, Effective, Policies, Policy, PolicyRecord},
     queue::{Effects, Queue, Settings},
     record::{Record, VhostRecord},
@@ -131,7 +129,7 @@ impl Broker {
     /// # Errors
     /// [`InvalidLimits`].
     pub fn set_vhost_limits(&self, vhost: &Vhost, limits: Map) -> Result<CommitSeq, InvalidLimits> {
-        let read = parameter::limits(LIMITS, [MAX_CONNECTIONS, MAX_QUEUES], limits.clone())?;
+        let read = parameter::vhost_limits(limits.clone())?;
         vhost.set_limits(read);
         let (vhost, component) = (vhost.name().clone(), VHOST_LIMITS.to_owned());
         let scope = Scope::Vhost { vhost, component };
@@ -155,8 +153,7 @@ impl Broker {
             let Some(vhost) = self.vhost(vhost) else { return false };
             if component == VHOST_LIMITS
                 && let Datum::Map(limits) = &value
-                && let Ok(limits) =
-                    parameter::limits(LIMITS, [MAX_CONNECTIONS, MAX_QUEUES], limits.clone())
+                && let Ok(limits) = parameter::vhost_limits(limits.clone())
             {
                 vhost.set_limits(limits);
             }
@@ -231,10 +228,14 @@ impl Vhost {
         self.limits.max_connections.load(Ordering::Relaxed)
     }
 
+    /// Queues that may be in it; negative for any number (QU-019).
+    pub fn max_queues(&self) -> i64 {
+        self.limits.max_queues.load(Ordering::Relaxed)
+    }
+
     /// Refuses one more queue beyond the limit (QU-019).
     pub(super) fn check_queue_limit(&self, name: &str, count: usize) -> Result<(), Error> {
-        let limit = self.limits.max_queues.load(Ordering::Relaxed);
-        match as_limit(Some(limit)) {
+        match as_limit(Some(self.max_queues())) {
             Some(limit) if count as u64 >= limit => {
                 Err(Error::QueueLimit { name: name.into(), limit })
             }

@@ -162,6 +162,14 @@ pub fn user_limits(given: Map) -> Result<[Option<i64>; 2], InvalidLimits> {
     limits("user-limits", [MAX_CONNECTIONS, MAX_CHANNELS], given)
 }
 
+/// Reads the limits of a vhost: connections, then queues (PO-070).
+///
+/// # Errors
+/// [`InvalidLimits`].
+pub fn vhost_limits(given: Map) -> Result<[Option<i64>; 2], InvalidLimits> {
+    limits(LIMITS, [MAX_CONNECTIONS, MAX_QUEUES], given)
+}
+
 /// Reads limits of these names.
 ///
 /// # Errors

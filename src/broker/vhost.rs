@@ -414,8 +414,7 @@ impl Vhost {
             if !by.may_create {
                 return Err(Error::NotFound { kind: Kind::Queue, name: name.into() });
             }
-            let queue_type = arguments::check_queue(name, &spec.arguments, QueueType::Classic)?;
-            check_properties(name, queue_type, &spec, owner.is_some(), by.gave_name)?;
+            let queue_type = check_new_queue(name, &spec, owner.is_some(), by.gave_name)?;
             self.check_queue_limit(name, topology.queues_count())?;
             let id = self.shared.next_queue_id(arguments::max_priority(&spec.arguments));
             let name = Name::from(name);
@@ -694,6 +693,21 @@ fn check_destination(
         Some(exchange) if !source.is_empty() => exchange.check_binding(to, key, arguments),
         _ => Ok(()),
     }
+}
+
+/// Whether a new queue can be what it is declared as, and its type.
+///
+/// # Errors
+/// What is wrong with its arguments; [`Error::InvalidProperty`], [`Error::ServerNamed`].
+pub fn check_new_queue(
+    name: &str,
+    spec: &QueueSpec,
+    is_exclusive: bool,
+    is_server_named: bool,
+) -> Result<QueueType, Error> {
+    let queue_type = arguments::check_queue(name, &spec.arguments, QueueType::Classic)?;
+    check_properties(name, queue_type, spec, is_exclusive, is_server_named)?;
+    Ok(queue_type)
 }
 
 /// What a queue of a replicated type cannot be (QT-001 to QT-005).

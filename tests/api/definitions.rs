@@ -188,19 +188,34 @@ fn a_file_with_a_mistake_changes_nothing_and_is_told_which_entry() {
         assert_eq!(api.call("GET", "/vhosts/v", "").status, 404, "something was imported");
         reason
     };
-    let cases: [(&Change, &[&str]); 9] = [
+    let cases: [(&Change, &[&str]); 14] = [
         (
             &|f| f["queues"][1]["arguments"] = json!({"x-message-ttl": -1}),
             &["queues[1] (q2)", "ttl"],
         ),
-        (&|f| f["queues"][0]["vhost"] = json!("gone"), &["queue 'q 1/", "no vhost 'gone'"]),
+        (&|f| f["queues"][0]["vhost"] = json!("gone"), &["queues[0] (q 1/", "no vhost 'gone'"]),
         (&|f| drop(f["queues"][0].as_object_mut().unwrap().remove("vhost")), &["`vhost`"]),
         (&|f| f["exchanges"][1]["type"] = json!("odd"), &["exchanges[1] (e2)", "odd"]),
-        (&|f| f["bindings"][0]["source"] = json!("none"), &["binding", "no exchange 'none'"]),
+        (
+            &|f| f["bindings"][0]["source"] = json!("none"),
+            &["bindings[0] (none)", "no exchange 'none'"],
+        ),
         (&|f| f["policies"][0]["pattern"] = json!("("), &["policies[0] (p)", "pattern"]),
         (&|f| f["users"][0]["password_hash"] = json!("!"), &["users[0]", "password_hash"]),
         (&|f| f["permissions"][0]["read"] = json!("("), &["permissions[0]"]),
         (&|f| f["vhosts"] = json!({}), &["vhosts", "list"]),
+        // What makes sense by itself may not go together with the rest.
+        (&|f| f["bindings"][0]["destination"] = json!("none"), &["bindings[0]", "no queue 'none'"]),
+        (
+            &|f| f["topic_permissions"][0]["exchange"] = json!("none"),
+            &["topic_permissions[0] (u)", "no exchange 'none'"],
+        ),
+        (&|f| f["permissions"][0]["user"] = json!("none"), &["permissions[0]", "no user 'none'"]),
+        (
+            &|f| f["parameters"][0]["value"] = json!({"max-queues": 1}),
+            &["queues", "would exceed the limit of 1 queue(s)"],
+        ),
+        (&|f| f["queues"][1]["auto_delete"] = json!(true), &["queues[1] (q2)", "auto-delete"]),
     ];
     for (change, words) in cases {
         let reason = wrong(change);
@@ -243,4 +258,70 @@ fn definitions_are_loaded_at_the_start_in_place_of_the_defaults() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(65), "{said}");
     assert!(said.contains("definitions.json: queues[0]: "), "{said}");
+}
+
+// HT-125
+#[test]
+fn a_long_list_of_bindings_finds_both_their_ends() {
+    let Some(private) = private_broker("") else { return };
+    let count = 3000;
+    let names: Vec<String> = (0..count).map(|n| format!("q{n}")).collect();
+    let of = |n: &String| {
+        json!({"vhost": "/", "source": "amq.direct", "destination": n,
+            "destination_type": "queue", "routing_key": "k", "arguments": {}})
+    };
+    let queue = |n: &String| json!({"vhost": "/", "name": n, "durable": true, "arguments": {}});
+    let file = json!({
+        "queues": names.iter().map(queue).collect::<Vec<_>>(),
+        "bindings": names.iter().map(of).collect::<Vec<_>>(),
+    });
+    let answer = private.api().post("/definitions", &file);
+    assert_eq!(answer.status, 204, "{}", answer.text);
+    let bindings = private.api().get("/exchanges/%2F/amq.direct/bindings/source");
+    assert_eq!(bindings.as_array().unwrap().len(), count);
+}
+
+// HT-009, HT-121, HT-125: what an entry need not say, and what is passed over.
+#[test]
+fn what_entries_leave_out_is_as_with_rabbitmq() {
+    let vhost = name("vhost");
+    assert_eq!(api().put(&format!("/vhosts/{vhost}"), &json!({})).status, 201);
+    let path = format!("/definitions/{vhost}");
+    let import = |file: Json| assert_eq!(api().post(&path, &file).status, 204, "{file}");
+    assert_eq!(api().call("POST", &path, "").status, 204);
+    import(json!({
+        "queues": [{"name": "q"}],
+        "exchanges": [{"name": "e", "type": "topic"}, {"name": "amq.mine", "type": "topic"}],
+        "bindings": [{"source": "", "destination": "q", "destination_type": "queue",
+            "routing_key": "x"}],
+    }));
+    let durable = |path: &str| api().get(path)["durable"].clone();
+    assert_eq!(durable(&format!("/queues/{vhost}/q")), json!(true));
+    assert_eq!(durable(&format!("/exchanges/{vhost}/e")), json!(true));
+    assert_eq!(api().call("GET", &format!("/exchanges/{vhost}/amq.mine"), "").status, 404);
+    let (status, _, reason) = api().call("POST", "/definitions/none", "{}").refusal();
+    assert_eq!((status, reason.as_str()), (404, "vhost_not_found"));
+    assert_eq!(api().delete(&format!("/vhosts/{vhost}")).status, 204);
+}
+
+// HT-121
+#[test]
+fn what_leads_through_internal_exchanges_comes_back_whole() {
+    if !only_on_lepus("RabbitMQ exports bindings of exchanges that it leaves out") {
+        return;
+    }
+    let (vhost, other) = (name("vhost"), name("vhost"));
+    for vhost in [&vhost, &other] {
+        assert_eq!(api().put(&format!("/vhosts/{vhost}"), &json!({})).status, 201);
+    }
+    let hidden = json!({"type": "fanout", "durable": true, "internal": true});
+    assert_eq!(api().put(&format!("/exchanges/{vhost}/hidden"), &hidden).status, 201);
+    let bind = format!("/bindings/{vhost}/e/amq.fanout/e/hidden");
+    assert_eq!(api().post(&bind, &json!({})).status, 201);
+    let export = api().get(&format!("/definitions/{vhost}"));
+    let answer = api().post(&format!("/definitions/{other}"), &export);
+    assert_eq!(answer.status, 204, "{}", answer.text);
+    assert_eq!(api().get(&format!("/exchanges/{other}/hidden"))["internal"], json!(true));
+    let bindings = api().get(&format!("/exchanges/{other}/hidden/bindings/destination"));
+    assert_eq!(bindings.as_array().unwrap().len(), 1);
 }

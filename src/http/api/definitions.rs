@@ -80,7 +80,7 @@ async fn import_vhost(
     Sent(body): Sent,
 ) -> Reply {
     caller.administrator()?;
-    api.admin.vhost(&vhost).map_err(|_| Failure::bad_request("vhost_not_found"))?;
+    api.admin.vhost(&vhost).map_err(|_| Failure::Missing("vhost_not_found"))?;
     import_into(api, caller, Some(vhost), &headers, body).await
 }
 
@@ -102,7 +102,9 @@ async fn import_into(
                     .ok_or_else(|| Failure::bad_request("there is no part named `file`"))?,
                 None => body,
             };
-            let definitions = Definitions::read(&body, vhost.as_deref());
+            // An empty body is an empty object, as everywhere (HT-009).
+            let body = if body.is_empty() { b"{}" } else { &body[..] };
+            let definitions = Definitions::read(body, vhost.as_deref());
             let applied = definitions.and_then(|all| all.apply(&api.admin, &caller.user));
             applied.map_err(|error| match error {
                 DefinitionsError::Json(_) => Failure::bad_request("failed_to_parse_json"),

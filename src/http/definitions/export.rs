@@ -2,23 +2,26 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{OPERATOR_POLICY, RESERVED_PREFIX};
+use super::RESERVED_PREFIX;
 use crate::{
-    broker::{
-        Vhost,
-        parameter::{Parameter, Scope},
-        policy::{Authority, Policy},
-        topology::Destination,
-    },
+    broker::{Vhost, policy::Authority, topology::Destination},
     http::{
         Api,
-        api::{users, vhosts},
+        api::{parameters, permissions, policies, users, vhosts},
         json,
     },
 };
 
 /// Lists what a vhost has of one kind.
 type List = fn(&Api, &Vhost) -> Vec<Value>;
+
+const LISTS: [(&str, List); 5] = [
+    ("parameters", parameters::of_vhost),
+    ("policies", policies_of),
+    ("queues", queues),
+    ("exchanges", exchanges),
+    ("bindings", bindings),
+];
 
 /// Everything (HT-120).
 pub(in crate::http) fn of_all(api: &Api) -> Value {
@@ -36,53 +39,20 @@ pub(in crate::http) fn of_all(api: &Api) -> Value {
         json!({"name": name, "metadata": metadata, "limits": limits})
     });
     put("vhosts", vhosts.collect());
-    let permissions = api.admin.permissions();
-    let permissions = permissions.iter().map(|permission| {
-        json!({
-            "user": permission.user.as_str(),
-            "vhost": permission.vhost.as_str(),
-            "configure": permission.configure.as_str(),
-            "write": permission.write.as_str(),
-            "read": permission.read.as_str(),
-        })
-    });
-    put("permissions", permissions.collect());
-    let topics = api.admin.topic_permissions();
-    let topics = topics.iter().map(|permission| {
-        json!({
-            "user": permission.user.as_str(),
-            "vhost": permission.vhost.as_str(),
-            "exchange": permission.exchange.as_str(),
-            "write": permission.write.as_str(),
-            "read": permission.read.as_str(),
-        })
-    });
-    put("topic_permissions", topics.collect());
-    let globals = api.admin.parameters().into_iter().filter_map(|parameter| match parameter {
-        // What makes a cluster this one is not for others.
-        Parameter { scope: Scope::Global, name, .. } if name.starts_with("internal") => None,
-        Parameter { scope: Scope::Global, name, value } => {
-            Some(json!({"name": name, "value": json::of_datum(&value)}))
-        }
-        Parameter { .. } => None,
-    });
+    let found = api.admin.permissions();
+    put("permissions", found.iter().map(|found| permissions::describe(found)).collect());
+    let found = api.admin.topic_permissions();
+    put(
+        "topic_permissions",
+        found.iter().map(|found| permissions::describe_topic(found)).collect(),
+    );
+    let globals = parameters::global(api).into_iter();
+    // What makes a cluster this one is not for others.
+    let globals = globals.filter(|(name, _)| !name.starts_with("internal"));
+    let globals = globals.map(|(name, value)| json!({"name": name, "value": value}));
     put("global_parameters", globals.collect());
-    let lists: [(&str, List); 5] = [
-        ("parameters", parameters),
-        ("policies", policies),
-        ("queues", queues),
-        ("exchanges", exchanges),
-        ("bindings", bindings),
-    ];
-    for (key, list) in lists {
-        let items = all.iter().flat_map(|vhost| {
-            let mut items = list(api, vhost);
-            for item in &mut items {
-                item["vhost"] = json!(vhost.name().as_str());
-            }
-            items
-        });
-        put(key, items.collect());
+    for (key, list) in LISTS {
+        put(key, all.iter().flat_map(|vhost| list(api, vhost)).collect());
     }
     Value::Object(object)
 }
@@ -97,11 +67,13 @@ pub(in crate::http) fn of_vhost(api: &Api, vhost: &Vhost) -> Value {
     put("description", json!(metadata.description));
     put("metadata", vhosts::metadata(&metadata));
     put("limits", json::of_map(&api.admin.vhost_limits(name).unwrap_or_default()));
-    put("parameters", parameters(api, vhost).into());
-    put("policies", policies(api, vhost).into());
-    put("queues", queues(api, vhost).into());
-    put("exchanges", exchanges(api, vhost).into());
-    put("bindings", bindings(api, vhost).into());
+    for (key, list) in LISTS {
+        let mut items = list(api, vhost);
+        for item in items.iter_mut().filter_map(Value::as_object_mut) {
+            item.remove("vhost");
+        }
+        put(key, items.into());
+    }
     Value::Object(object)
 }
 
@@ -116,42 +88,9 @@ fn head(api: &Api, format: &str) -> Map<String, Value> {
     object
 }
 
-/// Parameters, and operator policies with them.
-fn parameters(api: &Api, vhost: &Vhost) -> Vec<Value> {
-    let own = api.admin.parameters().into_iter().filter_map(|parameter| match parameter.scope {
-        Scope::Vhost { vhost: of, component } if of == *vhost.name() => Some(json!({
-            "component": component,
-            "name": parameter.name,
-            "value": json::of_datum(&parameter.value),
-        })),
-        _ => None,
-    });
-    let policies = vhost.policies();
-    let operators = policies.of(Authority::Operator).map(|policy| {
-        let mut value = policy_value(policy);
-        value["definition"] = json::of_map(&policy.definition);
-        json!({"component": OPERATOR_POLICY, "name": policy.name.as_str(), "value": value})
-    });
-    own.chain(operators).collect()
-}
-
-fn policy_value(policy: &Policy) -> Value {
-    json!({
-        "pattern": policy.pattern.as_str(),
-        "apply-to": policy.apply_to.as_str(),
-        "priority": json::of_datum(&policy.priority),
-        "definition": json::of_map(&policy.definition),
-    })
-}
-
-fn policies(_: &Api, vhost: &Vhost) -> Vec<Value> {
-    let policies = vhost.policies();
-    let policies = policies.of(Authority::User).map(|policy| {
-        let mut value = policy_value(policy);
-        value["name"] = json!(policy.name.as_str());
-        value
-    });
-    policies.collect()
+fn policies_of(_: &Api, vhost: &Vhost) -> Vec<Value> {
+    let policies = policies::of_vhost(vhost, Authority::User);
+    policies.iter().map(|policy| policies::describe(vhost, policy)).collect()
 }
 
 /// Queues, but for those that belong to a connection.
@@ -160,6 +99,7 @@ fn queues(_: &Api, vhost: &Vhost) -> Vec<Value> {
     let queues =
         topology.queues().filter(|(_, queue)| queue.owner.is_none()).map(|(name, queue)| {
             json!({
+                "vhost": vhost.name().as_str(),
                 "name": name.as_str(),
                 "type": queue.queue_type.as_str(),
                 "durable": queue.spec.durable,
@@ -170,22 +110,28 @@ fn queues(_: &Api, vhost: &Vhost) -> Vec<Value> {
     queues.collect()
 }
 
-/// Exchanges, but for those that every vhost has.
+/// Exchanges, but for those that every vhost has. deviation: RabbitMQ leaves internal ones out, and
+/// then refuses their bindings.
 fn exchanges(_: &Api, vhost: &Vhost) -> Vec<Value> {
     let topology = vhost.topology();
     let exchanges = topology.exchanges().filter(|exchange| {
         let name = exchange.name();
-        !name.is_empty() && !name.starts_with(RESERVED_PREFIX) && !exchange.spec().internal
+        !name.is_empty() && !name.starts_with(RESERVED_PREFIX)
     });
     let exchanges = exchanges.map(|exchange| {
         let spec = exchange.spec();
-        json!({
+        let mut item = json!({
+            "vhost": vhost.name().as_str(),
             "name": exchange.name().as_str(),
             "type": spec.type_name,
             "durable": spec.durable,
             "auto_delete": spec.auto_delete,
             "arguments": json::of_table(&spec.arguments),
-        })
+        });
+        if spec.internal {
+            item["internal"] = json!(true);
+        }
+        item
     });
     exchanges.collect()
 }
@@ -201,6 +147,7 @@ fn bindings(_: &Api, vhost: &Vhost) -> Vec<Value> {
             Destination::Exchange(name) => ("exchange", name),
         };
         Some(json!({
+            "vhost": vhost.name().as_str(),
             "source": binding.source.as_str(),
             "destination": destination.as_str(),
             "destination_type": kind,
