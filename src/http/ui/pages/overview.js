@@ -147,7 +147,8 @@ function nodeCard(node) {
 function longest() {
   const rows = health.longest.filter((queue) => queue.messages > 0).slice(0, 8);
   const many = scope.vhost === undefined && session.vhosts.length > 1;
-  return card('Longest queues', rows.length === 0 ? h('p.empty', 'All queues are empty.')
+  return card('Longest queues', rows.length === 0
+    ? h('p.empty', health.known ? 'All queues are empty.' : 'Loading\u2026')
     : h('div.scroll', h('table.plain', h('thead', h('tr', h('th', 'Name'),
       h('th.num', 'Ready'), h('th.num', 'Unacked'), h('th.num', 'In'), h('th.num', 'Consumers'))),
     h('tbody', rows.map((queue) => h('tr', { key: `${queue.vhost} ${queue.name}` },
