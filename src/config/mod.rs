@@ -62,8 +62,9 @@ settings! {
     amqp_plain: bool = true;
     /// Port for AMQP over TLS, listened on when there is a `tls_certificate`.
     tls_port: u16 = 5671, 0..=65535;
-    /// Whether the management API is served to clients. Without it `lepus ctl` still works on
-    /// this machine, through a socket in the data directory.
+    /// Whether the management API is served to clients without TLS; with TLS it is where there is
+    /// an `https_certificate`. Without both `lepus ctl` still works on this machine, through a
+    /// socket in the data directory.
     http: bool = true;
     /// Port for the management API.
     http_port: u16 = 15672, 0..=65535;
