@@ -82,7 +82,7 @@ impl Entries {
         }
         self.apply_total_memory(loaded)?;
         self.apply_tls_alone(loaded)?;
-        let about = "these keys of RabbitMQ's keep somebody out there, and have no effect here";
+        let about = "these keys of RabbitMQ's say who is kept out, and have no effect here";
         warn_of(loaded, about, &unsafe_without);
         warn_of(loaded, "these keys of RabbitMQ's have no effect", &missed);
         if !idle.is_empty() {
@@ -95,8 +95,15 @@ impl Entries {
     /// A management API that is spoken of with TLS alone is served with TLS alone.
     fn apply_tls_alone(&self, loaded: &mut Loaded) -> Result<(), Error> {
         let below = |prefix: &str| self.0.iter().find(|entry| entry.key.starts_with(prefix));
-        let plain = below("management.tcp.").or(below("management.listener."));
-        let Some(entry) = below("management.ssl.").filter(|_| plain.is_none()) else {
+        let is_tls = |entry: &&Entry| entry.value == "true";
+        let listener = self.get("management.listener.ssl").filter(is_tls);
+        if let Some(port) = self.get("management.listener.port").filter(|_| listener.is_some()) {
+            let setting = Setting::named("https_port", &port.origin)?;
+            loaded.set(setting, &Written::One(port.value.clone()), &port.origin)?;
+        }
+        let plain = below("management.listener.").filter(|_| listener.is_none());
+        let tls = listener.or(below("management.ssl."));
+        let Some(entry) = tls.filter(|_| plain.or(below("management.tcp.")).is_none()) else {
             return Ok(());
         };
         let setting = Setting::named("http", &entry.origin)?;

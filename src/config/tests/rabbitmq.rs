@@ -119,6 +119,9 @@ fn every_key_sets_what_it_means() {
         ("management.ssl.ip = 127.0.0.1", "https_bind", "[\"127.0.0.1\"]"),
         ("management.ssl.port = 8443", "http", "false"),
         ("management.ssl.port = 8443\nmanagement.tcp.port = 8080", "http_port", "8080"),
+        ("management.listener.port = 1\nmanagement.listener.ssl = true", "https_port", "1"),
+        ("management.listener.port = 1\nmanagement.listener.ssl = true", "http", "false"),
+        ("management.listener.ssl_opts.certfile = /c", "https_certificate", "\"/c\""),
         ("prometheus.tcp.ip = ::", "metrics_bind", "[\"0.0.0.0\", \"::\"]"),
         ("management.ssl.port = 8443", "https_port", "8443"),
         ("prometheus.tcp.port = 9090", "metrics_port", "9090"),
@@ -309,7 +312,7 @@ fn keys_that_keep_others_out_without_effect_have_a_warning_of_their_own() {
          ssl_options.client_renegotiation = false\ncollect_statistics = none",
     );
     let [unlocked, missed] = &warnings(&loaded)[..] else { panic!("{:?}", loaded.notes) };
-    assert!(unlocked.starts_with("these keys of RabbitMQ's keep somebody out"), "{unlocked}");
+    assert!(unlocked.starts_with("these keys of RabbitMQ's say who is kept out"), "{unlocked}");
     for key in [
         "ssl_options.crl_check",
         "management.ssl.versions.1",
