@@ -4,6 +4,7 @@
 
 use std::{fmt::Write, net::IpAddr};
 
+use rustls::pki_types::{CertificateDer, pem::PemObject};
 use x509_cert::{
     certificate::{CertificateInner, Raw},
     der::{
@@ -52,6 +53,19 @@ impl Certificate {
         CertificateInner::from_der(der).ok().map(Self)
     }
 
+    /// Reads the certificates in a PEM file, in their order; what else is in it does not matter.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    pub fn all_in_pem(pem: &[u8]) -> Result<Vec<Self>, String> {
+        let found = CertificateDer::pem_slice_iter(pem).map(|der| {
+            let der = der.map_err(|error| error.to_string())?;
+            Self::from_der(&der).ok_or_else(|| "a certificate in it is damaged".to_owned())
+        });
+        let all = found.collect::<Result<Vec<_>, _>>()?;
+        if all.is_empty() { Err("it holds no certificate".into()) } else { Ok(all) }
+    }
+
     /// Whom it is for, as RFC 4514 writes it: `CN=client,O=organisation`.
     pub fn subject(&self) -> String {
         distinguished_name(self.0.tbs_certificate().subject())
@@ -74,6 +88,13 @@ impl Certificate {
         let validity = self.0.tbs_certificate().validity();
         let text = |time: Time| time.to_date_time();
         format!("{} - {}", text(validity.not_before), text(validity.not_after))
+    }
+
+    /// The same as RabbitMQ's checks show it: `2026-01-01 00:00:00`.
+    pub fn validity_texts(&self) -> [String; 2] {
+        let validity = self.0.tbs_certificate().validity();
+        let text = |time: Time| time.to_date_time().to_string().replace('T', " ").replace('Z', "");
+        [text(validity.not_before), text(validity.not_after)]
     }
 
     /// The name of the user whom it stands for, if it has one where the configuration looks for it

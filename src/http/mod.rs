@@ -5,6 +5,7 @@
 //! - [`caller`]: who asks, and what that user may see and do.
 //! - [`failure`]: RabbitMQ's status codes and bodies for what cannot be done.
 //! - [`history`]: what counters were, for rates and charts; [`census`]: sums over everything.
+//! - [`certificates`]: those of the listeners, as their files have them.
 //! - [`listing`]: columns, sorting, filters and pages of lists.
 //! - [`json`]: arguments and properties, to JSON and back.
 //! - [`api`]: one file for each kind of thing, with its routes.
@@ -23,6 +24,7 @@ mod bounded;
 #[allow(dead_code, reason = "the endpoints that use all of it come with it")]
 mod caller;
 mod census;
+mod certificates;
 mod definitions;
 mod failure;
 mod history;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use crate::harness::{api, private_broker};
+use crate::harness::{Certificates, api, private_broker};
 
 #[track_caller]
 fn assert_ok(path: &str) -> Json {
@@ -60,4 +60,39 @@ fn an_alarm_is_told() {
     let found = answer.json();
     assert_eq!((answer.status, &found["status"]), (503, &json!("failed")));
     assert_eq!(found["alarms"][0]["resource"], "memory");
+}
+
+// HT-104
+#[test]
+fn certificates_that_end_soon_are_told() {
+    let certificates = Certificates::new();
+    let Some(private) = private_broker(&certificates.settings("")) else { return };
+    let check = |within: &str| {
+        let path = format!("/health/checks/certificate-expiration/{within}");
+        let answer = private.api().call("GET", &path, "");
+        (answer.status, answer.json())
+    };
+    assert_eq!(check("1/years"), (200, json!({"status": "ok"})));
+    // Those of the tests end in the year 4096.
+    let (status, found) = check("3000/years");
+    assert_eq!((status, &found["reason"]), (503, &json!("Certificates expiring")));
+    let expired = &found["expired"][0];
+    assert_eq!(expired["protocol"], "amqp/ssl");
+    assert_eq!(expired["port"], private.tls_address().port());
+    assert_eq!(expired["certfile"], certificates.path("cert.pem").display().to_string());
+    assert_eq!(expired["certfile_expires_on"], json!(["4096-01-01 00:00:00"]));
+    assert_eq!(expired["cacertfile_expires_on"], json!(["4096-01-01 00:00:00"]));
+    // The files count as they are now.
+    let over = |params: &mut rcgen::CertificateParams| {
+        params.not_after = rcgen::date_time_ymd(2020, 2, 3);
+    };
+    certificates.install(&certificates.authority.server_with(over));
+    let (status, found) = check("0/days");
+    assert_eq!(status, 503);
+    assert_eq!(found["expired"][0]["certfile_expires_on"], json!(["2020-02-03 00:00:00"]));
+    assert_eq!(found["expired"][0]["cacertfile_expires_on"], json!([]));
+    certificates.write("cert.pem", "nothing");
+    let (status, found) = check("1/days");
+    assert_eq!(status, 503);
+    assert_eq!(found["expired"][0]["certfile_expires_on"], json!(["it holds no certificate"]));
 }

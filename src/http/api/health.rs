@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 use super::Reply;
 use crate::{
     broker::alarm::Alarm,
-    http::{Api, Failure, Json, caller::Caller},
+    clock::{self, UnixTime},
+    http::{Api, Failure, Json, blocking, caller::Caller, certificates::Certificates},
 };
 
 pub(super) fn routes() -> Router<Api> {
@@ -142,12 +143,35 @@ async fn quorum(_: Caller) -> Response {
 }
 
 /// HT-104
-async fn certificates(Path((within, unit)): Path<(String, String)>, _: Caller) -> Reply {
-    if !["days", "weeks", "months", "years"].contains(&unit.as_str()) {
-        return Err(Failure::bad_request(
-            "Time unit not recognised. Supported units: days, weeks, months, years.",
-        ));
-    }
-    within.parse::<u32>().map_err(|_| Failure::bad_request("Invalid expiration value."))?;
-    Ok(ok(json!({})))
+async fn certificates(
+    State(api): State<Api>,
+    Path((within, unit)): Path<(String, String)>,
+    _: Caller,
+) -> Reply {
+    const DAY: u64 = 86_400;
+    let seconds = match unit.to_lowercase().as_str() {
+        "days" => DAY,
+        "weeks" => 7 * DAY,
+        "months" => 365 * DAY / 12,
+        "years" => 365 * DAY,
+        _ => {
+            return Err(Failure::bad_request(
+                "Time unit not recognised. Supported units: days, weeks, months, years.",
+            ));
+        }
+    };
+    let invalid = |_| Failure::bad_request("Invalid expiration value.");
+    let within = u64::from(within.parse::<u32>().map_err(invalid)?) * seconds;
+    blocking(move || {
+        let (node, now) = (api.config.node(), clock::unix_time());
+        let deadline = UnixTime(now.0.saturating_add(within * 1000));
+        let ending = |certificates: &Certificates| certificates.ending(&node, now, deadline);
+        let all = Certificates::read_blocking(&api);
+        let expired: Vec<Value> = all.iter().filter_map(ending).collect();
+        if expired.is_empty() {
+            return Ok(ok(json!({})));
+        }
+        Ok(failed("Certificates expiring", json!({"expired": expired})))
+    })
+    .await
 }

@@ -2,6 +2,8 @@
 //! administrators alone; and what stops or wipes the broker is for whoever may open its socket, as
 //! RabbitMQ has it, whose API can do nothing of the kind.
 
+use std::{env, ffi::OsString};
+
 use axum::{
     Router,
     extract::State,
@@ -16,8 +18,9 @@ use crate::{
     admin::Lacks,
     config::{DiskLimit, MemoryLimit, Setting, Size},
     http::{
-        Api, Failure, Files, FilesError, Json,
+        Api, Failure, Files, FilesError, Json, blocking,
         caller::{Administrator, Operator},
+        certificates::Certificates,
     },
     machine,
     names::CommitSeq,
@@ -33,6 +36,8 @@ pub(super) fn routes() -> Router<Api> {
         .route("/lepus/memory-watermark", put(memory_watermark))
         .route("/lepus/disk-free-limit", put(disk_free_limit))
         .route("/lepus/settings", get(settings))
+        .route("/lepus/certificates", get(certificates))
+        .route("/lepus/variables", get(variables))
 }
 
 fn no_content() -> Response {
@@ -170,5 +175,30 @@ async fn settings(State(api): State<Api>, _: Administrator) -> Reply {
     };
     let all: Map<_, _> =
         Setting::ALL.iter().map(|setting| (setting.key.into(), value(setting))).collect();
+    Ok(Json(Value::Object(all)).into_response())
+}
+
+/// The certificates of all listeners that speak TLS.
+async fn certificates(State(api): State<Api>, _: Administrator) -> Reply {
+    blocking(move || {
+        let node = api.config.node();
+        let all = Certificates::read_blocking(&api);
+        let all: Vec<_> = all.iter().map(|certificates| certificates.json(&node)).collect();
+        Ok(Json(Value::Array(all)))
+    })
+    .await
+}
+
+/// The variables of the environment that are for the broker, but for secrets.
+async fn variables(_: State<Api>, _: Administrator) -> Reply {
+    const SECRET: [&str; 4] = ["PASS", "SECRET", "COOKIE", "TOKEN"];
+    let is_ours = |name: &str| name.starts_with("LEPUS_") || name.starts_with("RABBITMQ_");
+    let shown = |(name, value): (OsString, OsString)| {
+        let (name, value) = (name.into_string().ok()?, value.to_string_lossy().into_owned());
+        let is_secret = SECRET.iter().any(|word| name.contains(word)) && !name.ends_with("_FILE");
+        let value = if is_secret { "(secret)".into() } else { value };
+        is_ours(&name).then_some((name, Value::String(value)))
+    };
+    let all: Map<_, _> = env::vars_os().filter_map(shown).collect();
     Ok(Json(Value::Object(all)).into_response())
 }
