@@ -3,7 +3,9 @@
 
 mod check;
 mod definitions;
+mod governed;
 mod health;
+mod host;
 mod lists;
 mod node;
 mod offline;

@@ -159,7 +159,7 @@ struct Settings {
     /// Port for the management API [default: 15672]
     #[arg(long, value_name = "N")]
     http_port: Option<u16>,
-    /// Port for Prometheus; not served yet [default: 15692]
+    /// Port for the metrics that Prometheus reads [default: 15692]
     #[arg(long, value_name = "N")]
     metrics_port: Option<u16>,
     /// Directory for everything durable [default: ~/.local/share/lepus]

@@ -20,10 +20,11 @@ pub(super) fn all(call: &mut Call) -> Result<Vec<Listener>, Failure> {
 }
 
 impl Listener {
-    fn of(value: &Value) -> Self {
+    /// A listener as the management API has it.
+    pub(super) fn of(value: &Value) -> Self {
         let text = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
         let port = value["port"].as_u64().and_then(|port| u16::try_from(port).ok());
-        let interface = match text("ip_address").as_str() {
+        let interface = match (text("ip_address") + &text("interface")).as_str() {
             // The address of all interfaces is written in brackets, as RabbitMQ does.
             "::" => "[::]".into(),
             address => address.to_owned(),

@@ -1,4 +1,4 @@
-//! TLS to the management API of a broker on another machine.
+//! TLS to the management API of a broker on another machine, and what of it this program can do.
 
 use std::sync::Arc;
 
@@ -33,6 +33,26 @@ pub(super) async fn connect(
     connector.connect(name, socket).await.map_err(|error| untrusted(error.to_string()))
 }
 
+/// The versions that can be spoken, the newest first, in RabbitMQ's words.
+pub(super) fn versions() -> Vec<String> {
+    ["tlsv1.3", "tlsv1.2"].map(str::to_owned).to_vec()
+}
+
+/// The cipher suites, the best first, under OpenSSL's names.
+pub(super) fn cipher_suites() -> Vec<String> {
+    let suites = ring::default_provider().cipher_suites;
+    suites.iter().map(|suite| openssl_name(&format!("{:?}", suite.suite()))).collect()
+}
+
+/// OpenSSL's name for a cipher suite.
+fn openssl_name(name: &str) -> String {
+    if let Some(tls13) = name.strip_prefix("TLS13_") {
+        return format!("TLS_{tls13}");
+    }
+    let name = name.trim_start_matches("TLS_").replace("_WITH_", "_").replace("AES_", "AES");
+    name.replace("POLY1305_SHA256", "POLY1305").replace('_', "-")
+}
+
 fn roots(authorities: &Authorities) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     match authorities {
@@ -53,4 +73,23 @@ fn roots(authorities: &Authorities) -> Result<RootCertStore, String> {
         }
     }
     Ok(roots)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cipher_suites_have_the_names_that_openssl_knows() {
+        for (name, expected) in [
+            ("TLS13_AES_256_GCM_SHA384", "TLS_AES_256_GCM_SHA384"),
+            ("TLS13_CHACHA20_POLY1305_SHA256", "TLS_CHACHA20_POLY1305_SHA256"),
+            ("TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", "ECDHE-ECDSA-AES256-GCM-SHA384"),
+            ("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "ECDHE-RSA-AES128-GCM-SHA256"),
+            ("TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256", "ECDHE-RSA-CHACHA20-POLY1305"),
+        ] {
+            assert_eq!(openssl_name(name), expected);
+        }
+        assert!(cipher_suites().contains(&"TLS_AES_128_GCM_SHA256".to_owned()));
+    }
 }

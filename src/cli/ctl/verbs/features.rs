@@ -5,6 +5,7 @@ use serde_json::json;
 use super::super::{
     call::{Call, Outcome},
     failure::{Failure, code},
+    guise::Guise,
     options::flag,
     verb::{Field, Listing, Section, Verb, field},
 };
@@ -34,6 +35,14 @@ pub(in crate::cli::ctl) const VERBS: &[Verb] = &[
         &DEPRECATED,
     )
     .with(&[flag("used")]),
+    Verb::new(
+        "check_if_any_deprecated_features_are_used",
+        Section::Monitoring,
+        "",
+        "Checks that no deprecated feature is used",
+        check_deprecated,
+    )
+    .shown_by(&[Guise::Ctl, Guise::Diagnostics]),
 ];
 
 const FLAGS: Listing = Listing {
@@ -101,4 +110,18 @@ fn enable_one(call: &mut Call, name: &str) -> Result<(), Failure> {
             Err(Failure::error(code::USAGE, text))
         }
     }
+}
+
+fn check_deprecated(call: &mut Call) -> Result<(), Failure> {
+    call.banner("Checking if any deprecated features are used ...");
+    let used = call.get_list(&["deprecated-features", "used"])?.unwrap_or_default();
+    let names: Vec<_> = used.iter().filter_map(|feature| feature["name"].as_str()).collect();
+    if !names.is_empty() {
+        return Err(Failure::plain(code::UNAVAILABLE, names.join("\n")));
+    }
+    if call.format.is_json() || !call.options.has("silent") {
+        let text = "Cluster reported no deprecated features in use";
+        call.result(text, &json!({"result": "ok"}));
+    }
+    Ok(())
 }

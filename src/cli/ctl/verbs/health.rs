@@ -93,11 +93,13 @@ pub(in crate::cli::ctl) const VERBS: &[Verb] = &[
         "check_if_metadata_store_is_initialized",
         "",
         "Succeeds as soon as the broker answers",
-        |call| {
-            let node = call.node()?;
-            call.say(format!("Metadata store on node {node} has completed its initialization"));
-            Ok(())
-        },
+        check_metadata_store,
+    ),
+    check(
+        "check_if_metadata_store_is_initialized_with_data",
+        "",
+        "Succeeds as soon as the broker answers",
+        check_metadata_store,
     ),
     Verb::new("node_health_check", Section::Other, "", "Checks nothing, as in RabbitMQ", |call| {
         call.say(
@@ -171,6 +173,12 @@ fn is_booting(call: &mut Call) -> Result<(), Failure> {
          started booting yet"
     );
     call.result(&text, &json!({"message": text, "result": false}));
+    Ok(())
+}
+
+fn check_metadata_store(call: &mut Call) -> Result<(), Failure> {
+    let node = call.node()?;
+    call.say(format!("Metadata store on node {node} has completed its initialization"));
     Ok(())
 }
 
@@ -331,8 +339,9 @@ fn check_certificate_expiration(call: &mut Call) -> Result<(), Failure> {
     const UNITS: [&str; 4] = ["days", "weeks", "months", "years"];
     let unit = call.options.text("unit").unwrap_or("weeks").to_owned();
     if !UNITS.contains(&unit.as_str()) {
-        let problem = format!("unit '{unit}' is not supported, use one of: {}", UNITS.join(", "));
-        return Err(call.bad_argument(&problem));
+        let known = UNITS.join(", ");
+        let problem = format!("unit '{unit}' is not supported. Please use one of: {known}");
+        return Err(call.misused(code::USAGE, &problem));
     }
     let within = call.options.number("within").unwrap_or(4);
     let node = call.node()?;
@@ -341,6 +350,11 @@ fn check_certificate_expiration(call: &mut Call) -> Result<(), Failure> {
     let path = &["health", "checks", "certificate-expiration", &count, &unit];
     let ask = Ask { method: &Method::GET, path, query: &[], body: None, headers: &[] };
     let answer = call.ask(ask)?;
+    if answer.status == 503 {
+        let expired = call::json_of(&answer)?["expired"].take();
+        let lines: Vec<_> = expired.as_array().into_iter().flatten().flat_map(ending).collect();
+        return Err(Failure::plain(code::UNAVAILABLE, lines.join("\n")));
+    }
     if answer.status != 200 {
         return Err(Failure::refused(call::reason(&answer)));
     }
@@ -348,4 +362,21 @@ fn check_certificate_expiration(call: &mut Call) -> Result<(), Failure> {
     let text = format!("No certificates are expiring within {within} {units}.");
     call.result(&text, &json!({"result": "ok"}));
     Ok(())
+}
+
+/// A line for each certificate of a listener that ends soon.
+fn ending(listener: &Value) -> Vec<String> {
+    let (port, protocol) = (&listener["port"], listener["protocol"].as_str().unwrap_or_default());
+    let mut lines = Vec::new();
+    for file in ["certfile", "cacertfile"] {
+        let path = listener[file].as_str().unwrap_or_default();
+        for end in listener[format!("{file}_expires_on")].as_array().into_iter().flatten() {
+            let end = end.as_str().unwrap_or_default();
+            // What is no moment says what is wrong instead.
+            let is_moment = end.starts_with(|letter: char| letter.is_ascii_digit());
+            let word = if is_moment { "expires on " } else { "" };
+            lines.push(format!("{path} (port {port}, {protocol}): {word}{end}"));
+        }
+    }
+    lines
 }

@@ -7,6 +7,7 @@ mod definitions;
 mod features;
 mod health;
 mod help;
+mod host;
 mod limits;
 mod node;
 mod parameters;
@@ -37,6 +38,7 @@ pub(super) const GROUPS: &[&[Verb]] = &[
     definitions::VERBS,
     check::VERBS,
     health::VERBS,
+    host::VERBS,
     node::VERBS,
     settings::VERBS,
     startup::VERBS,

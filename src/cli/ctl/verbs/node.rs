@@ -33,6 +33,14 @@ pub(in crate::cli::ctl) const VERBS: &[Verb] = &[
     done("reset_stats_db", "Does nothing: statistics are counted, not kept"),
     done("remove_classic_queue_mirroring_from_policies", "Does nothing: there are no mirrors"),
     done("activate_free_disk_space_monitoring", "Does nothing: the disk is always watched"),
+    done("enable_auth_attempt_source_tracking", "Does nothing: attempts are counted by protocol")
+        .shown_by(DIAGNOSTICS),
+    done("disable_auth_attempt_source_tracking", "Does nothing: attempts are counted by protocol")
+        .shown_by(DIAGNOSTICS),
+    done("list_policies_with_classic_queue_mirroring", "Lists nothing: there are no mirrors")
+        .shown_by(DIAGNOSTICS),
+    done("list_operator_policies_with_classic_queue_mirroring", "Lists nothing: no mirrors")
+        .shown_by(DIAGNOSTICS),
     done("post_upgrade", "Does nothing: there is nothing to do after an upgrade").shown_by(UPGRADE),
     done("drain", "Does nothing: see suspend_listeners").shown_by(UPGRADE),
     done("revive", "Does nothing: see resume_listeners").shown_by(UPGRADE),
@@ -89,6 +97,20 @@ pub(in crate::cli::ctl) const VERBS: &[Verb] = &[
         "Lists how often clients logged in and were refused",
         &ATTEMPTS,
     ),
+    Verb::new(
+        "reset_node_auth_attempt_metrics",
+        Section::Monitoring,
+        "",
+        "Counts from nothing how often clients logged in and were refused",
+        |call| {
+            let node = call.node()?;
+            call.banner(format!("Reset auth attempt metrics on node {node} ..."));
+            let absent = || Failure::refused("the broker counts no attempts");
+            call.delete(&["auth", "attempts", &node])?.or_absent(absent)?;
+            call.done()
+        },
+    )
+    .shown_by(DIAGNOSTICS),
     Verb::list(
         "list_policies_that_match",
         Section::Policies,

@@ -141,10 +141,7 @@ fn clear(call: &mut Call, names: Names) -> Result<(), Failure> {
     call.banner(format!("Clearing {} \"{name}\" on vhost \"{vhost}\" ...", names.clearing));
     match call.delete(&[names.path, &vhost, &name])? {
         Outcome::Done => call.done(),
-        Outcome::Absent => {
-            of_vhost(call, names)?;
-            Err(Failure::refused("Parameter does not exist"))
-        }
+        Outcome::Absent => Err(Failure::refused("Parameter does not exist")),
         Outcome::Refused(reason) => Err(Failure::refused(reason)),
     }
 }

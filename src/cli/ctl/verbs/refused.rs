@@ -7,6 +7,13 @@ const ERLANG: &str = "it runs a program inside RabbitMQ's runtime; Lepus is no E
 const CLUSTER: &str = "there are no clusters: the broker is one node";
 const ENCRYPTED: &str = "there are no encrypted settings; give secrets by environment variables";
 const RUNTIME: &str = "it is about RabbitMQ's Erlang runtime, which is not there";
+const LOG: &str = "the log goes to standard error, and who started the broker keeps it: \
+                   journalctl -u lepus, docker logs. What is logged is set by set_log_level";
+const RESOLVER: &str = "names are resolved by the system: see /etc/resolv.conf and /etc/hosts, and \
+                        try one with resolve_hostname";
+const SYSTEM: &str = "ask the operating system of the broker's machine";
+const METRICS: &str = "see the histogram rabbitmq_message_size_bytes among the metrics, port 15692";
+const DISK: &str = "the disk is always watched; set_disk_free_limit 0 lets it fill up";
 const STREAMS: &str = "there are no streams yet";
 
 pub(in crate::cli::ctl) const VERBS: &[Verb] = &[
@@ -31,10 +38,19 @@ pub(in crate::cli::ctl) const VERBS: &[Verb] = &[
     Verb::refused("decrypt_conf_value", ENCRYPTED),
     Verb::refused("maybe_stuck", RUNTIME),
     Verb::refused("runtime_thread_stats", RUNTIME),
+    Verb::refused("command_line_arguments", RUNTIME),
     Verb::refused("erlang_cookie_hash", RUNTIME),
     Verb::refused("erlang_cookie_sources", RUNTIME),
     Verb::refused("list_ciphers", ENCRYPTED),
     Verb::refused("list_hashes", ENCRYPTED),
+    Verb::refused("log_tail", LOG),
+    Verb::refused("log_tail_stream", LOG),
+    Verb::refused("consume_event_stream", LOG),
+    Verb::refused("resolver_info", RESOLVER),
+    Verb::refused("list_network_interfaces", SYSTEM),
+    Verb::refused("message_size_stats", METRICS),
+    Verb::refused("deactivate_free_disk_space_monitoring", DISK),
+    Verb::refused("set_channel_interceptor_priorities", "there are no interceptors"),
     Verb::refused("stream_status", STREAMS),
     Verb::refused("coordinator_status", STREAMS),
 ];
