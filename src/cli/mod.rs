@@ -21,6 +21,7 @@ use std::{
     env,
     ffi::OsString,
     io::{self, Write},
+    os::unix::ffi::OsStrExt,
     path::PathBuf,
     process::ExitCode,
 };
@@ -32,7 +33,6 @@ use huge_pages::HugePages;
 /// Runs the program.
 pub fn main() -> ExitCode {
     let started = crate::clock::now();
-    let huge_pages = HugePages::hold_back();
     if let Some(exit_code) = ctl::main(&env::args_os().collect::<Vec<_>>()) {
         return exit_code;
     }
@@ -40,6 +40,9 @@ pub fn main() -> ExitCode {
         let _ = writeln!(io::stderr(), "lepus: there is no {name} here; see lepus ctl help");
         return failure::USAGE.into();
     }
+    // Commands are done before it matters.
+    let is_command = env::args_os().nth(1).is_some_and(|word| !word.as_bytes().starts_with(b"-"));
+    let huge_pages = (!is_command).then(HugePages::hold_back).unwrap_or_default();
     let done = match Task::read(env::args_os()) {
         Ok(Task::Serve(loaded)) => serve::run(loaded, started, huge_pages),
         Ok(Task::Perf(perf)) => perf::run(&perf).map_err(Failure::from),

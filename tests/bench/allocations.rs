@@ -26,7 +26,9 @@ use lepus::{
     wire::{
         encode,
         frame::{self, FrameKind},
-        method::{self, AMQPClass, Incoming, LongString, basic, channel, confirm, connection, queue},
+        method::{
+            self, AMQPClass, Incoming, LongString, basic, channel, confirm, connection, queue,
+        },
         table::Table,
     },
 };
@@ -54,8 +56,12 @@ struct Load {
 
 fn main() {
     let address = start_broker();
-    println!("{:<44} {:>11} {:>13} {:>9}", "for each message", "allocations", "reallocations", "bytes");
-    let load = |name, queue, is_persistent, body_bytes| Load { name, queue, is_persistent, body_bytes };
+    println!(
+        "{:<44} {:>11} {:>13} {:>9}",
+        "for each message", "allocations", "reallocations", "bytes"
+    );
+    let load =
+        |name, queue, is_persistent, body_bytes| Load { name, queue, is_persistent, body_bytes };
     for load in [
         load("transient, without acks, 100 B", "t100", false, 100),
         load("transient, without acks, 1 KiB", "t1024", false, 1024),
