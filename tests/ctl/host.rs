@@ -105,6 +105,8 @@ fn what_cannot_be_told_is_refused_with_where_to_look() {
     ] {
         desk.diagnostics(&["-q", command]).is("");
     }
+    desk.diagnostics(&["-q", "metadata_store_status"])
+        .is("Node Name\tRaft State\tMembership\nrabbit@desk\tleader\tvoter\n");
     desk.open();
     let attempts = || desk.diagnostics(&["list_node_auth_attempt_stats", "--json"]).json();
     let counted = |attempts: serde_json::Value| {

@@ -90,6 +90,19 @@ pub(in crate::cli::ctl) const VERBS: &[Verb] = &[
     )
     .takes(1, 1)
     .shown_by(QUEUES),
+    Verb::new(
+        "metadata_store_status",
+        Section::Queues,
+        "",
+        "Shows where what is declared is kept: on the one node",
+        |call| {
+            let node = call.node()?;
+            call.banner(format!("Status of metadata store on node {node} ..."));
+            members(call, &node);
+            Ok(())
+        },
+    )
+    .shown_by(DIAGNOSTICS),
     Verb::list(
         "list_node_auth_attempt_stats",
         Section::Monitoring,
@@ -195,8 +208,13 @@ fn quorum_status(call: &mut Call) -> Result<(), Failure> {
     if queue["type"] != "quorum" {
         return Err(Failure::refused("it is no quorum queue"));
     }
+    members(call, &node);
+    Ok(())
+}
+
+/// The members of what is replicated among nodes: the one that there is.
+fn members(call: &Call, node: &str) {
     let columns =
         [field("Node Name").column, field("Raft State").column, field("Membership").column];
     call.rows(&columns, &[vec![json!(node), json!("leader"), json!("voter")]]);
-    Ok(())
 }
