@@ -79,7 +79,7 @@ fn start_broker() -> SocketAddr {
     let mut config = Config::from_toml(Path::new("no file"), "").unwrap();
     (config.amqp_port, config.http_port, config.metrics_port) = (0, 0, 0);
     config.data_dir = Some(directory.path().to_owned());
-    let (started, start) = mpsc::channel();
+    let (started, start) = mpsc::sync_channel(1);
     thread::spawn(move || {
         let _directory = directory;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
@@ -98,7 +98,7 @@ fn measure(address: SocketAddr, load: &Load) -> f64 {
     consumer.consume_from_new(load);
     if load.is_persistent {
         let select = confirm::AMQPMethod::Select(confirm::Select { nowait: false });
-        producer.call(AMQPClass::Confirm(select), (85, 11));
+        producer.call(&AMQPClass::Confirm(select), (85, 11));
     }
     let batch = published(load).repeat(BATCH);
     let mut counted = None;
@@ -164,24 +164,24 @@ impl Client {
             response: LongString::from("\0guest\0guest"),
             locale: "en_US".into(),
         };
-        client.send(0, AMQPClass::Connection(connection::AMQPMethod::StartOk(start_ok)));
+        client.send(0, &AMQPClass::Connection(connection::AMQPMethod::StartOk(start_ok)));
         client.wait_for((10, 30));
         let tune_ok = connection::TuneOk { channel_max: 0, frame_max: FRAME_MAX, heartbeat: 0 };
-        client.send(0, AMQPClass::Connection(connection::AMQPMethod::TuneOk(tune_ok)));
+        client.send(0, &AMQPClass::Connection(connection::AMQPMethod::TuneOk(tune_ok)));
         let open = connection::Open { virtual_host: "/".into() };
-        client.send(0, AMQPClass::Connection(connection::AMQPMethod::Open(open)));
+        client.send(0, &AMQPClass::Connection(connection::AMQPMethod::Open(open)));
         client.wait_for((10, 41));
-        client.call(AMQPClass::Channel(channel::AMQPMethod::Open(channel::Open {})), (20, 11));
+        client.call(&AMQPClass::Channel(channel::AMQPMethod::Open(channel::Open {})), (20, 11));
         client
     }
 
-    fn send(&mut self, channel: u16, class: AMQPClass) {
+    fn send(&mut self, channel: u16, class: &AMQPClass) {
         self.output.clear();
-        encode::method(&mut self.output, channel, &class);
+        encode::method(&mut self.output, channel, class);
         self.stream.write_all(&self.output).unwrap();
     }
 
-    fn call(&mut self, class: AMQPClass, answer: (u16, u16)) {
+    fn call(&mut self, class: &AMQPClass, answer: (u16, u16)) {
         self.send(CHANNEL, class);
         self.wait_for(answer);
     }
@@ -201,7 +201,7 @@ impl Client {
             nowait: false,
             arguments: Table::default(),
         };
-        self.call(AMQPClass::Queue(queue::AMQPMethod::Declare(declare)), (50, 11));
+        self.call(&AMQPClass::Queue(queue::AMQPMethod::Declare(declare)), (50, 11));
         let consume = basic::Consume {
             queue: load.queue.into(),
             consumer_tag: "c".into(),
@@ -211,7 +211,7 @@ impl Client {
             nowait: false,
             arguments: Table::default(),
         };
-        self.call(AMQPClass::Basic(basic::AMQPMethod::Consume(consume)), (60, 21));
+        self.call(&AMQPClass::Basic(basic::AMQPMethod::Consume(consume)), (60, 21));
     }
 
     /// Takes a batch in, and acknowledges each message if asked to.
