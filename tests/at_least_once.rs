@@ -165,6 +165,29 @@ fn strategy_may_come_with_a_policy_and_go_with_it() {
 }
 
 #[test]
+fn letter_is_tried_again_after_a_restart_wherever_its_message_stands() {
+    let Some(mut private) = private_broker("resident_max = \"1MiB\"") else { return };
+    let channel = private.open().channel(1);
+    channel.declare(&queue("q").durable().args(at_least_once("")));
+    channel.confirm_select();
+    for number in 0..60 {
+        let message = publish("", "q", vec![b'm'; 100_000]).persistent();
+        channel.publish(&if number == 50 { message.expiration("1") } else { message });
+    }
+    channel.expect_acked(60);
+    // It is dead, and there is nobody for its letter.
+    channel.expect_left("q", 59);
+    private.restart();
+    private.restart();
+
+    let channel = private.open().channel(1);
+    channel.declare(&queue("dead").durable());
+    channel.subscribe("dead", "letters");
+    assert_eq!(channel.delivery().history(), history([("q", "expired", 1)]));
+    channel.expect_left("q", 59);
+}
+
+#[test]
 fn purge_takes_what_is_dead_along() {
     if !only_on_lepus(SLOW) {
         return;

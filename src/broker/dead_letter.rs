@@ -36,9 +36,10 @@ impl Reason {
         [Self::Rejected, Self::Expired, Self::MaxLen, Self::DeliveryLimit];
 
     /// What stands for the moment when a message is ready again that is dead and stays where it is,
-    /// since its dead letter has nowhere to go.
+    /// since its dead letter has nowhere to go. It is long past, so that a store which a restart
+    /// left with such messages has them looked at first of all.
     pub fn ready_at(self) -> u64 {
-        u64::MAX - self as u64
+        1 + self as u64
     }
 
     /// Why a message is dead, if that is what this moment says.

@@ -29,7 +29,7 @@ pub(super) struct Index {
     pub(super) row_bytes: u64,
     pub(super) chunk_bytes: u64,
     pub(super) body_bytes: Column,
-    /// When the first of its messages expires; 0 for never.
+    /// When the first of its messages expires or is ready again; 0 for never.
     pub(super) deadline: u64,
 }
 
@@ -89,7 +89,7 @@ pub(super) struct Summary {
     pub(super) body_bytes: Column,
     priorities: Column,
     flags: Column,
-    /// When the first of its messages expires; 0 for never.
+    /// When the first of its messages expires or is ready again; 0 for never.
     pub(super) deadline: u64,
     /// Bytes of the body that has rows of its own, if one has.
     pub(super) chunk_bytes: u64,
@@ -110,7 +110,7 @@ impl Summary {
             }
             priorities.push(u64::from(record.traits.priority));
             all_flags.push(flags(record.traits.is_persistent, record.standing));
-            deadline = earlier(deadline, record.standing.expires_at);
+            deadline = earlier(deadline, due(record.standing));
         }
         if body_bytes.is_empty() {
             return Err(Malformed);
@@ -138,7 +138,7 @@ impl Summary {
             body_bytes: column(&|fresh| fresh.message.body_len() as u64),
             priorities: column(&|fresh| u64::from(fresh.message.priority())),
             flags: column(&|fresh| flags(fresh.message.is_persistent(), fresh.standing)),
-            deadline: messages.iter().map(|f| f.standing.expires_at).fold(0, earlier),
+            deadline: messages.iter().map(|fresh| due(fresh.standing)).fold(0, earlier),
             chunk_bytes: draft.chunk_bytes(),
         })
     }
@@ -172,8 +172,13 @@ impl Summary {
 }
 
 /// The earlier of two deadlines, of which 0 is none.
-fn earlier(one: u64, other: u64) -> u64 {
+pub(super) fn earlier(one: u64, other: u64) -> u64 {
     if one == 0 || other == 0 { one.max(other) } else { one.min(other) }
+}
+
+/// When a message expires or is ready again; 0 for never.
+fn due(standing: Standing) -> u64 {
+    earlier(standing.expires_at, standing.ready_at)
 }
 
 fn flags(is_persistent: bool, standing: Standing) -> u64 {
@@ -242,8 +247,10 @@ mod tests {
                 let message =
                     Message::copied(b"\0\0", b"\0\0", &[&body], traits, &mut Vec::new());
                 let expires_at = if size > 20 { 1000 - size as u64 } else { 0 };
-                earliest = earlier(earliest, expires_at);
-                let standing = Standing { expires_at, ..Standing::default() };
+                let ready_at = if gap == 3 { 970 + size as u64 } else { 0 };
+                let moments = [earliest, expires_at, ready_at].into_iter().filter(|at| *at > 0);
+                earliest = moments.min().unwrap_or(0);
+                let standing = Standing { expires_at, ready_at, ..Standing::default() };
                 pack(&mut draft, position, message, standing, |_| unreachable!("one page"));
                 sizes.push(size as u64);
                 position += gap;

@@ -129,14 +129,15 @@ pub struct Recovered {
     /// Every queue that has messages or traces of some, whether a record still speaks of it or
     /// not. Those of which none does are to be dropped by [`StoreOp::DropQueue`].
     pub queues: HashMap<QueueId, RecoveredQueue>,
-    /// When those of their messages expire that do, a page at a time, in the order of their places.
+    /// When those of their messages expire that do, or are ready that came back, a page at a time,
+    /// in the order of their places.
     pub deadlines: HashMap<QueueId, Vec<Deadline>>,
     /// From this number on no queue has left a trace. New queues must be numbered from here, or
     /// from behind those in the records if that is higher.
     pub queue_id_floor: QueueId,
 }
 
-/// When the first of the messages in a stretch of places expires.
+/// When the first of the messages in a stretch of places expires, or is ready again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadline {
     /// The first place.

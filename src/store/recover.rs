@@ -18,7 +18,7 @@ use super::{
     disk::{Disk, Safety},
     error::StoreError,
     hot::HotBatch,
-    index::{Column, Index, Summary},
+    index::{Column, Index, Summary, earlier},
     page::{Runs, record_kind},
     schema::{
         CHUNKS, Commit, FORMAT, Fault, HEADS, INDEX, META, META_APPENDS, META_FORMAT,
@@ -309,6 +309,9 @@ impl Finding {
             counted.count += 1;
             counted.bytes += body_bytes.get(at as u32);
         }
+        let returned = state.iter().flat_map(|state| &state.returned);
+        let returned = returned.filter(|(ordinal, _)| !is_settled(**ordinal));
+        let deadline = returned.fold(deadline, |at, (_, returns)| earlier(at, returns.ready_at));
         if deadline != 0 {
             let (from, end) = (Position(runs.first), Position(runs.last + 1));
             let deadlines = self.deadlines.entry(QueueId(queue)).or_default();

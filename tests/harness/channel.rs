@@ -150,6 +150,20 @@ impl Channel {
         }
     }
 
+    /// Waits until the queue has no more than this many ready messages.
+    #[track_caller]
+    pub(crate) fn expect_left(&self, queue_name: &str, count: u32) {
+        let start = std::time::Instant::now();
+        loop {
+            let ready = self.declare(&queue(queue_name).passive()).messages;
+            if ready == count {
+                return;
+            }
+            let is_in_time = ready > count && start.elapsed() < DEADLINE;
+            assert!(is_in_time, "{ready} ready messages are left, not {count}");
+        }
+    }
+
     /// The broker has handled everything that was sent on this channel before. Deliveries that come
     /// meanwhile are dropped.
     #[track_caller]

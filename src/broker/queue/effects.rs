@@ -71,9 +71,9 @@ pub struct DeadLetter {
 #[derive(Debug)]
 pub(in crate::broker) struct Kept {
     queue: Weak<Queue>,
-    position: Position,
-    standing: Standing,
-    is_stored: bool,
+    pub(super) position: Position,
+    pub(super) standing: Standing,
+    pub(super) is_stored: bool,
 }
 
 impl Kept {

@@ -39,17 +39,24 @@ impl State {
         if expires_at == 0 {
             return;
         }
-        // Messages that only the queue gives a time expire in order; the first is looked at.
-        let is_own = self.settings.message_ttl.is_none_or(|ttl| expires_at < fx.time.0 + ttl);
-        if is_own {
-            // Those that left memory are watched as sleepers.
-            if self.expiries.len() > 2 * self.ready.in_memory() + 1024 {
-                let ready = &mut self.ready;
-                self.expiries.retain(|Reverse((_, position))| ready.of(*position).has(*position));
-            }
-            self.expiries.push(Reverse((expires_at, position)));
+        // Those that left memory are watched as sleepers.
+        if self.expiries.len() > 2 * self.ready.in_memory() + 1024 {
+            let ready = &mut self.ready;
+            self.expiries.retain(|Reverse((_, position))| ready.of(*position).has(*position));
         }
+        self.expiries.push(Reverse((expires_at, position)));
         self.arm(expires_at, fx);
+    }
+
+    /// The same for a message that comes in now. Those to which only the queue gives a time expire
+    /// in order, as long as it gives all the same: there it is enough to look at the first.
+    pub(super) fn watch_new(&mut self, position: Position, expires_at: u64, fx: &mut Effects) {
+        let ttl = self.settings.message_ttl.filter(|_| self.has_one_ttl);
+        if ttl.is_some_and(|ttl| expires_at == fx.time.0.saturating_add(ttl)) {
+            self.arm(expires_at, fx);
+        } else {
+            self.watch_expiry(position, expires_at, fx);
+        }
     }
 
     /// Wants to be called at `at`, unless it will be called before.
@@ -92,6 +99,8 @@ impl State {
             } else {
                 self.put_back(position, message, standing, is_stored);
                 self.watch_expiry(position, standing.expires_at, fx);
+                // One that waits for a read need not any more.
+                self.wake_gets(fx);
             }
         }
         self.trim(fx);
@@ -112,7 +121,8 @@ impl State {
 
     /// Takes other settings on, but for what only a declare can say.
     pub(super) fn apply(&mut self, settings: Settings) {
-        let Settings { max_priority, is_single_active, .. } = self.settings;
+        let Settings { max_priority, is_single_active, message_ttl, .. } = self.settings;
+        self.has_one_ttl &= settings.message_ttl == message_ttl;
         self.settings = Settings { max_priority, is_single_active, ..settings };
         self.last_used = u64::MAX;
     }
@@ -217,6 +227,22 @@ impl State {
         }
     }
 
+    /// Ends a message that has been read again: it was given up when only the store had it, which
+    /// was not told that the last delivery came back.
+    pub(super) fn bury_read(
+        &mut self,
+        position: Position,
+        message: Message,
+        reason: Reason,
+        mut standing: Standing,
+        fx: &mut Effects,
+    ) {
+        if matches!(reason, Reason::Rejected | Reason::DeliveryLimit) {
+            standing.returns = standing.returns.max(1);
+        }
+        self.bury(position, message, reason, (true, standing), fx);
+    }
+
     /// When a dead letter that has nowhere to go is tried again: the later, the more there are.
     pub(super) fn letter_due(&self, fx: &Effects) -> u64 {
         fx.time.0 + LETTER_RETRY_MS + self.waiting.len() as u64
@@ -236,6 +262,13 @@ impl State {
         let known = std::mem::replace(&mut waiter.standing.ready_at, reason.ready_at());
         if waiter.is_stored && known != reason.ready_at() {
             fx.ops.push(self.returned_op(position, waiter.standing));
+        }
+        if waiter.is_stored && self.ready.of(position).is_ahead(position) {
+            if self.kept.len() > 2 * self.waiting.len() + 1024 {
+                let ready = &mut self.ready;
+                self.kept.retain(|position| ready.of(*position).is_ahead(*position));
+            }
+            self.kept.insert(position);
         }
         self.wait(self.letter_due(fx), position, waiter, fx);
     }

@@ -264,7 +264,7 @@ impl Queue {
                 let mut fx = Effects::of_this_moment();
                 let mut state = queue.state();
                 for stored in batch.messages {
-                    state.bury(at, stored.message, reason, (true, stored.standing), &mut fx);
+                    state.bury_read(at, stored.message, reason, stored.standing, &mut fx);
                 }
                 queue.finish(state, &mut fx);
             }
@@ -358,7 +358,7 @@ impl Queue {
         self.state().recall(in_lane(lane, position), message);
     }
 
-    /// The store has messages that expire in the lane of this number.
+    /// The store has messages that expire, or wait, in the lane of this number.
     pub fn expect_expiries(&self, lane: usize, deadlines: &[Deadline]) {
         let mut state = self.state();
         for &Deadline { from, end, at } in deadlines {

@@ -1,7 +1,8 @@
 //! The ready messages of one queue, in order, however many there are.
 //!
 //! ```text
-//! returned   messages that came back, in memory, each at its own place; before all of the head
+//! returned   messages that came back, in memory, each at its own place: before all of the head,
+//!            unless they waited over a restart
 //! away       messages that came back and are in the store alone, as stretches without gaps
 //! head       the next messages, in memory
 //! run        places whose messages are in the store alone: from, end, count, bytes
@@ -143,6 +144,13 @@ impl Ready {
         self.run.is_some()
     }
 
+    /// Whether a message at this place would stand among those that never came back: whether a run,
+    /// this one or a later one, may take the place in.
+    pub(super) fn is_ahead(&self, position: Position) -> bool {
+        let head = self.head.front().map(|entry| entry.position);
+        head.or(self.run.map(|run| run.from)).is_some_and(|first| first <= position)
+    }
+
     /// What is to be read from the store when no more than `low` bytes are left before it.
     pub(super) fn wanted(&self, low: usize) -> Option<Wanted> {
         if let Some((&from, &end)) = self.away.first_key_value() {
@@ -243,7 +251,12 @@ impl Ready {
     fn is_away(&self) -> bool {
         self.away.first_key_value().is_some_and(|(away, _)| {
             self.returned.first_key_value().is_none_or(|(there, _)| away < there)
+                && self.is_before_head(*away)
         })
+    }
+
+    fn is_before_head(&self, position: Position) -> bool {
+        self.head.front().is_none_or(|entry| position < entry.position)
     }
 
     /// Whether the next message is in the store alone.
@@ -257,7 +270,11 @@ impl Ready {
         if self.is_away() {
             return Next::Paged;
         }
-        let (entry, came_back) = if let Some((_, entry)) = self.returned.pop_first() {
+        let came_back = self.returned.first_key_value().map(|(position, _)| *position);
+        let came_back = came_back.filter(|position| self.is_before_head(*position));
+        let (entry, came_back) = if came_back.is_some()
+            && let Some((_, entry)) = self.returned.pop_first()
+        {
             self.returned_bytes -= entry.message.footprint();
             (entry, true)
         } else if let Some(entry) = self.pop_head() {

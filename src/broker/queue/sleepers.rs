@@ -156,10 +156,13 @@ impl State {
         let not_before = fx.time.0 + EXPIRE_STEP_MS;
         let mut left = FallingAsleep { not_before, ..FallingAsleep::default() };
         for entry in entries {
-            if !Self::is_over(entry.standing, fx) {
+            if self.kept.contains(&entry.position) {
+                continue;
+            }
+            let dead = Reason::of_ready_at(entry.standing.ready_at);
+            if dead.is_none() && !Self::is_over(entry.standing, fx) {
                 left.add(&entry, &mut self.sleepers);
             } else if self.ready.of(entry.position).forget(&entry) {
-                let dead = Reason::of_ready_at(entry.standing.ready_at);
                 self.give_up(entry, dead.unwrap_or(Reason::Expired), fx);
             }
         }
@@ -176,7 +179,7 @@ impl State {
         self.trim(fx);
         self.dispatch(fx);
         self.read_expired(fx);
-        self.arm_for_sleepers(fx);
+        self.arm_for_next(fx);
         self.wake_gets(fx);
     }
 
@@ -194,6 +197,14 @@ impl State {
         if self.sleepers.due(fx.time.0).is_some() {
             self.arm(fx.time.0 + EXPIRE_AGAIN_MS, fx);
         }
+    }
+
+    /// After a read: what is next now, in memory or in the store, is to go in time as well.
+    pub(super) fn arm_for_next(&mut self, fx: &mut Effects) {
+        if let Some(at) = self.ready.next_expiry() {
+            self.arm(at, fx);
+        }
+        self.arm_for_sleepers(fx);
     }
 
     pub(super) fn arm_for_sleepers(&mut self, fx: &mut Effects) {

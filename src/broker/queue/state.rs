@@ -5,7 +5,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::BinaryHeap,
+    collections::{BTreeSet, BinaryHeap},
     sync::{Arc, Weak},
     task::Waker,
 };
@@ -85,12 +85,16 @@ pub(super) struct State {
     unacked: u64,
     /// Bytes of their bodies.
     unacked_bytes: u64,
-    /// When messages expire that have a time of their own, as far as they may be waiting.
+    /// Whether all ready messages came while the queue gave them the same time to live.
+    pub(super) has_one_ttl: bool,
+    /// When messages expire that need not do so in their order, as far as they may be waiting.
     pub(super) expiries: BinaryHeap<Reverse<(u64, Position)>>,
     /// Messages that came back and wait before they are ready again.
     pub(super) waiting: Waiting,
     /// When messages expire that are in the store alone.
     pub(super) sleepers: Sleepers,
+    /// Places of dead messages that the store has still, and that a read may come across.
+    pub(super) kept: BTreeSet<Position>,
     /// When the queue will be called (milliseconds since 1970).
     pub(super) armed_for: u64,
     /// When it was last used, if it goes for not being used; `u64::MAX` before that is known.
@@ -184,9 +188,11 @@ impl State {
             consumers: Consumers::new(is_single_active),
             unacked: 0,
             unacked_bytes: 0,
+            has_one_ttl: false,
             expiries: BinaryHeap::new(),
             waiting: Waiting::default(),
             sleepers: Sleepers::default(),
+            kept: BTreeSet::new(),
             armed_for: u64::MAX,
             last_used: u64::MAX,
             had_consumer: false,
@@ -264,6 +270,7 @@ impl State {
         }
         if !self.ready.is_empty() {
             self.keep(entry, fx);
+            self.serve_first(fx);
             return true;
         }
         // The store's copy costs a reference count.
@@ -310,16 +317,22 @@ impl State {
     /// Keeps a message that nobody took.
     fn keep(&mut self, entry: Entry, fx: &mut Effects) {
         if Self::is_over(entry.standing, fx) {
-            // QU-106: without a moment to live it only ever reaches a consumer that waits.
-            return self.give_up(Entry { is_stored: false, ..entry }, Reason::Expired, fx);
+            // QU-106: without a moment to live it only ever reaches a consumer that waits. It is
+            // stored if it may have to stay for its letter (QU-120).
+            let is_stored = entry.is_stored && self.settings.keeps_letters;
+            if is_stored {
+                self.store(entry.position, entry.message.clone(), entry.standing, fx);
+            }
+            return self.give_up(Entry { is_stored, ..entry }, Reason::Expired, fx);
         }
         let (position, expires_at) = (entry.position, entry.standing.expires_at);
         if entry.is_stored {
             self.store(position, entry.message.clone(), entry.standing, fx);
         }
+        self.has_one_ttl |= self.ready.is_empty();
         self.ready.push_back(entry);
         self.trim(fx);
-        self.watch_expiry(position, expires_at, fx);
+        self.watch_new(position, expires_at, fx);
         self.residency.report(self.resident_bytes());
         let ready = self.ready.of(position);
         let (is_paging, head, tail) = (ready.is_paging(), ready.head_bytes(), ready.tail_bytes());
@@ -437,6 +450,17 @@ impl State {
         }
     }
 
+    /// A message came behind others. Whoever waits for those to be read takes it if its priority is
+    /// higher.
+    fn serve_first(&mut self, fx: &mut Effects) {
+        if self.settings.max_priority > 0 && self.reading.is_some() {
+            self.wake_gets(fx);
+            if self.consumers.next().is_some() {
+                self.dispatch(fx);
+            }
+        }
+    }
+
     /// The memory in use, or who waits for room, has changed.
     fn note_memory(&mut self, fx: &mut Effects) {
         self.residency.report(self.resident_bytes());
@@ -496,7 +520,10 @@ impl State {
     ) {
         let Some(asked) = self.reading.take_if(|asked| asked.id == id) else { return };
         self.has_failed_gets = false;
+        let mut passed = self.kept.split_off(&asked.wanted.from);
+        self.kept.append(&mut passed.split_off(&next));
         let mut expiries = Vec::new();
+        let entries = entries.filter(|entry| !passed.contains(&entry.position));
         let entries = entries.inspect(|entry| {
             if entry.standing.expires_at != 0 {
                 expiries.push((entry.position, entry.standing.expires_at));
@@ -505,7 +532,10 @@ impl State {
         let mut early = Vec::new();
         let time = fx.time.0;
         // Their wait had begun before a restart.
-        let is_early = |entry: &Entry| entry.standing.ready_at > time;
+        let is_early = |entry: &Entry| {
+            let ready_at = entry.standing.ready_at;
+            ready_at > time || Reason::of_ready_at(ready_at).is_some()
+        };
         self.sleepers.forget(asked.wanted.from, next);
         let ready = self.ready.of(asked.wanted.from);
         ready.page_in(asked.wanted.from, entries, next, |entry| {
@@ -527,6 +557,7 @@ impl State {
         self.trim(fx);
         self.dispatch(fx);
         self.read_expired(fx);
+        self.arm_for_next(fx);
         self.wake_gets(fx);
     }
 
@@ -733,6 +764,7 @@ impl State {
         }
         self.expiries.clear();
         self.sleepers.clear();
+        self.kept.clear();
         self.reading = None;
         self.wake_all(fx);
         self.residency.report(0);
@@ -754,6 +786,7 @@ impl State {
         drop(self.waiting.clear());
         self.expiries.clear();
         self.sleepers.clear();
+        self.kept.clear();
         self.end_consumers(fx);
         self.wake_all(fx);
         count
