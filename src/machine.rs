@@ -101,15 +101,30 @@ fn field(text: &str, name: &str) -> Option<u64> {
     text.lines().find_map(kib)
 }
 
-/// The lowest `memory.max` of the group that `/proc/self/cgroup` names and of those above it.
-/// Groups of the first version, whose lines do not begin with `0::`, are not looked at.
+/// The lowest limit of memory of the groups that `/proc/self/cgroup` names and of those above
+/// them. Each line there is `number:controllers:path`.
 fn cgroup_limit(root: &Path, cgroup: &str) -> Option<u64> {
-    let path = Path::new(cgroup.lines().find_map(|line| line.strip_prefix("0::"))?);
-    let names = path.components().filter(|part| matches!(part, Component::Normal(_)));
+    let limit = |line: &str| {
+        let mut fields = line.splitn(3, ':');
+        let (number, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
+        if (number, controllers) == ("0", "") {
+            // No limit is called `max`.
+            return lowest_limit(root, path, "memory.max");
+        }
+        // The first version has a tree for each controller, and no limit is a huge number.
+        let is_of_memory = controllers.split(',').any(|controller| controller == "memory");
+        let tree = is_of_memory.then(|| root.join("memory"))?;
+        lowest_limit(&tree, path, "memory.limit_in_bytes")
+    };
+    cgroup.lines().filter_map(limit).min()
+}
+
+/// The lowest number in the files of this name in a group and those above it.
+fn lowest_limit(tree: &Path, path: &str, file: &str) -> Option<u64> {
+    let names = Path::new(path).components().filter(|part| matches!(part, Component::Normal(_)));
     let group: PathBuf = names.collect();
     let limits = group.ancestors().filter_map(|group| {
-        let text = fs::read_to_string(root.join(group).join("memory.max")).ok()?;
-        // No limit is called `max`.
+        let text = fs::read_to_string(tree.join(group).join(file)).ok()?;
         text.trim().parse::<u64>().ok()
     });
     limits.min()
@@ -163,6 +178,31 @@ mod tests {
         fs::write(root.path().join("memory.max"), "3000\n").unwrap();
         assert_eq!(limit("0::/\n"), Some(3000));
         assert_eq!(limit("12:memory:/docker\n"), None);
+    }
+
+    #[test]
+    fn limits_of_the_first_version_count_where_it_is_in_use() {
+        let root = tempfile::tempdir().unwrap();
+        let group = root.path().join("memory/docker/id");
+        fs::create_dir_all(&group).unwrap();
+        let limit = |cgroup: &str| cgroup_limit(root.path(), cgroup);
+        let lines = "12:cpu,cpuacct:/docker/id\n4:memory:/docker/id\n1:name=systemd:/x\n0::/x\n";
+        assert_eq!(limit(lines), None);
+        fs::write(root.path().join("memory/memory.limit_in_bytes"), "9223372036854771712\n")
+            .unwrap();
+        assert_eq!(limit(lines), Some(9_223_372_036_854_771_712));
+        fs::write(group.join("memory.limit_in_bytes"), "5000\n").unwrap();
+        assert_eq!(limit(lines), Some(5000));
+        assert_eq!(limit("4:hugetlb,memory:/docker/id\n"), Some(5000));
+        // A container without names of its own for groups sees that of the host, and its files at
+        // the root.
+        fs::write(root.path().join("memory/memory.limit_in_bytes"), "6000\n").unwrap();
+        assert_eq!(limit("4:memory:/kubepods/other\n"), Some(6000));
+        assert_eq!(limit("4:hugetlb:/docker/id\n"), None);
+        // Of both versions at once the lower limit counts.
+        fs::create_dir_all(root.path().join("x")).unwrap();
+        fs::write(root.path().join("x/memory.max"), "4000\n").unwrap();
+        assert_eq!(limit(lines), Some(4000));
     }
 
     #[cfg(target_os = "linux")]
