@@ -151,6 +151,9 @@ settings! {
     /// Time that a delivery may stay unacknowledged before it is taken back from its consumer,
     /// where neither the consumer nor its queue says. Empty stands for any time.
     consumer_timeout: Option<Duration> = None;
+    /// Bytes of messages kept in memory for one channel while they are unacknowledged; what is
+    /// beyond and on the disk is read again if it comes back.
+    unacked_bytes_max: Size = Size::mib(2), Size::kib(4)..=Size::mib(1 << 10);
     /// Largest body of a message.
     max_message_size: Size = Size::mib(16), Size(1)..=Size::mib(512);
     /// What `basic.qos` with `global` set limits: "channel", the deliveries of all consumers

@@ -71,11 +71,11 @@ pub(super) struct Channel {
 }
 
 impl Channel {
-    pub(super) fn new(info: Arc<ChannelInfo>) -> Self {
+    pub(super) fn new(info: Arc<ChannelInfo>, unacked_bytes_max: usize) -> Self {
         Self {
             expecting: Expecting::Method,
             mode: Mode::Plain,
-            unacked: UnackedList::new(Arc::clone(&info)),
+            unacked: UnackedList::new(Arc::clone(&info), unacked_bytes_max),
             ack_deadlines: AckDeadlines::default(),
             last_tag: 0,
             prefetch: 0,

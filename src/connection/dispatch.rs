@@ -221,7 +221,8 @@ impl Session {
                 ),
             ));
         }
-        self.channels.set(id, ChannelState::Open(Box::new(Channel::new(info))));
+        let channel = Channel::new(info, self.context.config.unacked_bytes_max.bytes());
+        self.channels.set(id, ChannelState::Open(Box::new(channel)));
         self.reply(id, &AMQPClass::Channel(channel::AMQPMethod::OpenOk(channel::OpenOk {})));
         Ok(())
     }

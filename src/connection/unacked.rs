@@ -4,10 +4,10 @@
 //! settled one leaves a hole, and holes go when they are at the front or outnumber the rest: an
 //! old delivery that is never settled does not keep room for all those after it.
 //!
-//! A consumer without a prefetch limit may leave a whole backlog unsettled. So beyond
-//! [`MESSAGES_BYTES_MAX`] a delivery whose message the store has keeps the place alone; should it
-//! come back, it is read again. One that the store has not keeps its message: a transient message
-//! that went straight to its consumer is nowhere else.
+//! A consumer without a prefetch limit may leave a whole backlog unsettled. So beyond a limit (the
+//! setting `unacked_bytes_max`) a delivery whose message the store has keeps the place alone;
+//! should it come back, it is read again. One that the store has not keeps its message: a
+//! transient message that went straight to its consumer is nowhere else.
 
 use std::{collections::VecDeque, ops::RangeInclusive, sync::Arc};
 
@@ -16,9 +16,6 @@ use crate::{
     names::{DeliveryTag, Position},
     store::Standing,
 };
-
-/// Bytes of messages in memory beyond which a channel leaves those that the store has to it.
-const MESSAGES_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// A delivery that awaits its settlement.
 #[derive(Debug)]
@@ -38,21 +35,23 @@ pub(super) struct UnackedList {
     len: usize,
     /// Bytes of memory that its messages keep alive.
     bytes: usize,
+    /// Bytes beyond which messages that the store has are left to it.
+    bytes_max: usize,
     /// Where others see how many there are.
     info: Arc<ChannelInfo>,
 }
 
 impl UnackedList {
-    /// None yet.
-    pub(super) fn new(info: Arc<ChannelInfo>) -> Self {
-        Self { ring: VecDeque::new(), len: 0, bytes: 0, info }
+    /// None yet. Beyond `bytes_max` bytes, messages that the store has are left to it.
+    pub(super) fn new(info: Arc<ChannelInfo>, bytes_max: usize) -> Self {
+        Self { ring: VecDeque::new(), len: 0, bytes: 0, bytes_max, info }
     }
 
     /// Adds the latest delivery.
     pub(super) fn push(&mut self, tag: DeliveryTag, mut unacked: Unacked) {
         debug_assert!(self.ring.back().is_none_or(|(last, _)| *last < tag));
         let bytes = unacked.message.footprint();
-        if unacked.is_stored && self.bytes + bytes > MESSAGES_BYTES_MAX {
+        if unacked.is_stored && self.bytes + bytes > self.bytes_max {
             unacked.message.leave_to_store();
         } else {
             self.bytes += bytes;
@@ -155,6 +154,8 @@ mod tests {
         names::ChannelId,
     };
 
+    const BYTES_MAX: usize = 100_000;
+
     fn unacked(position: u64) -> Unacked {
         delivery(position, 0, false)
     }
@@ -172,7 +173,7 @@ mod tests {
     }
 
     fn list() -> UnackedList {
-        UnackedList::new(Arc::new(ChannelInfo::new(ChannelId(1), UnixTime(0))))
+        UnackedList::new(Arc::new(ChannelInfo::new(ChannelId(1), UnixTime(0))), BYTES_MAX)
     }
 
     fn is_in_memory(unacked: &Unacked) -> bool {
@@ -183,11 +184,11 @@ mod tests {
     fn messages_that_the_store_has_leave_memory_beyond_the_limit() {
         let mut list = list();
         for tag in 1..=5 {
-            list.push(DeliveryTag(tag), delivery(tag, MESSAGES_BYTES_MAX / 3, tag != 4));
+            list.push(DeliveryTag(tag), delivery(tag, BYTES_MAX / 3, tag != 4));
         }
         assert!(list.take(DeliveryTag(2)).is_some_and(|unacked| is_in_memory(&unacked)));
         assert!(list.take(DeliveryTag(4)).is_some_and(|unacked| is_in_memory(&unacked)));
-        list.push(DeliveryTag(6), delivery(6, MESSAGES_BYTES_MAX / 3, true));
+        list.push(DeliveryTag(6), delivery(6, BYTES_MAX / 3, true));
         let rest: Vec<_> = list.take_up_to(DeliveryTag(9)).map(|(_, u)| is_in_memory(&u)).collect();
         assert_eq!(rest, [true, false, false, true]);
         assert_eq!(list.bytes, 0);
