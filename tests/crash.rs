@@ -156,6 +156,52 @@ fn what_was_promised_survives_one_kill_after_another() {
     }
 }
 
+// BA-230: a dead letter arrives and its message leaves in one commit.
+#[test]
+fn killed_broker_has_each_message_that_was_dying_once() {
+    const EACH: usize = 500;
+    for letters in [1, EACH / 2, EACH] {
+        let home = tempfile::tempdir().unwrap();
+        let lepus = Lepus::start(home.path());
+        let connection = lepus.options.open();
+        let (channel, dead) = (connection.channel(1), connection.channel(2));
+        channel.declare(&queue("dead").durable());
+        channel.declare(&queue("rejected").durable().args(letters_to("dead")));
+        let mortal = letters_to("dead").with("x-message-ttl", 500);
+        channel.declare(&queue("expired").durable().args(mortal));
+        channel.confirm_select();
+        let queues = ["rejected", "expired"];
+        let mut all = Vec::new();
+        for q in queues {
+            for n in 0..EACH {
+                all.push(format!("{q} {n}"));
+                channel.publish(&publish("", q, all[all.len() - 1].as_str()).persistent());
+            }
+        }
+        channel.expect_acked(all.len() as u64);
+        channel.subscribe("rejected", "t");
+        channel.deliveries(EACH);
+        for tag in 1..=EACH as u64 {
+            channel.send(&reject(tag, false));
+        }
+        dead.subscribe("dead", "dead");
+        dead.deliveries(letters);
+        lepus.kill();
+
+        let lepus = Lepus::start(home.path());
+        let channel = lepus.options.open().channel(1);
+        let mut found = channel.drain("rejected");
+        channel.subscribe("dead", "dead");
+        found.extend(channel.deliveries(all.len() - found.len()));
+        channel.expect_left("expired", 0);
+        channel.expect_nothing();
+        found.sort();
+        all.sort();
+        assert_eq!(found, all);
+        lepus.kill();
+    }
+}
+
 // BA-017: and what was settled does not come back.
 #[test]
 fn what_was_promised_survives_a_clean_stop_under_load() {

@@ -320,6 +320,37 @@ fn bodies_beyond_what_memory_holds_come_back_from_the_store() {
 }
 
 #[test]
+fn kill_neither_ends_a_wait_nor_begins_it_anew() {
+    if !is_there() {
+        return;
+    }
+    const DELAY: i32 = 5000;
+    let home = tempfile::tempdir().unwrap();
+    let lepus = Lepus::start(home.path());
+    let connection = lepus.options.open();
+    let channel = connection.channel(1);
+    durable_pair(&channel);
+    let start = Instant::now();
+    channel.publish(&kept("long", 3_600_000));
+    channel.publish(&kept("short", DELAY));
+    channel.expect_acked(2);
+    outlive(&connection, DELAY / 2);
+    lepus.kill();
+    Lepus::start(home.path()).kill();
+
+    let lepus = Lepus::start(home.path());
+    let restart = Instant::now();
+    let channel = lepus.options.open().channel(1);
+    channel.subscribe("q", "c");
+    assert_eq!(channel.delivery().text(), "short");
+    let waited = restart.elapsed();
+    assert_not_before(start, DELAY);
+    assert!(waited < Duration::from_millis(DELAY as u64), "it began anew: {waited:?}");
+    channel.expect_nothing();
+    lepus.kill();
+}
+
+#[test]
 fn what_was_confirmed_survives_a_kill_and_comes_once() {
     if !is_there() {
         return;

@@ -11,6 +11,18 @@ fn retry(delay: i32) -> Table {
     Table::new().with("x-retry-delay", delay)
 }
 
+/// Waits until everything that was sent on the connection before is on the disk: the confirm of a
+/// message that is behind it says so.
+#[track_caller]
+fn expect_written(connection: &Connection) {
+    let channel = connection.channel(50);
+    channel.declare(&queue("mark").durable());
+    channel.confirm_select();
+    channel.fill_persistent("mark", ["m"]);
+    channel.expect_acked(1);
+    channel.close();
+}
+
 #[test]
 fn message_that_failed_comes_again_after_its_delay() {
     if !only_on_lepus(OURS) {
@@ -178,6 +190,101 @@ fn restart_neither_ends_a_wait_nor_begins_it_anew() {
     assert_eq!(long.delivery().text(), "b");
     outlive(&private.open(), 300);
     long.expect_nothing();
+}
+
+// BA-262
+#[test]
+fn kill_neither_ends_a_wait_nor_begins_it_anew() {
+    if !only_on_lepus(OURS) {
+        return;
+    }
+    const DELAY: i32 = 5000;
+    let home = tempfile::tempdir().unwrap();
+    let lepus = Lepus::start(home.path());
+    let connection = lepus.options.open();
+    let channel = connection.channel(1);
+    for (q, queue_type, delay) in
+        [("classic", "classic", DELAY), ("quorum", "quorum", DELAY), ("long", "classic", 3_600_000)]
+    {
+        channel.declare(&queue(q).durable().args(retry(delay).with("x-queue-type", queue_type)));
+    }
+    let start = Instant::now();
+    for q in ["classic", "quorum", "long"] {
+        channel.fill_persistent(q, ["m"]);
+        channel.send(&reject(channel.take(q, "m"), true));
+    }
+    channel.fill_persistent("long", ["next"]);
+    outlive(&connection, DELAY / 2);
+    expect_written(&connection);
+    lepus.kill();
+    Lepus::start(home.path()).kill();
+
+    let lepus = Lepus::start(home.path());
+    let restart = Instant::now();
+    let connection = lepus.options.open();
+    let channel = connection.channel(1);
+    for q in ["classic", "quorum"] {
+        channel.subscribe(q, q);
+        let message = channel.delivery();
+        let waited = restart.elapsed();
+        assert_not_before(start, DELAY);
+        assert!(waited < Duration::from_millis(DELAY as u64), "it began anew: {waited:?}");
+        assert!(message.redelivered);
+        let count = (q == "quorum").then_some(Value::I64(1));
+        let headers = message.properties.headers.unwrap_or_default();
+        assert_eq!(headers.get("x-delivery-count"), count.as_ref());
+        channel.send(&ack(message.delivery_tag));
+    }
+    channel.subscribe("long", "long");
+    assert_eq!(channel.delivery().text(), "next");
+    channel.expect_nothing();
+    lepus.kill();
+}
+
+// BA-264
+#[test]
+fn kill_forgets_no_return() {
+    if !only_on_lepus(OURS) {
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    let lepus = Lepus::start(home.path());
+    let connection = lepus.options.open();
+    let channel = connection.channel(1);
+    channel.declare(&queue("dead").durable());
+    let queues = ["classic", "quorum"];
+    for queue_type in queues {
+        let arguments = letters_to("dead").with("x-queue-type", queue_type);
+        let back_off = arguments.with("x-retry-delay", 100).with("x-retry-delay-max", 60_000);
+        channel.declare(&queue(queue_type).durable().args(back_off.with("x-delivery-limit", 3)));
+    }
+    for q in queues {
+        channel.subscribe(q, q);
+        channel.fill_persistent(q, ["m"]);
+        for _ in 0..2 {
+            channel.send(&reject(channel.delivery().delivery_tag, true));
+        }
+        channel.cancel(q);
+    }
+    expect_written(&connection);
+    lepus.kill();
+
+    let lepus = Lepus::start(home.path());
+    let channel = lepus.options.open().channel(1);
+    for q in queues {
+        channel.subscribe(q, q);
+        let third = channel.delivery();
+        let start = Instant::now();
+        channel.send(&reject(third.delivery_tag, true));
+        let last = channel.delivery();
+        // It is the third return, not the first.
+        assert_not_before(start, 400);
+        channel.send(&reject(last.delivery_tag, true));
+        channel.subscribe("dead", "dead");
+        assert_eq!(channel.delivery().history(), history([(q, "delivery_limit", 1)]));
+        channel.cancel("dead");
+    }
+    lepus.kill();
 }
 
 #[test]
