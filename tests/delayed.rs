@@ -321,10 +321,10 @@ fn bodies_beyond_what_memory_holds_come_back_from_the_store() {
 
 #[test]
 fn kill_neither_ends_a_wait_nor_begins_it_anew() {
+    const DELAY: i32 = 5000;
     if !is_there() {
         return;
     }
-    const DELAY: i32 = 5000;
     let home = tempfile::tempdir().unwrap();
     let lepus = Lepus::start(home.path());
     let connection = lepus.options.open();

@@ -12,6 +12,7 @@ mod ack;
 mod ack_timeout;
 mod alarm;
 mod api;
+mod arguments;
 mod at_least_once;
 mod bindings;
 mod channel;

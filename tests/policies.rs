@@ -1,4 +1,6 @@
-//! Policies: COMPATIBILITY chapter 6.3. What they do to queues is in the files of the features.
+//! Policies: COMPATIBILITY chapter 6.3. What they do to queues is in `queues`.
+
+mod queues;
 
 use lepus::broker::{
     datum::Datum,

@@ -195,10 +195,10 @@ fn restart_neither_ends_a_wait_nor_begins_it_anew() {
 // BA-262
 #[test]
 fn kill_neither_ends_a_wait_nor_begins_it_anew() {
+    const DELAY: i32 = 5000;
     if !only_on_lepus(OURS) {
         return;
     }
-    const DELAY: i32 = 5000;
     let home = tempfile::tempdir().unwrap();
     let lepus = Lepus::start(home.path());
     let connection = lepus.options.open();

@@ -49,8 +49,8 @@ impl Stored {
             StoreOp::Returned { queue, position, returns, failures, ready_at } => {
                 let stored = self.messages.get_mut(&(*queue, *position));
                 let standing = &mut stored.expect("returned but not stored").standing;
-                let (returns, failures, ready_at) = (*returns, *failures, *ready_at);
-                *standing = Standing { returns, failures, ready_at, ..*standing };
+                (standing.returns, standing.failures) = (*returns, *failures);
+                standing.ready_at = *ready_at;
             }
             other => panic!("no business of a queue: {other:?}"),
         }
