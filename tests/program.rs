@@ -240,3 +240,21 @@ fn wrong_arguments_and_questions_are_answered() {
         assert!(String::from_utf8_lossy(&output.stdout).contains(answer), "{question}");
     }
 }
+
+#[test]
+fn a_broker_begins_without_huge_pages_as_the_process_that_was_started() {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    if !status.contains("THP_enabled:\t1") {
+        eprintln!("skipped: whoever runs the tests rules huge pages out");
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    let program = Program::start(&mut lepus(home.path(), &["--amqp-port=0", "--log-level=warn"]));
+    program.line();
+    let variables = fs::read(format!("/proc/{}/environ", program.id())).unwrap();
+    let variables = String::from_utf8_lossy(&variables).into_owned();
+    let held_back = format!("_LEPUS_HUGE_PAGES_HELD_BACK={}", program.id());
+    assert!(variables.split('\0').any(|variable| variable == held_back), "{variables:?}");
+    let (status, log) = program.stop("-TERM");
+    assert_eq!((status.code(), log.as_str()), (Some(0), ""));
+}
