@@ -6,6 +6,10 @@
 //!   delivered, confirm what became durable, pay the wakes owed (R7), write once. Then it waits for
 //!   whichever comes first: the socket, the outbox, the store's watermark, the gate, a deadline.
 //! - When it ends, for whatever reason, everything it holds goes back to its queues in order.
+//!
+//! A transient message costs one allocation from socket to socket, the message itself; a
+//! persistent one that is confirmed and acknowledged costs 1.8, with what the store does for it
+//! (`cargo bench --bench allocations`, 100 B: 1.00 and 1.82).
 
 mod access;
 mod ack_timeout;
