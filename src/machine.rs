@@ -36,9 +36,21 @@ pub fn open_files() -> Option<u64> {
 
 /// Files and sockets that this process may have open.
 pub fn open_files_max() -> Option<u64> {
+    limit("Max open files")
+}
+
+/// A limit of this process by the system's name for it; none where there is none.
+fn limit(kind: &str) -> Option<u64> {
     let limits = fs::read_to_string("/proc/self/limits").ok()?;
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    let line = limits.lines().find_map(|line| line.strip_prefix(kind))?;
     line.split_whitespace().next()?.parse().ok()
+}
+
+/// Threads that there may be: of this user, or on this machine where the user has no limit.
+pub fn threads_max() -> Option<u64> {
+    let of_machine =
+        || fs::read_to_string("/proc/sys/kernel/threads-max").ok()?.trim().parse().ok();
+    limit("Max processes").or_else(of_machine)
 }
 
 /// Threads of this process.

@@ -81,3 +81,19 @@ fn other_methods_are_not_allowed() {
     assert!(answer.header("allow").is_some_and(|allow| allow.contains("GET")), "{answer:?}");
     assert_eq!(part("a/b c"), "a%2Fb%20c");
 }
+
+// RabbitMQ's Java client writes most paths so.
+#[test]
+fn a_slash_at_the_end_of_a_path_means_nothing() {
+    for path in ["/whoami", "/nodes", "/queues/%2F", "/exchanges/%2F/amq.topic", "/overview"] {
+        let (with, without) = (api().get(&format!("{path}/")), api().get(path));
+        assert_eq!(with["name"], without["name"], "{path}");
+    }
+    let paged = api().get("/exchanges/%2F/?page=1&page_size=2&columns=name");
+    assert_eq!(paged["item_count"], 2);
+    let exchange = name("exchange");
+    let path = format!("/exchanges/%2F/{exchange}/");
+    assert_eq!(api().put(&path, &json!({"type": "fanout"})).status, 201);
+    assert_eq!(api().delete(&path).status, 204);
+    assert_eq!(api().call("GET", "/none/", "").status, 404);
+}

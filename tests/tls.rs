@@ -154,6 +154,50 @@ fn external_is_for_clients_whose_certificate_names_a_user() {
     }
 }
 
+// HT-076
+#[test]
+fn the_api_tells_of_tls_in_rabbitmqs_words() {
+    let certificates = Certificates::new();
+    let Some(broker) = broker_with(&certificates, VERIFY) else { return };
+    let shown = || {
+        let connections = broker.api().get("/connections");
+        connections.as_array().unwrap().first().cloned().unwrap()
+    };
+    let signed = certificates.authority.client(|_| {});
+    for (version, name, key_exchange) in
+        [(&TLS12, "tlsv1.2", "ecdhe_ecdsa"), (&TLS13, "tlsv1.3", "any")]
+    {
+        let client = certificates.client().speaking(version).with(signed.clone());
+        let connection = Options::at(client.tunnel(broker.tls_address())).open();
+        let found = shown();
+        let facts = [
+            ("ssl_protocol", name),
+            ("ssl_key_exchange", key_exchange),
+            ("ssl_cipher", "aes_256_gcm"),
+            ("ssl_hash", "aead"),
+            ("peer_cert_subject", "CN=client,O=Hares"),
+            ("peer_cert_issuer", "CN=authority"),
+        ];
+        assert_eq!(found["ssl"], true);
+        for (key, value) in facts {
+            assert_eq!(found[key], value, "{key}");
+        }
+        let validity = found["peer_cert_validity"].as_str().unwrap();
+        assert!(validity.contains("T00:00:00Z - "), "{validity}");
+        connection.close();
+    }
+    let client = certificates.client();
+    let connection = Options::at(client.tunnel(broker.tls_address())).open();
+    let found = shown();
+    assert_eq!((&found["ssl"], found["ssl_hash"].as_str()), (&true.into(), Some("aead")));
+    assert!(found["peer_cert_subject"].is_null());
+    connection.close();
+    let connection = broker.open();
+    let found = shown();
+    assert_eq!((&found["ssl"], found["ssl_protocol"].is_null()), (&false.into(), true));
+    connection.close();
+}
+
 // CN-046
 #[test]
 fn external_is_not_for_clients_without_a_certificate() {

@@ -8,11 +8,13 @@ import json
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+import urllib.request
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent)]
@@ -457,6 +459,50 @@ def events(options):
                "events of the task")
 
 
+def flower(options):
+    """Flower, the page for Celery, shows workers and tasks, and asks the management API about queues."""
+    with Rig(options) as rig:
+        rig.work("one", flags=["-E"])
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
+        log = open(rig.directory / "flower.log", "w+")
+        command = [sys.executable, "-m", "celery", "-A", "tasks", "flower", "--address=127.0.0.1", f"--port={port}",
+                   f"--broker_api={options.management}/api/"]
+        environment = os.environ | {"PYTHONPATH": str(HERE), "FLOWER_UNAUTHENTICATED_API": "true"}
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=rig.directory,
+                                   env=environment)
+
+        def page(path):
+            ensure(process.poll() is None, "Flower ended: " + (rig.directory / "flower.log").read_text())
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=DEADLINE) as answer:
+                    return answer.read().decode()
+            except OSError:
+                return ""
+
+        queue = rig.queues[0]["name"]
+
+        def messages():
+            found = json.loads(page("/api/queues/length"))["active_queues"]
+            return [shown["messages"] for shown in found if shown["name"] == queue]
+
+        try:
+            wait_for(lambda: page("/healthcheck") == "OK", "Flower")
+            result = rig.tasks.meet.delay(2)
+            # The task is at work, and its message unacknowledged.
+            wait_for(lambda: messages() == [1], "a message in the queue")
+            (rig.directory / "met-other").touch()
+            expect(get(result), "one@interop", "result")
+            wait_for(lambda: messages() == [0], "no message in the queue")
+            wait_for(lambda: json.loads(page("/api/tasks")).get(result.id, {}).get("state") == "SUCCESS", "the task")
+            ensure("one@interop" in json.loads(page("/api/workers?refresh=1")), "the worker is shown")
+            ensure(queue in page("/broker"), "the queue is on the page about the broker")
+        finally:
+            process.terminate()
+            process.wait(DEADLINE)
+            log.close()
+
+
 def reconnect(options):
     line = Line(options.uri)
     with Rig(options, uri=line.uri, broker_connection_retry_on_startup=True) as rig:
@@ -512,6 +558,7 @@ if __name__ == "__main__":
         "task-priorities": task_priorities,
         "remote-control": remote_control,
         "events": events,
+        "flower": flower,
         "reconnect": reconnect,
         "quorum-tasks": quorum_tasks,
     })

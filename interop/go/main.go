@@ -78,6 +78,10 @@ var scenarios = map[string]func(){
 	"vhosts":      extension(vhosts),
 	"limits":      extension(limits),
 	"policies":    extension(policies),
+
+	"api-objects":     apiObjects,
+	"api-clients":     apiClients,
+	"api-definitions": apiDefinitions,
 }
 
 func main() {

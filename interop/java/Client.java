@@ -85,6 +85,7 @@ public final class Client extends Scenario {
       case "error-codes": errorCodes(); break;
       case "recovery": recovery(); break;
       case "tls": OverTls.run(); break;
+      case "api-objects": case "api-messages": case "api-clients": case "api-definitions": Managed.run(); break;
       default: Extensions.run();
     }
   }

@@ -37,7 +37,12 @@ pub fn main() -> ExitCode {
         return exit_code;
     }
     if let Some(name) = strange_name(env::args_os().next()) {
-        let _ = writeln!(io::stderr(), "lepus: there is no {name} here; see lepus ctl help");
+        let what = match name.as_str() {
+            // RabbitMQ does not bring it, either.
+            "rabbitmqadmin" => "it is a program of its own, which works with Lepus, too",
+            _ => "there is no such program here",
+        };
+        let _ = writeln!(io::stderr(), "{name}: {what}; see lepus ctl help");
         return failure::USAGE.into();
     }
     // Commands are done before it matters.

@@ -9,7 +9,7 @@ use std::io::Write;
 
 use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header},
-    response::{IntoResponse, Response},
+    response::{Html, IntoResponse, Response},
 };
 use flate2::{Compression, write::GzEncoder};
 use rust_embed::{Embed, EmbeddedFile};
@@ -34,6 +34,11 @@ const GUARDS: [(HeaderName, &str); 6] = [
     (header::VARY, "accept-encoding"),
 ];
 
+/// Where RabbitMQ has a page about `rabbitmqadmin`, and had that program up to 4.2 (HT-019).
+const ABOUT_ADMIN: &str = "<!DOCTYPE html><title>rabbitmqadmin</title><h1>rabbitmqadmin</h1>\
+    <p>rabbitmqadmin is a program of its own that calls the HTTP API. See \
+    <a href=\"https://www.rabbitmq.com/docs/management-cli\">its documentation</a>.</p>";
+
 /// Answers a request for a file of the page; `/` is the page itself.
 pub(super) async fn serve(method: Method, uri: Uri, headers: HeaderMap) -> Response {
     if method != Method::GET && method != Method::HEAD {
@@ -45,6 +50,9 @@ pub(super) async fn serve(method: Method, uri: Uri, headers: HeaderMap) -> Respo
     };
     let mut response = match Page::get(path) {
         Some(file) => answer(path, &file, &headers),
+        None if matches!(path, "cli" | "cli/" | "cli/index.html") => {
+            Html(ABOUT_ADMIN).into_response()
+        }
         None => StatusCode::NOT_FOUND.into_response(),
     };
     for (name, value) in GUARDS {

@@ -40,7 +40,10 @@ mod serve;
 use std::{future, io, net::SocketAddr, ops::Deref, sync::Arc};
 
 use axum::{
-    Router, middleware,
+    Router,
+    extract::Request,
+    http::Uri,
+    middleware::{from_fn, map_request},
     response::{IntoResponse, Response},
     serve::Listener,
 };
@@ -148,8 +151,11 @@ impl Api {
 
     /// All routes, for callers who log in.
     fn router(&self) -> Router {
-        let router = Router::new().nest("/api", api::routes()).fallback(assets::serve);
-        router.layer(middleware::from_fn(origin::guard)).with_state(self.clone())
+        let routes = Router::new().nest("/api", api::routes()).fallback(assets::serve);
+        let routes = routes.layer(from_fn(origin::guard)).with_state(self.clone());
+        // What changes a path has to be done before routes are looked at.
+        let trimmed = map_request(async |request| without_last_slash(request));
+        Router::new().fallback_service(routes).layer(trimmed)
     }
 
     /// Serves on a listener until `stopped` has lost its sender.
@@ -169,6 +175,28 @@ impl Api {
     {
         serve::serve(listener, metrics::router(self), stopped).await;
     }
+}
+
+/// A slash at the end of a path means nothing: RabbitMQ's Java client writes `/api/nodes/`.
+fn without_last_slash(mut request: Request) -> Request {
+    let (path, query) = (request.uri().path(), request.uri().query());
+    let Some(path) = path.strip_suffix('/').filter(|path| path.starts_with("/api/")) else {
+        return request;
+    };
+    let path = query.map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));
+    let mut parts = request.uri().clone().into_parts();
+    // What came as a path is one without its last character, too.
+    parts.path_and_query = path.parse().ok();
+    if let Ok(uri) = Uri::from_parts(parts) {
+        *request.uri_mut() = uri;
+    }
+    request
+}
+
+/// Waits until `stopped` has lost its sender.
+async fn end(mut stopped: watch::Receiver<()>) {
+    // It never changes; it ends.
+    let _ = stopped.changed().await;
 }
 
 /// Who is at the other end.

@@ -53,7 +53,7 @@ fn a_connection_its_channel_and_its_consumer_are_shown_at_once() {
         &json!({
             "consumer_tag": "", "active": true, "ack_required": true, "prefetch_count": 0,
             "exclusive": true, "arguments": {}, "queue": {}, "channel_details": {},
-            "activity_status": "",
+            "activity_status": "", "consumer_timeout": 0,
         }),
     );
     assert_eq!(consumer["consumer_tag"], "its-tag");
@@ -86,6 +86,20 @@ fn a_connection_its_channel_and_its_consumer_are_shown_at_once() {
     assert_eq!(found["name"], format!("{connection} ({})", found["number"]));
     let one = api().get(&format!("/channels/{}", part(found["name"].as_str().unwrap())));
     assert_eq!(one["consumer_details"][0]["consumer_tag"], "its-tag");
+}
+
+// HT-079: clients read it as a number.
+#[test]
+fn the_timeout_of_a_consumer_is_told() {
+    let channel = Channel::open();
+    let declare = queue(name("timeout")).durable().arg("x-queue-type", "quorum");
+    let queue = channel.declare(&declare.arg("x-consumer-timeout", 70_000)).queue;
+    channel.subscribe(&queue, "its-tag");
+    let consumer = shown("/consumers/%2F", of_queue(&queue));
+    assert_eq!(consumer["consumer_timeout"], 70_000);
+    let found = api().get(&format!("/queues/%2F/{}", part(&queue)));
+    assert_eq!(found["internal"], false);
+    api().delete(&format!("/queues/%2F/{}", part(&queue)));
 }
 
 // HT-078: lists are true at once.
@@ -238,7 +252,24 @@ fn overview_and_node_have_what_tools_read() {
     assert_eq!(overview["node"], nodes[0]["name"]);
     let node = format!("/nodes/{}", part(nodes[0]["name"].as_str().unwrap()));
     assert_eq!(api().get(&node)["name"], nodes[0]["name"]);
-    assert!(api().get(&format!("{node}/memory"))["memory"]["total"]["rss"].is_u64());
+    let memory = &api().get(&format!("{node}/memory"))["memory"];
+    // RabbitMQ's second rabbitmqadmin reads all of it.
+    assert_shape(
+        memory,
+        &json!({
+            "connection_readers": 0, "connection_writers": 0, "connection_channels": 0,
+            "connection_other": 0, "queue_procs": 0, "quorum_queue_procs": 0,
+            "stream_queue_procs": 0, "stream_queue_replica_reader_procs": 0,
+            "stream_queue_coordinator_procs": 0, "plugins": 0, "metadata_store": 0,
+            "other_proc": 0, "metrics": 0, "mgmt_db": 0, "mnesia": 0, "quorum_ets": 0,
+            "metadata_store_ets": 0, "other_ets": 0, "binary": 0, "msg_index": 0, "code": 0,
+            "atom": 0, "other_system": 0, "allocated_unused": 0, "reserved_unallocated": 0,
+            "strategy": "", "total": {},
+        }),
+    );
+    assert_shape(&memory["total"], &json!({"rss": 0, "allocated": 0, "erlang": 0}));
+    let number = |key: &str| nodes[0][key].as_u64().unwrap();
+    assert!(number("proc_used") <= number("proc_total"), "{}", nodes[0]);
     assert_eq!(api().call("GET", "/nodes/none@nowhere", "").status, 404);
 }
 

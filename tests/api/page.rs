@@ -59,3 +59,17 @@ fn what_is_no_file_is_not_found_and_the_page_is_only_read() {
     assert_eq!(page().ask("HEAD", "/", "", "").status, 200);
     assert_eq!(page().ask("GET", "/api/whoami", "", "").status, 401);
 }
+
+// HT-019: up to RabbitMQ 4.2 there was a program to be had here.
+#[test]
+fn a_page_says_where_rabbitmqadmin_is() {
+    for path in ["/cli", "/cli/", "/cli/index.html"] {
+        let answer = page().ask("GET", path, "", "");
+        if broker().is_external && answer.status == 301 {
+            continue;
+        }
+        assert_eq!(answer.status, 200, "{path}");
+        assert!(answer.text.contains("<title>rabbitmqadmin</title>"), "{}", answer.text);
+    }
+    assert_eq!(page().ask("GET", "/cli/rabbitmqadmin", "", "").status, 404);
+}

@@ -18,8 +18,10 @@ fn a_queue_is_declared_listed_and_deleted() {
     assert_eq!(found["name"], json!(queue));
     assert_eq!((&found["durable"], &found["auto_delete"]), (&json!(false), &json!(false)));
     assert_eq!((&found["vhost"], &found["type"]), (&json!("/"), &json!("classic")));
-    let list = api().get("/queues/%2F?columns=name");
-    assert!(list.as_array().unwrap().contains(&json!({"name": queue})));
+    for path in ["/queues/%2F", "/queues", "/queues/detailed"] {
+        let list = api().get(&format!("{path}?columns=name"));
+        assert!(list.as_array().unwrap().contains(&json!({"name": queue})), "{path}");
+    }
     assert_eq!(api().delete(&path(&queue)).status, 204);
     assert_eq!(api().delete(&path(&queue)).status, 404);
 }

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::Reply;
 use crate::{
-    broker::registry::OpenConnection,
+    broker::{client::TlsFacts, registry::OpenConnection},
     http::{
         Api, Failure, Json, blocking,
         caller::Caller,
@@ -190,14 +190,12 @@ fn describe(api: &Api, connection: &OpenConnection, look: &Look<'_>) -> Value {
     put("send_pend", json!(info.pending_bytes.get()));
     put("recv_cnt", json!(info.reads.get()));
     put("send_cnt", json!(info.writes.get()));
-    put("ssl", json!(false));
-    for key in ["ssl_protocol", "ssl_key_exchange", "ssl_cipher", "ssl_hash"] {
-        put(key, Value::Null);
+    let introduction = info.introduction.get();
+    put("ssl", json!(introduction.is_some_and(|introduction| introduction.tls.is_some())));
+    for (key, fact) in over_tls(introduction.and_then(|introduction| introduction.tls.as_ref())) {
+        put(key, json!(fact));
     }
-    for key in ["subject", "issuer", "validity", "serial_number"] {
-        put(&format!("peer_cert_{key}"), Value::Null);
-    }
-    if let Some(introduction) = info.introduction.get() {
+    if let Some(introduction) = introduction {
         put("client_properties", json::of_table(&introduction.client_properties));
         put("auth_mechanism", json!(introduction.mechanism));
         put("frame_max", json!(introduction.frame_max));
@@ -214,10 +212,66 @@ fn describe(api: &Api, connection: &OpenConnection, look: &Look<'_>) -> Value {
     Value::Object(object)
 }
 
+/// What is told of TLS; nothing of any of it where it is not spoken.
+fn over_tls(tls: Option<&TlsFacts>) -> [(&'static str, Option<String>); 8] {
+    let suite = tls.map(|tls| suite_parts(tls.suite));
+    let certificate = tls.and_then(|tls| tls.certificate.as_ref());
+    [
+        ("ssl_protocol", tls.map(|tls| tls.version.to_owned())),
+        ("ssl_key_exchange", suite.as_ref().map(|suite| suite.key_exchange.clone())),
+        ("ssl_cipher", suite.as_ref().map(|suite| suite.cipher.clone())),
+        // All suites that are spoken here have a cipher that tells tampering by itself.
+        ("ssl_hash", tls.map(|_| "aead".to_owned())),
+        ("peer_cert_subject", certificate.map(|known| known.subject.clone())),
+        ("peer_cert_issuer", certificate.map(|known| known.issuer.clone())),
+        ("peer_cert_validity", certificate.map(|known| known.validity.clone())),
+        ("peer_cert_serial_number", None),
+    ]
+}
+
+/// A cipher suite in the words of Erlang, and so of RabbitMQ.
+#[derive(Debug, PartialEq, Eq)]
+struct SuiteParts {
+    key_exchange: String,
+    cipher: String,
+}
+
+/// Takes TLS's name of a suite apart: `TLS13_AES_256_GCM_SHA384`, whose key exchange is a matter of
+/// its own, or `TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384`.
+fn suite_parts(suite: &str) -> SuiteParts {
+    let suite = suite.to_ascii_lowercase();
+    let (key_exchange, rest) = match suite.split_once("_with_") {
+        Some((exchange, rest)) => (exchange.trim_start_matches("tls_"), rest),
+        None => ("any", suite.trim_start_matches("tls13_")),
+    };
+    // What follows the last one is the hash that keys are derived with.
+    let cipher = rest.rsplit_once('_').map_or(rest, |(cipher, _)| cipher);
+    SuiteParts { key_exchange: key_exchange.to_owned(), cipher: cipher.to_owned() }
+}
+
 /// The name that the client gave its connection.
 fn given_name(properties: &Table) -> Option<String> {
     match properties.inner().get("connection_name")? {
         Field::LongString(name) => Some(String::from_utf8_lossy(name.as_bytes()).into_owned()),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // HT-076
+    #[test]
+    fn suites_are_told_in_erlangs_words() {
+        for (suite, key_exchange, cipher) in [
+            ("TLS13_AES_256_GCM_SHA384", "any", "aes_256_gcm"),
+            ("TLS13_CHACHA20_POLY1305_SHA256", "any", "chacha20_poly1305"),
+            ("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "ecdhe_rsa", "aes_128_gcm"),
+            ("TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256", "ecdhe_ecdsa", "chacha20_poly1305"),
+        ] {
+            let (key_exchange, cipher) = (key_exchange.to_owned(), cipher.to_owned());
+            assert_eq!(suite_parts(suite), SuiteParts { key_exchange, cipher });
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! `/consumers` (HT-037, HT-079).
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -13,6 +13,7 @@ use super::{Reply, channels};
 use crate::{
     broker::{
         Vhost,
+        arguments::milliseconds,
         queue::{ConsumerView, Queue},
         registry::OpenConnection,
     },
@@ -70,7 +71,7 @@ pub(super) fn of_queue(
     let objects = consumers.iter().map(|consumer| {
         // One whose connection has just ended is about to end itself.
         let connection = connections.0.get(&consumer.connection);
-        describe(api, connection, vhost.name(), &queue.name, consumer)
+        describe(api, connection, vhost.name(), queue, consumer)
     });
     objects.collect()
 }
@@ -86,7 +87,7 @@ pub(super) fn of_channel(api: &Api, connection: &OpenConnection, channel: Channe
         consumer.connection == connection.info.id && consumer.channel == channel
     });
     let describe = |(queue, consumer): (&Arc<Queue>, ConsumerView)| {
-        describe(api, Some(connection), vhost.name(), &queue.name, &consumer)
+        describe(api, Some(connection), vhost.name(), queue, &consumer)
     };
     own.map(describe).collect()
 }
@@ -95,7 +96,7 @@ fn describe(
     api: &Api,
     connection: Option<&OpenConnection>,
     vhost: &str,
-    queue: &str,
+    queue: &Queue,
     consumer: &ConsumerView,
 ) -> Value {
     let channel = connection.map_or(json!({}), |connection| {
@@ -112,7 +113,7 @@ fn describe(
     });
     json!({
         "consumer_tag": &*consumer.tag,
-        "queue": {"name": queue, "vhost": vhost},
+        "queue": {"name": queue.name.as_str(), "vhost": vhost},
         "channel_details": channel,
         "ack_required": !consumer.no_ack,
         "active": consumer.is_active,
@@ -120,6 +121,14 @@ fn describe(
         "exclusive": consumer.exclusive,
         "prefetch_count": consumer.prefetch,
         "arguments": consumer.arguments.as_ref().map_or(json!({}), |table| json::of_table(table)),
-        "consumer_timeout": "undefined",
+        "consumer_timeout": timeout(api, queue, consumer).as_millis() as u64,
     })
+}
+
+/// How long a delivery may stay unacknowledged; 0 where there is no such limit. Clients take it
+/// for granted that it is a number.
+fn timeout(api: &Api, queue: &Queue, consumer: &ConsumerView) -> Duration {
+    let own = consumer.arguments.as_ref();
+    let own = own.and_then(|arguments| milliseconds(arguments, "x-consumer-timeout"));
+    own.or_else(|| queue.consumer_timeout()).or(api.config.consumer_timeout).unwrap_or_default()
 }

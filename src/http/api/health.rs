@@ -31,7 +31,7 @@ pub(super) fn routes() -> Router<Api> {
         .route("/health/checks/below-node-connection-limit", get(connections))
         .route("/health/checks/node-is-quorum-critical", get(quorum))
         .route("/health/checks/node-is-mirror-sync-critical", get(quorum))
-        .route("/health/checks/quorum-queues-without-elected-leaders/all-vhosts/", always())
+        .route("/health/checks/quorum-queues-without-elected-leaders/all-vhosts", always())
         .route(
             "/health/checks/quorum-queues-without-elected-leaders/vhost/{vhost}/pattern/{pattern}",
             always(),

@@ -53,6 +53,7 @@ pub(super) const NOBODY: ConnectionId = ConnectionId(0);
 pub(super) fn routes() -> Router<Api> {
     Router::new()
         .route("/queues", get(list))
+        .route("/queues/detailed", get(list))
         .route("/queues/{vhost}", get(list_of_vhost))
         .route("/queues/{vhost}/{queue}", get(one).put(declare).delete(remove))
         .route("/queues/{vhost}/{queue}/contents", delete(purge))
@@ -287,6 +288,8 @@ fn describe(
     put("durable", json!(queue.spec.durable));
     put("auto_delete", json!(queue.spec.auto_delete));
     put("exclusive", json!(queue.owner.is_some()));
+    put("internal", json!(false));
+    put("internal_owner", json!(false));
     put("arguments", json::of_table(&queue.spec.arguments));
     put("node", json!(node));
     put("state", json!("running"));
@@ -302,6 +305,11 @@ fn describe(
     put("message_bytes_ready", json!(counts.ready_bytes));
     put("message_bytes_unacknowledged", json!(counts.unacked_bytes));
     put("messages_delayed", json!(counts.delayed));
+    // What was delivered is in memory until it is settled.
+    put("messages_ready_ram", json!(view.resident));
+    put("messages_unacknowledged_ram", json!(counts.unacked));
+    put("messages_ram", json!(view.resident + counts.unacked));
+    put("message_bytes_ram", json!(view.resident_body_bytes + counts.unacked_bytes));
     put("storage_version", json!(2));
     put("head_message_timestamp", json!(view.head_timestamp));
     if view.used_at.0 > 0 {
