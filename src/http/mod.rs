@@ -193,12 +193,6 @@ fn without_last_slash(mut request: Request) -> Request {
     request
 }
 
-/// Waits until `stopped` has lost its sender.
-async fn end(mut stopped: watch::Receiver<()>) {
-    // It never changes; it ends.
-    let _ = stopped.changed().await;
-}
-
 /// Who is at the other end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {

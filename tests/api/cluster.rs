@@ -17,6 +17,9 @@ fn feature_flags_are_all_enabled() {
         }
         assert_eq!(flag["state"], "enabled");
     }
+    // RabbitMQ's client for Rust looks for one that is.
+    assert_eq!(find("rabbitmq_4.3.0").unwrap()["stability"], "stable");
+    assert_eq!(find("rabbitmq_4.2.0").unwrap()["stability"], "required");
     let enable = |name: &str| api().put(&format!("/feature-flags/{name}/enable"), &json!({}));
     assert_eq!(enable("quorum_queue").status, 204);
     let refused = (400, "bad_request".to_owned(), "unsupported".to_owned());

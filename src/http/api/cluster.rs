@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Feature flags, all enabled: a name, what it is for, the plugin that RabbitMQ has it in.
-const FLAGS: [(&str, &str, &str); 28] = [
+const FLAGS: [(&str, &str, &str); 33] = [
     ("classic_mirrored_queue_version", "Versions of classic queues", RABBIT),
     ("classic_queue_type_delivery_support", "Deliveries of classic queues", RABBIT),
     ("detailed_queues_endpoint", "Detailed lists of queues", MANAGEMENT),
@@ -45,11 +45,25 @@ const FLAGS: [(&str, &str, &str); 28] = [
     ("restart_streams", "Restarts of streams", RABBIT),
     ("stream_filtering", "Filters of streams", RABBIT),
     ("stream_queue", "Streams", RABBIT),
+    ("stream_sac_coordinator_unblock_group", "Groups of consumers of streams", RABBIT),
     ("stream_single_active_consumer", "Single active consumers of streams", RABBIT),
     ("stream_update_config_command", "Policies of streams", RABBIT),
+    ("tie_binding_to_dest_with_keep_while_cond", "Bindings of what is deleted", RABBIT),
+    ("topic_binding_projection_v4", "Routing of topic exchanges", RABBIT),
+    ("topic_binding_projection_v5", "Routing of topic exchanges", RABBIT),
+    ("track_qq_members_uids", "Members of quorum queues", RABBIT),
     ("tracking_records_in_ets", "Records of connections", RABBIT),
     ("user_limits", "Limits of users", RABBIT),
     ("virtual_host_metadata", "Descriptions and tags of vhosts", RABBIT),
+];
+
+/// Those that can still be off in RabbitMQ 4.3; it takes the others for granted.
+const STABLE: [&str; 5] = [
+    "rabbitmq_4.3.0",
+    "tie_binding_to_dest_with_keep_while_cond",
+    "topic_binding_projection_v4",
+    "topic_binding_projection_v5",
+    "track_qq_members_uids",
 ];
 
 const RABBIT: &str = "rabbit";
@@ -80,13 +94,15 @@ async fn rename(State(api): State<Api>, _: Administrator, body: Body) -> Reply {
 
 async fn flags(_: Caller, query: Query) -> Reply {
     let flags = FLAGS.iter().map(|(name, desc, provided_by)| {
+        let (stability, level) =
+            if STABLE.contains(name) { ("stable", "none") } else { ("required", "hard") };
         json!({
             "name": name,
             "desc": desc,
             "doc_url": "",
             "state": "enabled",
-            "stability": "required",
-            "require_level": "hard",
+            "stability": stability,
+            "require_level": level,
             "experiment_level": "supported",
             "callbacks": [],
             "provided_by": provided_by,

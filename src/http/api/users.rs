@@ -198,15 +198,19 @@ impl Password {
             (None, None | Some(Value::Null)) => Ok(Self::None),
             (None, Some(Value::String(hash))) if hash.is_empty() => Ok(Self::None),
             (None, Some(Value::String(hash))) => {
-                let algorithm = match object.get("hashing_algorithm") {
-                    None | Some(Value::Null) => algorithm,
+                let (algorithm, read) = match object.get("hashing_algorithm") {
+                    None | Some(Value::Null) => {
+                        (algorithm, PasswordHash::from_base64_alone(algorithm, hash))
+                    }
                     Some(said) => {
-                        said.as_str().and_then(HashingAlgorithm::parse).ok_or_else(|| {
-                            Failure::BadRequest(format!("unknown hashing_algorithm {said}"))
-                        })?
+                        let said =
+                            said.as_str().and_then(HashingAlgorithm::parse).ok_or_else(|| {
+                                Failure::BadRequest(format!("unknown hashing_algorithm {said}"))
+                            })?;
+                        (said, PasswordHash::from_base64(said, hash))
                     }
                 };
-                PasswordHash::from_base64(algorithm, hash).map(Self::Hash).ok_or_else(|| {
+                read.map(Self::Hash).ok_or_else(|| {
                     let word = algorithm.as_str();
                     Failure::BadRequest(format!("password_hash is no hash of {word} in base64"))
                 })
