@@ -100,8 +100,8 @@ impl PasswordHash {
         Self::from_bytes(algorithm, &BASE64.decode(text).ok()?)
     }
 
-    /// Reads a hash of which nobody said how it was made, if not like this: its length tells.
-    pub fn from_base64_alone(likely: HashingAlgorithm, text: &str) -> Option<Self> {
+    /// The same of a hash that may have been made in another way, as its length tells.
+    pub fn from_base64_like(likely: HashingAlgorithm, text: &str) -> Option<Self> {
         let bytes = BASE64.decode(text).ok()?;
         let algorithms = [likely].into_iter().chain(HashingAlgorithm::ALL);
         algorithms.into_iter().find_map(|algorithm| Self::from_bytes(algorithm, &bytes))

@@ -198,18 +198,16 @@ impl Password {
             (None, None | Some(Value::Null)) => Ok(Self::None),
             (None, Some(Value::String(hash))) if hash.is_empty() => Ok(Self::None),
             (None, Some(Value::String(hash))) => {
-                let (algorithm, read) = match object.get("hashing_algorithm") {
-                    None | Some(Value::Null) => {
-                        (algorithm, PasswordHash::from_base64_alone(algorithm, hash))
-                    }
+                let algorithm = match object.get("hashing_algorithm") {
+                    None | Some(Value::Null) => algorithm,
                     Some(said) => {
-                        let said =
-                            said.as_str().and_then(HashingAlgorithm::parse).ok_or_else(|| {
-                                Failure::BadRequest(format!("unknown hashing_algorithm {said}"))
-                            })?;
-                        (said, PasswordHash::from_base64(said, hash))
+                        said.as_str().and_then(HashingAlgorithm::parse).ok_or_else(|| {
+                            Failure::BadRequest(format!("unknown hashing_algorithm {said}"))
+                        })?
                     }
                 };
+                // RabbitMQ takes whatever it is told, and some clients count on it.
+                let read = PasswordHash::from_base64_like(algorithm, hash);
                 read.map(Self::Hash).ok_or_else(|| {
                     let word = algorithm.as_str();
                     Failure::BadRequest(format!("password_hash is no hash of {word} in base64"))
