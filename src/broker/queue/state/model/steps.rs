@@ -66,7 +66,7 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
     let returned = prop::collection::vec((any::<u16>(), cause()), 1..6);
     prop_oneof![
         30 => publish(),
-        6 => (0u64..100).prop_map(Step::Pass),
+        6 => below(100).prop_map(Step::Pass),
         4 => (on.clone(), prop::bool::weighted(0.2), 0u32..4, 0i32..2).prop_map(
             |(on, no_ack, prefetch, priority)| Step::Subscribe { on, no_ack, prefetch, priority }
         ),
@@ -88,10 +88,15 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// A number below this one, often a round one, so that sums of some are equal to others.
+fn below(max: u64) -> impl Strategy<Value = u64> {
+    prop_oneof![0..max, (0..max / 50).prop_map(|number| 50 * number)]
+}
+
 fn publish() -> impl Strategy<Value = Step> {
-    let lifetime = prop_oneof![6 => Just(None), 2 => (0..LIFETIME_MAX).prop_map(Some)];
+    let lifetime = prop_oneof![6 => Just(None), 2 => below(LIFETIME_MAX).prop_map(Some)];
     let priority = prop_oneof![2 => Just(None), 1 => (0u8..6).prop_map(Some)];
-    let size = prop_oneof![8usize..200, Just(900)];
+    let size = prop_oneof![8usize..200, Just(50), Just(900)];
     (any::<bool>(), size, priority, lifetime).prop_map(
         |(is_persistent, size, priority, lifetime)| Step::Publish {
             is_persistent,
@@ -162,7 +167,7 @@ fn kind() -> impl Strategy<Value = Kind> {
 }
 
 fn rules() -> impl Strategy<Value = Rules> {
-    let some = |values: std::ops::Range<u64>| prop::option::weighted(0.3, values);
+    let some = |max: u64| prop::option::weighted(0.3, below(max));
     let overflow = prop_oneof![
         2 => Just(Overflow::DropHead),
         1 => Just(Overflow::Reject),
@@ -170,9 +175,9 @@ fn rules() -> impl Strategy<Value = Rules> {
     ];
     let retry = (1u64..80, 1u64..6).prop_map(|(delay, times)| (delay, delay * times));
     (
-        some(0..LIFETIME_MAX),
-        some(0..20),
-        some(0..3000),
+        some(LIFETIME_MAX),
+        prop::option::weighted(0.3, 0u64..20),
+        some(3000),
         overflow,
         prop::option::weighted(0.4, 0u32..4),
         prop::option::weighted(0.4, retry),
