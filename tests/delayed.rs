@@ -320,6 +320,28 @@ fn bodies_beyond_what_memory_holds_come_back_from_the_store() {
 }
 
 #[test]
+fn what_waits_is_counted_also_after_a_restart() {
+    let Some(mut private) = private_broker("") else { return };
+    let channel = private.open().channel(1);
+    durable_pair(&channel);
+    let waiting = |private: &PrivateBroker| {
+        private.api().get("/exchanges/%2F/x")["messages_delayed"].as_u64()
+    };
+    assert_eq!(waiting(&private), Some(0));
+    for n in 0..30 {
+        channel.publish(&kept(&n.to_string(), 3_600_000));
+    }
+    channel.publish(&after("x", "k", "transient", 3_600_000));
+    channel.publish(&kept("soon", 1));
+    channel.expect_acked(32);
+    channel.subscribe("q", "c");
+    assert_eq!(channel.delivery().text(), "soon");
+    assert_eq!(waiting(&private), Some(31));
+    private.restart();
+    assert_eq!(waiting(&private), Some(30));
+}
+
+#[test]
 fn kill_neither_ends_a_wait_nor_begins_it_anew() {
     const DELAY: i32 = 5000;
     if !is_there() {

@@ -104,6 +104,20 @@ fn messages_of_a_lost_consumer_wait_too() {
 }
 
 #[test]
+fn messages_that_wait_are_counted_apart() {
+    let Some(private) = private_broker("") else { return };
+    let channel = private.open().channel(1);
+    channel.declare(&queue("q").args(retry(3_600_000)));
+    channel.fill("q", ["a", "b", "c"]);
+    channel.send(&nack(channel.take("q", "a"), true));
+    channel.take("q", "b");
+    let shown = private.api().get("/queues/%2F/q");
+    let counts = ["messages_ready", "messages_unacknowledged", "messages_delayed", "messages"];
+    // RabbitMQ's tools know two kinds of messages: what waits is ready, or will be.
+    assert_eq!(counts.map(|name| shown[name].as_u64().unwrap()), [2, 1, 1, 3]);
+}
+
+#[test]
 fn message_that_waits_can_be_purged() {
     if !only_on_lepus(OURS) {
         return;
