@@ -37,7 +37,12 @@ mod pace;
 mod properties;
 mod serve;
 
-use std::{future, io, net::SocketAddr, ops::Deref, sync::Arc};
+use std::{
+    future, io,
+    net::SocketAddr,
+    ops::Deref,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use axum::{
     Router,
@@ -77,6 +82,7 @@ pub struct Api(Arc<Inner>);
 struct Inner {
     shared: Shared,
     history: History,
+    untagged: AtomicBool,
 }
 
 /// What all endpoints share.
@@ -116,7 +122,8 @@ impl Deref for Api {
 impl Api {
     /// The API of a broker.
     pub fn new(shared: Shared) -> Self {
-        Self(Arc::new(Inner { shared, history: History::default() }))
+        let untagged = AtomicBool::new(false);
+        Self(Arc::new(Inner { shared, history: History::default(), untagged }))
     }
 
     /// The cluster's name: the one that was set while it ran, else the configuration's.
@@ -124,6 +131,17 @@ impl Api {
         let set = self.broker.parameter(&Scope::Global, "cluster_name");
         let set = set.and_then(|name| name.as_text().map(str::to_owned));
         set.unwrap_or_else(|| self.config.cluster())
+    }
+
+    /// Whether the global parameter of the cluster's tags was deleted since the start.
+    fn untagged(&self) -> &AtomicBool {
+        &self.0.untagged
+    }
+
+    /// Whether somebody named the cluster: the configuration, or someone while it ran.
+    fn is_named(&self) -> bool {
+        self.config.cluster_name.is_some()
+            || self.broker.parameter(&Scope::Global, "cluster_name").is_some()
     }
 
     /// What counters were.

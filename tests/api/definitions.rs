@@ -152,6 +152,17 @@ fn the_identity_of_a_cluster_is_not_exported() {
     assert!(!names.iter().any(|p| is_internal(p["name"].as_str().unwrap())), "{names:?}");
 }
 
+// As with RabbitMQ, where an import would otherwise give another cluster this one's name.
+#[test]
+fn the_name_of_a_cluster_is_exported_if_somebody_gave_it() {
+    let Some(private) = private_broker("") else { return };
+    let api = private.api();
+    let names = || api.get("/definitions")["global_parameters"].to_string();
+    assert!(!names().contains("cluster_name"), "{}", names());
+    assert_eq!(api.put("/cluster-name", &json!({"name": "warren"})).status, 204);
+    assert!(names().contains(r#"{"name":"cluster_name","value":"warren"}"#), "{}", names());
+}
+
 // HT-121
 #[test]
 fn definitions_of_a_vhost_go_into_another() {

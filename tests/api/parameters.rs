@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Realm, api, name, part};
+use crate::harness::{Realm, api, name, part, private_broker};
 
 fn list(path: &str, of: &str, who: &str) -> Vec<Value> {
     let mut list = api().get(path).as_array().unwrap().clone();
@@ -122,6 +122,21 @@ fn global_parameters_are_set_listed_and_deleted() {
     for built_in in ["cluster_name", "cluster_tags"] {
         assert_eq!(api().get(&format!("/global-parameters/{built_in}"))["name"], built_in);
     }
+}
+
+// HT-053: as RabbitMQ's own rabbitmqadmin tests it
+#[test]
+fn tags_of_a_cluster_that_were_deleted_are_listed_no_more() {
+    let Some(private) = private_broker("") else { return };
+    let api = private.api();
+    let path = "/global-parameters/cluster_tags";
+    assert_eq!(api.put(path, &json!({"value": {"region": "here"}})).status, 204);
+    assert_eq!(api.delete(path).status, 204);
+    assert_eq!(api.call("GET", path, "").status, 404);
+    assert_eq!(api.delete(path).status, 404);
+    assert!(!api.get("/global-parameters").to_string().contains("cluster_tags"));
+    assert_eq!(api.put(path, &json!({"value": ["x"]})).status, 201);
+    assert_eq!(api.get(path)["value"], json!(["x"]));
 }
 
 // HT-054, PO-070

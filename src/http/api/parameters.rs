@@ -2,11 +2,12 @@
 //!
 //! RabbitMQ keeps policies as parameters, and so shows them among these.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use axum::{
     Router,
     extract::{Path, State},
+    http::StatusCode,
     response::IntoResponse,
     routing::get,
 };
@@ -23,6 +24,9 @@ use crate::{
     },
     http::{Api, Failure, blocking, caller::Caller, json, listing::Query},
 };
+
+/// The global parameter that is there from the start with nothing in it.
+const CLUSTER_TAGS: &str = "cluster_tags";
 
 pub(super) fn routes() -> Router<Api> {
     Router::new()
@@ -187,7 +191,9 @@ async fn remove(
 pub(in crate::http) fn global(api: &Api) -> Map<String, Value> {
     let mut all = Map::new();
     all.insert("cluster_name".to_owned(), json!(api.cluster_name()));
-    all.insert("cluster_tags".to_owned(), json!([]));
+    if !api.untagged().load(Relaxed) {
+        all.insert(CLUSTER_TAGS.to_owned(), json!([]));
+    }
     for parameter in api.admin.parameters() {
         if parameter.scope == Scope::Global {
             let value = match json::of_datum(&parameter.value) {
@@ -235,6 +241,19 @@ async fn set_global(
 
 async fn remove_global(State(api): State<Api>, Path(name): Path<String>, caller: Caller) -> Reply {
     caller.policymaker()?;
-    let needed = api.admin.delete_global_parameter(&name)?;
-    done(&api, needed).await
+    let removed = api.admin.delete_global_parameter(&name);
+    let removed = match removed {
+        // Tags that nobody set are there to be deleted, until the next start.
+        Err(admin::Error::NotFound) if name == CLUSTER_TAGS && !api.untagged().load(Relaxed) => {
+            None
+        }
+        removed => Some(removed?),
+    };
+    if name == CLUSTER_TAGS {
+        api.untagged().store(true, Relaxed);
+    }
+    match removed {
+        Some(needed) => done(&api, needed).await,
+        None => Ok(StatusCode::NO_CONTENT.into_response()),
+    }
 }

@@ -47,8 +47,10 @@ pub(in crate::http) fn of_all(api: &Api) -> Value {
         found.iter().map(|found| permissions::describe_topic(found)).collect(),
     );
     let globals = parameters::global(api).into_iter();
-    // What makes a cluster this one is not for others.
-    let globals = globals.filter(|(name, _)| !name.starts_with("internal"));
+    // What makes a cluster this one is not for others, nor the name it has when nobody gave one.
+    let is_named = api.is_named();
+    let globals = globals
+        .filter(|(name, _)| !name.starts_with("internal") && (is_named || name != "cluster_name"));
     let globals = globals.map(|(name, value)| json!({"name": name, "value": value}));
     put("global_parameters", globals.collect());
     for (key, list) in LISTS {
