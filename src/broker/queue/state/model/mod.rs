@@ -147,6 +147,16 @@ fn message_without_a_moment_to_live_is_stored_if_it_stays_for_its_letter() {
     run(&Setup { kind, ..tight() }, &[Step::Route(false), dead, Step::Crash]);
 }
 
+// QU-120
+#[test]
+fn letter_of_a_message_deep_in_the_store_is_tried_again_after_a_restart() {
+    let kind = Kind { is_quorum: true, priority_max: 31, keeps_letters: true, ..KIND };
+    let last = Step::Return { picks: vec![(2, Cause::Refused)], are_held: true };
+    let mut steps = vec![Step::Route(false), publish(900), publish(900), publish(8)];
+    steps.extend([GET, Step::Read(0), GET, Step::Read(0), GET, Step::Read(0), GET, last]);
+    run(&Setup { kind, ..tight() }, &[steps, vec![Step::Crash]].concat());
+}
+
 #[test]
 fn message_that_waited_over_a_restart_stays_behind_one_that_did_not_come_back() {
     let rules = Rules { retry: Some((1, 1)), ..Rules::default() };
@@ -174,8 +184,9 @@ fn message_expires_behind_those_that_a_queue_took_under_another_ttl() {
 
 #[test]
 fn message_expires_that_becomes_the_first_when_those_in_the_store_have() {
-    let rules = Rules { ttl: Some(10), ..Rules::default() };
-    let setup = Setup { rules, queue_max: 1174, ..tight() };
+    let rules = Rules { ttl: Some(3), ..Rules::default() };
+    let kind = Kind { is_durable: false, ..KIND };
+    let setup = Setup { kind, rules, queue_max: 1174, ..tight() };
     let sizes = [900, 900, 900, 900, 8, 110, 900, 171, 900, 8];
     run(&setup, &sizes.map(publish));
 }
