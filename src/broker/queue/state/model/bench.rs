@@ -1,17 +1,14 @@
-//! Everybody around the queue: connections with their outboxes and windows, a store that answers
-//! reads as of some moment since they were allowed, a timer, and wherever dead letters go. What
-//! each step does to the queue it does to the reference too.
+//! Everybody around the queue: its clients, a store that answers reads as of some moment since they
+//! were allowed, a timer, and wherever dead letters go. What each step does to the queue it does to
+//! the reference too.
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    task::Wake,
+    sync::Arc,
 };
 
 use super::{
+    clients::{Client, Flag, InHand, Link},
     reference::{Place, Reference},
     steps::CONNECTIONS,
     stored::Stored,
@@ -20,84 +17,25 @@ use super::{
 use crate::{
     broker::{
         dead_letter::Reason,
-        outbox::{Outbox, OutboxLimits, Window},
-        queue::{
-            Budget, Cause, DeadLetter, DeadLetterTo, Place as StorePlace, Retry, effects::Purpose,
-            in_lane, lane_of, ready::Run,
-        },
+        queue::{Budget, DeadLetterTo, Retry, in_lane, ready::Run},
     },
     clock::UnixTime,
     message::Traits,
-    names::{ChannelId, ConnectionId},
 };
 
 pub(super) const QUEUE: QueueId = QueueId(7);
 
 #[derive(Debug)]
-pub(super) struct Client {
-    pub(super) on: usize,
-    pub(super) handle: ConsumerHandle,
-    pub(super) no_ack: bool,
-    pub(super) prefetch: u32,
-    pub(super) priority: i32,
-    pub(super) is_started: bool,
-    pub(super) is_cancelled: bool,
-    pub(super) unacked: u32,
-}
-
-/// A delivery in a client's hands.
-#[derive(Debug)]
-pub(super) struct InHand {
-    pub(super) number: usize,
-    pub(super) position: Position,
-    client: Option<usize>,
-    message: Message,
-    standing: Standing,
-    pub(super) is_stored: bool,
-}
-
-#[derive(Debug)]
-pub(super) struct Link {
-    pub(super) outbox: Arc<Outbox>,
-    pub(super) window: Arc<Window>,
-    pub(super) limit: u32,
-    /// Events in the outbox that were looked at.
-    pub(super) seen: usize,
-}
-
-impl Link {
-    fn new(limits: OutboxLimits) -> Self {
-        let (outbox, window) = (Arc::new(Outbox::new(limits)), Arc::new(Window::new(0, 0)));
-        Self { outbox, window, limit: 0, seen: 0 }
-    }
-}
-
-#[derive(Debug, Default)]
-pub(super) struct Flag(AtomicBool);
-
-impl Wake for Flag {
-    fn wake(self: Arc<Self>) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-impl Flag {
-    pub(super) fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-#[derive(Debug)]
 pub(super) struct Bench {
-    setup: Setup,
+    pub(super) setup: Setup,
     pub(super) reference: Reference,
     pub(super) state: State,
-    fx: Effects,
+    pub(super) fx: Effects,
     /// When the queue wants to be called.
     pub(super) deadline: u64,
     /// What the store held when this process began, and what it was told since.
-    base: Stored,
-    log: Vec<StoreOp>,
+    pub(super) base: Stored,
+    pub(super) log: Vec<StoreOp>,
     pub(super) stored: Stored,
     pub(super) reads: Vec<PageIn>,
     /// Whether the store failed to answer, and has not answered since.
@@ -109,7 +47,7 @@ pub(super) struct Bench {
     /// Dead messages that are to be read before they can be sent on.
     pub(super) away: VecDeque<(Position, Reason)>,
     /// Whether dead letters have somewhere to go.
-    is_open: bool,
+    pub(super) is_open: bool,
     /// How often each message's dead letter arrived.
     pub(super) letters: BTreeMap<usize, u32>,
     pub(super) links: Vec<Link>,
@@ -143,7 +81,7 @@ pub(super) fn number(message: &Message) -> usize {
 }
 
 /// Which of so many a pick stands for.
-fn at(pick: u16, count: usize) -> Option<usize> {
+pub(super) fn at(pick: u16, count: usize) -> Option<usize> {
     usize::from(pick).checked_rem(count)
 }
 
@@ -274,201 +212,6 @@ impl Bench {
         self.arriving = None;
     }
 
-    fn subscribe(&mut self, on: usize, no_ack: bool, prefetch: u32, priority: i32) {
-        let link = &self.links[on];
-        let consumer = Consumer {
-            outbox: Arc::clone(&link.outbox),
-            slot: self.clients.len() as u32,
-            channel: ChannelId(1),
-            connection: ConnectionId(1),
-            tag: Arc::from(""),
-            arguments: None,
-            exclusive: false,
-            no_ack,
-            prefetch,
-            window: Arc::clone(&link.window),
-            priority,
-        };
-        let handle = self.state.add_consumer(consumer, false);
-        self.clients.push(Client {
-            on,
-            handle,
-            no_ack,
-            prefetch,
-            priority,
-            is_started: false,
-            is_cancelled: false,
-            unacked: 0,
-        });
-        self.active = self.active.or(Some(self.clients.len() - 1));
-    }
-
-    fn cancel(&mut self, client: usize) {
-        self.clients[client].is_cancelled = true;
-        if self.active == Some(client) {
-            let there = self.clients.iter().enumerate().filter(|(_, client)| !client.is_cancelled);
-            // The first of the highest priority.
-            let next = there.rev().max_by_key(|(_, client)| client.priority);
-            self.active = next.map(|(at, _)| at);
-        }
-        self.state.cancel(self.clients[client].handle, &mut self.fx);
-        self.finish();
-    }
-
-    fn pick(&mut self, pick: u16) -> Option<InHand> {
-        at(pick, self.held.len()).map(|at| self.held.swap_remove(at))
-    }
-
-    fn settle(&mut self, held: Vec<InHand>) {
-        let mut settled = Vec::new();
-        for held in &held {
-            self.reference.settle(held.number);
-            settled.push(Settled {
-                position: held.position,
-                consumer: held.client.map(|client| self.clients[client].handle),
-                is_stored: held.is_stored,
-                body_bytes: held.message.body_len(),
-            });
-        }
-        self.state.settle(&settled, &mut self.fx);
-        self.give_back(held.into_iter().filter_map(|held| held.client).collect());
-    }
-
-    fn take_back(&mut self, held: Vec<(InHand, Cause)>, are_held: bool) {
-        let mut clients = Vec::new();
-        let mut returned = Vec::new();
-        for (held, cause) in held {
-            self.reference.come_back(held.number, cause);
-            clients.extend(held.client);
-            returned.push(Returned {
-                position: held.position,
-                consumer: held.client.map(|client| self.clients[client].handle),
-                message: if are_held || !held.is_stored || cause == Cause::Unseen {
-                    Held::Message(held.message)
-                } else {
-                    Held::Stored { body_bytes: held.message.body_len() }
-                },
-                standing: held.standing,
-                is_stored: held.is_stored,
-                cause,
-            });
-        }
-        self.state.take_back(returned, &mut self.fx);
-        self.give_back(clients);
-    }
-
-    /// Gives credit back, as connections do after the queue was told.
-    fn give_back(&mut self, clients: Vec<usize>) {
-        let mut places = [0; CONNECTIONS];
-        for client in clients {
-            self.clients[client].unacked -= 1;
-            places[self.clients[client].on] += 1;
-        }
-        self.finish();
-        for (on, places) in places.into_iter().enumerate() {
-            if self.links[on].window.give_back(places) {
-                self.resume_all(on);
-            }
-        }
-    }
-
-    fn resume_all(&mut self, on: usize) {
-        let is_here = |client: &&Client| client.on == on;
-        self.to_resume = self.clients.iter().filter(is_here).map(|c| c.handle).collect();
-        while let Some(consumer) = self.to_resume.pop() {
-            self.state.window_opened(consumer, &mut self.fx);
-            self.finish();
-        }
-    }
-
-    pub(super) fn get(&mut self, no_ack: bool) -> bool {
-        let flag = Arc::new(Flag::default());
-        let outcome = self.state.get(no_ack, &Waker::from(Arc::clone(&flag)), &mut self.fx);
-        self.take_deaths(false);
-        match outcome {
-            GetOutcome::Got(got) => {
-                let number = number(&got.message);
-                self.check_delivered(number, &got.message, got.standing);
-                self.handed_out.push(number);
-                assert_eq!(got.left, self.reference.counts().ready - 1);
-                let stat = if no_ack { Stat::GetNoAck } else { Stat::Get };
-                self.reference.deliver(number, no_ack, stat);
-                if !no_ack {
-                    self.held.push(InHand {
-                        number,
-                        position: got.position,
-                        client: None,
-                        message: got.message,
-                        standing: got.standing,
-                        is_stored: got.is_stored,
-                    });
-                }
-                return true;
-            }
-            GetOutcome::Empty => {
-                assert_eq!(self.reference.counts().ready, 0);
-                self.reference.counted[Stat::GetEmpty] += 1;
-            }
-            GetOutcome::Wait => self.getters.push(flag),
-            GetOutcome::Unreadable => {
-                assert!(!self.state.has_failed_gets, "it tries again");
-                return self.get(no_ack);
-            }
-            GetOutcome::Gone => panic!("it is there"),
-        }
-        false
-    }
-
-    /// Takes the deliveries out of an outbox; returns those for consumers that acknowledge.
-    fn take_events(&mut self, on: usize) -> (Vec<InHand>, Vec<Stalled>) {
-        let (mut events, mut stalled) = (Vec::new(), Vec::new());
-        self.links[on].outbox.drain(&mut events, &mut stalled);
-        assert_eq!(self.links[on].seen, events.len());
-        self.links[on].seen = 0;
-        let mut held = Vec::new();
-        for event in events {
-            let Event::Deliver(delivery) = event else { continue };
-            let client = delivery.slot as usize;
-            if !self.clients[client].no_ack {
-                held.push(InHand {
-                    number: number(&delivery.message),
-                    position: delivery.position,
-                    client: Some(client),
-                    message: delivery.message,
-                    standing: delivery.standing,
-                    is_stored: delivery.is_stored,
-                });
-            }
-        }
-        (held, stalled)
-    }
-
-    fn drain(&mut self, on: usize) {
-        let (held, stalled) = self.take_events(on);
-        self.held.extend(held);
-        self.to_resume = stalled.into_iter().map(|stalled| stalled.consumer).collect();
-        while let Some(consumer) = self.to_resume.pop() {
-            self.state.resume(consumer, &mut self.fx);
-            self.finish();
-        }
-    }
-
-    fn abandon(&mut self, on: usize) {
-        for client in 0..self.clients.len() {
-            if self.clients[client].on == on && !self.clients[client].is_cancelled {
-                self.cancel(client);
-            }
-        }
-        let clients = &self.clients;
-        let is_here =
-            |held: &mut InHand| held.client.is_some_and(|client| clients[client].on == on);
-        let seen: Vec<_> = self.held.extract_if(.., is_here).collect();
-        let (unseen, _) = self.take_events(on);
-        let mut back: Vec<_> = seen.into_iter().map(|held| (held, Cause::Failed)).collect();
-        back.extend(unseen.into_iter().map(|held| (held, Cause::Unseen)));
-        self.take_back(back, true);
-    }
-
     fn pass(&mut self, millis: u64) {
         self.reference.pass(millis);
         self.fx.time = UnixTime(self.reference.time);
@@ -512,188 +255,6 @@ impl Bench {
             }
         }
         self.keep_time();
-    }
-
-    /// The timer calls the queue if it wanted that.
-    fn keep_time(&mut self) {
-        let mut calls = 0;
-        while self.deadline <= self.reference.time {
-            calls += 1;
-            assert!(calls < 9, "it wants to be called again and again");
-            self.deadline = u64::MAX;
-            assert!(!self.state.on_deadline(&mut self.fx), "it has no expiry of its own");
-            self.finish_section(true);
-        }
-    }
-
-    pub(super) fn read(&mut self, moment: Option<u16>) {
-        if let Some((position, reason)) = self.away.pop_front() {
-            let StorePlace { queue, position: at } = StorePlace::of(QUEUE, position);
-            // A purge may have been first.
-            if let Some(row) = self.stored.messages.get(&(queue, at)).cloned() {
-                self.state.bury_read(position, row.message, reason, row.standing, &mut self.fx);
-            }
-            return;
-        }
-        if let Some(id) = self.expiring.take() {
-            self.settle_late();
-            self.state.expired(id, CommitSeq(self.log.len() as u64), &mut self.fx);
-            return;
-        }
-        if self.reads.is_empty() {
-            return;
-        }
-        let asked = self.reads.remove(0);
-        let (entries, next) = self.answer(asked, moment);
-        let is_awaited = self.state.reading.is_some_and(|reading| reading.id == asked.id);
-        if is_awaited {
-            self.is_troubled = false;
-        }
-        match asked.purpose {
-            Purpose::Deliver => {
-                for entry in entries.iter().filter(|_| is_awaited) {
-                    self.reference.messages[number(&entry.message)].is_unread = false;
-                }
-                self.state.page_in(asked.id, entries.into_iter(), next, &mut self.fx);
-            }
-            Purpose::Expire => {
-                self.state.expire_stored(asked.id, entries.into_iter(), next, &mut self.fx);
-                self.expiring = Some(asked.id);
-            }
-        }
-    }
-
-    /// What the store answers as of one of the moments since it might.
-    fn answer(&self, asked: PageIn, moment: Option<u16>) -> (Vec<Entry>, Position) {
-        let after = asked.wanted.after.0 as usize;
-        let moments = self.log.len() - after + 1;
-        let moment = moment.and_then(|moment| at(moment, moments)).unwrap_or(moments - 1);
-        let mut seen = self.base.clone();
-        self.log[..after + moment].iter().for_each(|op| seen.apply(op));
-        let mut bytes = 0;
-        let mut entries = Vec::new();
-        let lane = lane_of(asked.wanted.from);
-        let queue = StorePlace::of(QUEUE, asked.wanted.from).queue;
-        for (position, row) in seen.of_lane(queue) {
-            let position = in_lane(lane, position);
-            if !(asked.wanted.from..asked.wanted.end).contains(&position) {
-                continue;
-            }
-            if bytes >= asked.bytes_max {
-                return (entries, position);
-            }
-            bytes += row.message.footprint();
-            let (message, standing) = (row.message.clone(), row.standing);
-            entries.push(Entry { position, message, standing, is_stored: true });
-        }
-        (entries, asked.wanted.end)
-    }
-
-    fn fail_read(&mut self) {
-        if self.reads.is_empty() {
-            return;
-        }
-        let asked = self.reads.remove(0);
-        let is_awaited = self.state.reading.is_some_and(|reading| reading.id == asked.id);
-        self.is_troubled |= is_awaited;
-        if asked.purpose == Purpose::Expire {
-            return self.state.expire_failed(asked.id, &mut self.fx);
-        }
-        if is_awaited {
-            self.clients.iter_mut().for_each(|client| client.is_cancelled = true);
-            self.active = None;
-        }
-        self.state.read_failed(asked.id, &mut self.fx);
-    }
-
-    /// What a queue does at the end of a section, and whoever it wants to be called by.
-    pub(super) fn finish(&mut self) {
-        self.finish_section(false);
-        if self.setup.is_prompt {
-            self.keep_time();
-        }
-    }
-
-    fn finish_section(&mut self, is_deadline: bool) {
-        loop {
-            if !self.fx.ops.is_empty() || self.state.has_paged_out() {
-                for op in self.fx.ops.drain(..) {
-                    self.stored.apply(&op);
-                    self.log.push(op);
-                }
-                self.state.submitted(CommitSeq(self.log.len() as u64), &mut self.fx);
-            }
-            self.reads.extend(self.fx.read.take());
-            self.take_deaths(is_deadline);
-            if self.fx.ops.is_empty() {
-                break;
-            }
-        }
-        if let Some(at) = self.fx.arm.take() {
-            self.deadline = self.deadline.min(at);
-        }
-        self.fx.wakes.pay();
-        if self.expiring.is_none() {
-            self.settle_late();
-        }
-        self.look();
-    }
-
-    fn settle_late(&mut self) {
-        for op in std::mem::take(&mut self.late) {
-            // A purge may have been first.
-            let StoreOp::Settle { queue, position } = op else { panic!("a settlement: {op:?}") };
-            if self.stored.remove(queue, position) {
-                self.log.push(op);
-            }
-        }
-    }
-
-    /// Learns who died: from the dead letters, else from the counts.
-    fn take_deaths(&mut self, is_deadline: bool) {
-        if self.setup.kind.has_dead_letters {
-            for (position, reason) in std::mem::take(&mut self.fx.dead_away) {
-                let StorePlace { queue, position: at } = StorePlace::of(QUEUE, position);
-                self.reference.fetch(number(&self.stored.messages[&(queue, at)].message), reason);
-                self.away.push_back((position, reason));
-            }
-            for letter in std::mem::take(&mut self.fx.dead) {
-                self.take_letter(letter);
-            }
-            return;
-        }
-        assert!(self.fx.dead.is_empty() && self.fx.dead_away.is_empty());
-        let mut reasons =
-            [Reason::Rejected, Reason::DeliveryLimit, Reason::MaxLen, Reason::Expired];
-        if is_deadline {
-            // Time is looked at before room is made.
-            reasons.swap(2, 3);
-        }
-        for reason in reasons {
-            let count = self.state.tally.given_up[reason as usize];
-            self.reference.die_unseen(reason, count - self.reference.deaths[reason as usize]);
-        }
-    }
-
-    fn take_letter(&mut self, letter: DeadLetter) {
-        let DeadLetter { message, reason, queue, to, settle, was_delivered, kept } = letter;
-        let number = number(&message);
-        self.reference.die(number, reason);
-        let known = &self.reference.messages[number];
-        let is_of_a_client = matches!(reason, Reason::Rejected | Reason::DeliveryLimit);
-        assert_eq!(was_delivered, known.returns > 0 || is_of_a_client, "{number} {reason:?}");
-        assert_eq!((queue.as_str(), to.exchange.as_str()), ("q", "dlx"));
-        assert_eq!(message.body_len(), known.size);
-        assert_eq!(kept.is_some(), self.setup.kind.keeps_letters);
-        if let Some(kept) = kept.filter(|_| !self.is_open) {
-            self.reference.keep(number, reason);
-            let (message, is_stored) = (Held::Message(message), kept.is_stored);
-            let waiter = Waiter { message, standing: kept.standing, is_stored };
-            self.state.keep_letter(kept.position, waiter, reason, &mut self.fx);
-            return;
-        }
-        *self.letters.entry(number).or_default() += 1;
-        self.late.extend(settle);
     }
 }
 

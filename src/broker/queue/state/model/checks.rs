@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    bench::{Client, number},
+    bench::number,
+    clients::Client,
     reference::{End, Place, Reference},
     steps::CONNECTIONS,
     *,

@@ -2,7 +2,8 @@
 //!
 //! * `reference`: what a queue is to do, as one list that is searched from end to end.
 //! * `steps`: what may happen, and to what queues.
-//! * `bench`: everybody around the queue, who does each step to both.
+//! * `bench`: everybody around the queue, who does each step to both: its `clients`, and what its
+//!   `sections` leave to others.
 //! * `stored`: a store without threads, pages or files.
 //! * `checks`: what must hold then: counts, order, deaths and their reasons, confirms, what is
 //!   durable, and that nobody waits in vain.
@@ -12,7 +13,9 @@
 
 mod bench;
 mod checks;
+mod clients;
 mod reference;
+mod sections;
 mod steps;
 mod stored;
 
