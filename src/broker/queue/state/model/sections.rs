@@ -1,5 +1,5 @@
-//! What a section of a queue leaves to be done: operations and reads for the store, a moment for the
-//! timer, dead letters for wherever they go.
+//! What a section of a queue leaves to be done: operations and reads for the store, a moment for
+//! the timer, dead letters for wherever they go.
 
 use super::{
     bench::{Bench, QUEUE, at, number},
