@@ -100,7 +100,8 @@ class InRust:
     def publish(self, vhost, key, payload):
         """Whether the message had a route."""
         output = self("publish", "message", vhost=vhost, exchange="x", routing_key=key, payload=payload)
-        return "true" in output
+        ensure("Message published" in output, output)
+        return "NOT routed" not in output
 
     def get(self, vhost):
         """What is taken from the queue, as text in which the payload must be."""
@@ -160,7 +161,7 @@ def objects(options):
     try:
         tool("delete", "queue", vhost=vhost, name="q")
     except Failure as failure:
-        ensure("ot found" in str(failure).replace("_", " "), str(failure))
+        ensure("not found" in str(failure).lower().replace("_", " "), str(failure))
     else:
         raise Failure("a queue was deleted that is not there")
 
