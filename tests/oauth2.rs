@@ -193,7 +193,7 @@ fn scopes_stand_in_many_places() {
         connection.control().send(&connection_open("/"));
         let reply = connection.control().next().method;
         if reply.id == (10, 41) {
-            connection.channel(1).declare(&queue("q").exclusive());
+            connection.channel(1).declare(&queue("").exclusive());
         }
         reply.id == (10, 41)
     };

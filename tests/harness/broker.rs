@@ -7,17 +7,19 @@ use std::{
     process,
     sync::{OnceLock, mpsc},
     thread::{self, JoinHandle},
+    time::Instant,
 };
 
 use lepus::{
     admin::{Admin, AlarmLimits},
     config::Config,
-    server::Server,
+    server::{Handle, Server, StartError},
+    store::StoreError,
 };
 use tempfile::TempDir;
 use tokio::{runtime, sync::oneshot};
 
-use super::{Api, Connection, Metrics, Operator, Options};
+use super::{Api, Connection, DEADLINE, Metrics, Operator, Options};
 
 /// Where the tests connect.
 #[derive(Debug)]
@@ -98,7 +100,7 @@ fn start_lepus(directory: &Path, settings: &str) -> Running {
     let thread = thread::spawn(move || {
         let runtime = runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
-            let server = Server::start(config).await.unwrap_or_else(|error| panic!("{error}"));
+            let server = start_once_free(&config).await;
             let running = Running {
                 address: server.amqp_addr(),
                 http_address: server.http_addrs()[0],
@@ -116,6 +118,21 @@ fn start_lepus(directory: &Path, settings: &str) -> Running {
     });
     let running = start.recv().expect("the server starts");
     Running { stop: Some(stop), thread: Some(thread), ..running }
+}
+
+/// Starts a server. A process that another test is starting has, until it runs its program, all
+/// files of this one, and with them the lock of a data directory that was given up just now.
+async fn start_once_free(config: &Config) -> Handle {
+    let begun = Instant::now();
+    loop {
+        match Server::start(config.clone()).await {
+            Ok(server) => return server,
+            Err(StartError::Store(StoreError::Locked { .. })) if begun.elapsed() < DEADLINE => {
+                tokio::task::yield_now().await;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
 }
 
 impl Running {
