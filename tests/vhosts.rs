@@ -176,6 +176,21 @@ fn what_is_said_about_a_vhost_survives_a_restart() {
 }
 
 #[test]
+fn new_vhosts_take_the_default_queue_type_and_keep_it() {
+    let Some(mut private) = private_broker("default_queue_type = \"quorum\"") else { return };
+    private.operator().add_vhost("v");
+    private.operator().permit("guest", "v", EVERYTHING);
+    private.settings.clear();
+    private.restart();
+    for vhost in ["/", "v"] {
+        let channel = private.options().vhost(vhost).open().channel(1);
+        channel.declare(&queue("q").durable());
+        channel.declare(&queue("q").durable().arg("x-queue-type", "quorum"));
+        channel.declare(&queue("").exclusive());
+    }
+}
+
+#[test]
 fn the_last_vhost_may_go_and_another_come() {
     let Some(mut private) = private_broker("") else { return };
     private.operator().delete_vhost("/");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Admin, Error, checked_name};
 use crate::{
-    broker::{Metadata, Vhost},
+    broker::{Metadata, Vhost, arguments::QueueType},
     names::CommitSeq,
 };
 
@@ -36,6 +36,11 @@ impl Admin {
         let mut metadata = found.as_ref().map(|vhost| vhost.metadata()).unwrap_or_default();
         change(&mut metadata);
         Ok((found.is_none(), self.broker.put_vhost(&name, metadata)))
+    }
+
+    /// The type of queues that a vhost says which is added without one.
+    pub fn default_queue_type(&self) -> QueueType {
+        self.broker.default_queue_type
     }
 
     /// Deletes a vhost with all that is in it and all that is said about it, and closes its

@@ -27,7 +27,10 @@ pub struct NoVhost;
 
 impl Broker {
     /// Adds a vhost, or says something else about the one of that name.
-    pub fn put_vhost(&self, name: &Name, metadata: Metadata) -> CommitSeq {
+    pub fn put_vhost(&self, name: &Name, mut metadata: Metadata) -> CommitSeq {
+        if self.vhost(name).is_none() && self.default_queue_type != QueueType::Classic {
+            metadata.default_queue_type.get_or_insert(self.default_queue_type);
+        }
         let record = VhostRecord { name: name.clone(), metadata: metadata.clone() };
         match self.vhost(name) {
             Some(vhost) => vhost.set_metadata(metadata),

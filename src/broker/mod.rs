@@ -38,6 +38,7 @@ use dashmap::DashMap;
 
 use self::{
     alarm::Gate,
+    arguments::QueueType,
     datum::Datum,
     parameter::{Parameter, Scope},
     policy::PolicyRecord,
@@ -68,6 +69,8 @@ pub struct Settings {
     pub queue_resident_max: usize,
     /// The vhost that is created when there is none, if any.
     pub default_vhost: Option<Name>,
+    /// The type of queues that new vhosts say where they are created without one.
+    pub default_queue_type: QueueType,
     /// What random numbers begin at.
     pub seed: u64,
 }
@@ -98,6 +101,8 @@ pub struct Broker {
     limbo: Arc<Vhost>,
     /// The runtime parameters, by whose they are and by name.
     parameters: RwLock<BTreeMap<(Scope, String), Datum>>,
+    /// The type of queues that new vhosts say where they are created without one.
+    pub default_queue_type: QueueType,
     shared: vhost::Shared,
 }
 
@@ -148,6 +153,7 @@ impl Broker {
             vhosts: DashMap::new(),
             limbo: Vhost::new(Name::from(""), shared.clone()),
             parameters: RwLock::default(),
+            default_queue_type: settings.default_queue_type,
             shared,
         };
         broker.restore(recovered)?;

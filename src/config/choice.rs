@@ -61,6 +61,14 @@ choice! {
         Consumer = "consumer"
     }
 
+    /// The type of queues whose declare says none, in vhosts that say none.
+    DefaultQueueType {
+        /// `classic`
+        Classic = "classic",
+        /// `quorum`
+        Quorum = "quorum"
+    }
+
     /// How a line of the log is written.
     LogFormat {
         /// For people.

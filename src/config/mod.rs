@@ -33,8 +33,8 @@ use table::settings;
 use value::{Limit, NotEmpty, RegularExpression, Value};
 
 pub use choice::{
-    AuthBackend, AuthMechanism, CertificateLogin, GlobalPrefetch, JwtAlgorithm, LogFormat, SanType,
-    SyncMode, TlsVersion,
+    AuthBackend, AuthMechanism, CertificateLogin, DefaultQueueType, GlobalPrefetch, JwtAlgorithm,
+    LogFormat, SanType, SyncMode, TlsVersion,
 };
 pub use error::{Error, Origin};
 pub use loaded::{Loaded, Note, Sources};
@@ -184,6 +184,9 @@ settings! {
     default_pass: Secret = "guest".into();
     /// Vhost that is created when there is none.
     default_vhost: String = "/".into(), NotEmpty;
+    /// Type of queues whose declare says none. A vhost that is created without a type of its own
+    /// takes this one, and keeps it.
+    default_queue_type: DefaultQueueType = DefaultQueueType::Classic;
     /// The created user's tags.
     default_user_tags: Vec<String> = vec!["administrator".into()];
     /// What the created user may configure in the created vhost, a regular expression.

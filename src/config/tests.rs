@@ -64,6 +64,7 @@ fn unlike_the_defaults() -> Config {
         "tls_versions" => "1.3",
         "tls_login_from" => "common_name",
         "tls_login_san_type" => "uri",
+        "default_queue_type" => "quorum",
         "auth_mechanisms" => "PLAIN",
         "auth_backends" => "oauth2,internal",
         "oauth2_algorithms" => "ES256",

@@ -12,10 +12,11 @@ use crate::{
     auth::{Authenticator, Permissions, User, Users, permissions::UserPermissions},
     broker::{
         Broker, Settings,
+        arguments::QueueType,
         datum::Datum,
         parameter::{CLUSTER_ID, Scope},
     },
-    config::{self, Config},
+    config::{self, Config, DefaultQueueType},
     connection::Context,
     store::{RecordKind, Recovered, Store, StoreConfig, SyncMode},
 };
@@ -43,6 +44,10 @@ pub(super) fn open_blocking(
         resident_max: config.resident_max.bytes(),
         queue_resident_max: config.resident_max.bytes() / QUEUE_SHARE,
         default_vhost: lacks.vhosts.then(|| config.default_vhost.as_str().into()),
+        default_queue_type: match config.default_queue_type {
+            DefaultQueueType::Classic => QueueType::Classic,
+            DefaultQueueType::Quorum => QueueType::Quorum,
+        },
         seed: getrandom::u64()?,
     };
     let broker = Broker::new(&settings, store.clone(), &recovered)?;

@@ -149,7 +149,7 @@ impl Running {
 pub(crate) struct PrivateBroker {
     running: Running,
     directory: TempDir,
-    settings: String,
+    pub(crate) settings: String,
 }
 
 /// None, with a word why, where the broker under test is external.

@@ -147,6 +147,7 @@ pub(super) const KEYS: &[(&str, &str, Form)] = &[
     ("default_user", "default_user", Form::Same),
     ("default_pass", "default_pass", Form::Same),
     ("default_vhost", "default_vhost", Form::Same),
+    ("default_queue_type", "default_queue_type", Form::Same),
     ("default_permissions.configure", "default_permissions_configure", Form::Same),
     ("default_permissions.read", "default_permissions_read", Form::Same),
     ("default_permissions.write", "default_permissions_write", Form::Same),
@@ -235,7 +236,6 @@ pub(super) const GIVEN: &[(&str, &str)] = &[
     ("definitions.import_backend", "rabbit_definitions_import_local_filesystem"),
     ("anonymous_login_user", "guest"),
     ("anonymous_login_pass", "guest"),
-    ("default_queue_type", "classic"),
     ("management.listener.ssl", "false"),
     // `apply` sees to it.
     ("management.listener.ssl", "true"),
@@ -278,7 +278,6 @@ pub(super) const MISSED: &[&str] = &[
     "cluster_queue_limit",
     "default_limits.",
     "default_policies.",
-    "default_queue_type",
     "default_users.",
     "definitions.",
     "log.exchange",

@@ -91,6 +91,7 @@ fn every_key_sets_what_it_means() {
         ("default_user = me", "default_user", "\"me\""),
         ("default_pass = secret", "default_pass", "\"secret\""),
         ("default_vhost = mine", "default_vhost", "\"mine\""),
+        ("default_queue_type = quorum", "default_queue_type", "\"quorum\""),
         ("default_user_tags.monitoring = true", "default_user_tags", "[\"monitoring\"]"),
         ("default_permissions.read = ^a", "default_permissions_read", "\"^a\""),
         ("loopback_users.guest = false", "loopback_users", "[]"),
@@ -290,11 +291,11 @@ fn keys_without_effect_are_named_once() {
         "collect_statistics_interval = 5000\nderecated_features = 1\n\
          cluster_formation.node_type = disc\nmqtt.listeners.tcp.1 = 1883\nlog.console = true\n\
          log.file = rabbit.log\ndefinitions.import_backend = local_filesystem\n\
-         default_queue_type = quorum",
+         cluster_queue_limit = 9",
     );
     let [unknown, missed] = &warnings(&loaded)[..] else { panic!("{:?}", loaded.notes) };
     assert!(unknown.ends_with("rabbitmq.conf:2: RabbitMQ knows no `derecated_features`"));
-    for key in ["mqtt.listeners.tcp.1", "log.file", "default_queue_type"] {
+    for key in ["mqtt.listeners.tcp.1", "log.file", "cluster_queue_limit"] {
         assert!(missed.contains(key), "{missed}");
     }
     let idle = "collect_statistics_interval, cluster_formation.node_type";

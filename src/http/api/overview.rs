@@ -83,7 +83,7 @@ fn describe(api: &Api, caller: &Caller, query: &Query) -> Value {
         "erlang_full_version": nodes::platform(),
         "crypto_lib_version": nodes::NO_ERLANG,
         "disable_stats": false,
-        "default_queue_type": "classic",
+        "default_queue_type": api.broker.default_queue_type.as_str(),
         "is_op_policy_updating_enabled": true,
         "enable_queue_totals": false,
         "require_definition_json_extension": false,

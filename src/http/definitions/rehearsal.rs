@@ -145,7 +145,8 @@ impl Definitions {
         let mut stages = Stages { admin, by_vhost: HashMap::new(), new_users };
         each(&self.vhosts, |vhost| {
             let mut stage = Stage::of(admin.vhost(&vhost.name).ok().as_deref());
-            stage.default_queue_type = vhost.metadata.default_queue_type.unwrap_or_default();
+            let said = vhost.metadata.default_queue_type;
+            stage.default_queue_type = said.unwrap_or_else(|| admin.default_queue_type());
             stage.limit(&vhost.limits);
             stages.by_vhost.insert(vhost.name.clone(), stage);
             Ok(())
