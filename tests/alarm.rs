@@ -45,6 +45,20 @@ fn expect_heartbeats(connection: &Connection, count: usize) {
     }
 }
 
+/// Raises the memory alarm, and returns once the broker has seen it.
+fn raise_alarm(private: &PrivateBroker) {
+    private.alarm_limits().set_memory_watermark(NO_MEMORY);
+    publish_until_blocked(&private.open().channel(1), "nowhere");
+}
+
+/// The state of a connection as the API shows it.
+fn state_of(private: &PrivateBroker, connection: &Connection) -> String {
+    let port = connection.socket().local_addr().unwrap().port();
+    let connections = private.api().get("/connections");
+    let found = connections.as_array().unwrap().iter().find(|other| other["peer_port"] == port);
+    found.expect("the connection is listed")["state"].as_str().unwrap().to_owned()
+}
+
 /// Publishes until the alarm has come; how many publishes were confirmed before.
 fn publish_until_blocked(channel: &Channel, queue: &str) -> u32 {
     channel.confirm_select();
@@ -190,6 +204,67 @@ fn blocked_publisher_is_not_given_up() {
     private.alarm_limits().set_memory_watermark(MUCH_MEMORY);
     assert_eq!(next_method(&connection).1.id, UNBLOCKED);
     channel.expect_acked(1);
+}
+
+// CN-104, CN-143, CN-145, CN-146, AL-004, AL-008
+#[test]
+fn content_that_has_begun_waits_too() {
+    let Some(private) = private_broker("") else { return };
+    let connection = private.options().heartbeat_s(1).open();
+    let other = connection.channel(9);
+    let q = other.queue();
+    // So many of its frames, a method, a header and three bodies, come before the alarm. Two
+    // heartbeats go out in a second, and a silent peer is given up after three seconds.
+    for (begun, heartbeats) in [(1, 1), (2, 1), (4, 9)] {
+        let channel = connection.channel(begun);
+        channel.confirm_select();
+        let frames = publish("", &q, "abcdef").frames(begun, 8 + 2);
+        let (before, after) = frames.split_at(begun.into());
+        for frame in before {
+            connection.send_frame(frame);
+        }
+        other.expect_nothing();
+        raise_alarm(&private);
+        other.expect_nothing();
+        assert_eq!(state_of(&private, &connection), "blocking");
+
+        for frame in after {
+            connection.send_frame(frame);
+        }
+        other.send(&flow(true));
+        assert_eq!(blocked(&connection), "low on memory");
+        assert_eq!(state_of(&private, &connection), "blocked");
+        expect_heartbeats(&connection, heartbeats);
+        private.alarm_limits().set_memory_watermark(MUCH_MEMORY);
+        assert_eq!(next_method(&connection).1.id, UNBLOCKED);
+        assert_eq!(state_of(&private, &connection), "running");
+        channel.expect_acked(1);
+        other.expect((20, 21));
+        assert_eq!(other.drain(&q), ["abcdef"]);
+    }
+}
+
+// CN-146, BA-140
+#[test]
+fn connection_stays_blocked_when_the_channel_that_publishes_is_closed() {
+    let Some(private) = private_broker("consumer_timeout = '300ms'") else { return };
+    let connection = private.options().heartbeat_s(1).open();
+    let (channel, other) = (connection.channel(1), connection.channel(2));
+    let q = other.queue();
+    other.fill(&q, ["m"]);
+    other.expect_nothing();
+    raise_alarm(&private);
+    channel.send(&consume(&q, "t"));
+    channel.fill("nowhere", ["m"]);
+    other.send(&flow(true));
+    assert_eq!(blocked(&connection), "low on memory");
+    channel.expect((60, 21));
+    channel.delivery();
+    channel.expect((20, 40));
+    expect_heartbeats(&connection, 3);
+    private.alarm_limits().set_memory_watermark(MUCH_MEMORY);
+    assert_eq!(next_method(&connection).1.id, UNBLOCKED);
+    other.expect((20, 21));
 }
 
 // CN-127

@@ -1,4 +1,5 @@
-//! Alarms: while one is raised, connections that publish are not read from.
+//! Alarms: while one is raised, connections that publish are not read from, nor those that go on
+//! with a message they have begun.
 
 use std::{
     sync::atomic::{AtomicU8, Ordering},

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     broker::{client::ChannelInfo, outbox::Window},
     names::{ChannelId, DeliveryTag, Name},
+    wire::frame::FrameKind,
 };
 
 /// Class and method id of `basic.publish`, the method that every content belongs to.
@@ -29,6 +30,17 @@ pub(super) enum Expecting {
     Header(Incoming),
     /// `left` bytes of its body.
     Body { incoming: Incoming, left: u64 },
+}
+
+impl Expecting {
+    /// Whether a frame of this kind goes on with a content that has begun.
+    pub(super) fn is_content(&self, kind: FrameKind) -> bool {
+        match self {
+            Self::Method => false,
+            Self::Header(_) => kind == FrameKind::Header,
+            Self::Body { .. } => kind == FrameKind::Body,
+        }
+    }
 }
 
 /// A publish whose content is still coming in.

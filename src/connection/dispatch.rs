@@ -52,6 +52,9 @@ impl Session {
         let mut at = 0;
         let mut flow = Flow::On;
         (self.fx.now, self.fx.time) = (clock::now(), clock::unix_time());
+        if self.stays_blocked() {
+            return (0, Flow::Again);
+        }
         if matches!(self.stage, Stage::ProtocolHeader) {
             at = self.protocol_header(bytes);
         }
@@ -149,6 +152,12 @@ impl Session {
             let octets = Octets::of(payload);
             let text = format_args!("type 8, {octets}");
             return Err(Code::UnexpectedFrame.failure((0, 0), text));
+        }
+        if self.broker().gate.is_shut()
+            && self.channels.open(id).is_some_and(|channel| channel.expecting.is_content(kind))
+            && self.blocked_by_gate()
+        {
+            return Ok(Taken::Nothing);
         }
         match self.channels.state(id) {
             None => self.unopened_frame(id, kind, payload).map(|()| Taken::Frame { more: 0 }),
@@ -427,15 +436,31 @@ impl Session {
                 Code::InternalError.failure(PUBLISH, format_args!("the store failed: {reason}"))
             );
         }
-        if let Some(reason) = broker.gate.reason() {
+        let is_full = broker.store.is_full();
+        Ok(!self.blocked_by_gate() && !is_full && !self.is_ahead())
+    }
+
+    /// Whether publishers must wait, with a method, a header or a body alike (AL-004); if so, the
+    /// connection is blocked from now on.
+    fn blocked_by_gate(&mut self) -> bool {
+        let reason = self.broker().gate.reason();
+        if let Some(reason) = reason {
             self.blocked(reason);
-            return Ok(false);
         }
-        if broker.store.is_full() {
-            return Ok(false);
+        reason.is_some()
+    }
+
+    /// Whether the connection is blocked and an alarm is still raised: nothing of it is read until
+    /// the last one is over, whatever became of the channel that published (CN-146).
+    fn stays_blocked(&mut self) -> bool {
+        if !self.is_blocked || !matches!(self.stage, Stage::Running) {
+            return false;
         }
-        self.unblocked();
-        Ok(!self.is_ahead())
+        let is_shut = self.broker().gate.is_shut();
+        if !is_shut {
+            self.unblocked();
+        }
+        is_shut
     }
 }
 

@@ -206,13 +206,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if broker.gate.is_shut() {
             return broker.gate.poll_open(&mut self.opening, cx).is_pending();
         }
-        if broker.store.is_full() {
-            return broker.store.poll_room(&mut self.room, cx).is_pending();
-        }
-        // It was the gate, which opened, or a message that is being read, which has our waker.
+        // It was the gate, which opened.
         if self.session.is_blocked {
             return false;
         }
+        if broker.store.is_full() {
+            return broker.store.poll_room(&mut self.room, cx).is_pending();
+        }
+        // It was a message that is being read, which has our waker.
         true
     }
 
