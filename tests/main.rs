@@ -16,6 +16,7 @@ mod arguments;
 mod at_least_once;
 mod bindings;
 mod channel;
+mod complaints;
 mod confirm;
 mod connection;
 mod consume;

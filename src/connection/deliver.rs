@@ -60,7 +60,8 @@ impl Session {
             Event::Cancelled { slot } => self.cancelled(slot),
             Event::Close { reason, at_once } => {
                 if matches!(self.stage, Stage::Running) {
-                    self.close_connection(&Code::ConnectionForced.close((0, 0), reason));
+                    let close = Code::ConnectionForced.close((0, 0), reason);
+                    self.close_connection(ChannelId(0), &close);
                 }
                 if at_once {
                     self.stage = Stage::Finished;

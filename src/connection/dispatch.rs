@@ -403,19 +403,15 @@ impl Session {
         self.flush_settlements();
         match failure {
             Failure::Channel(close) if id.0 != 0 => self.close_channel(id, &close),
-            Failure::Channel(close) | Failure::Connection(close) => self.close_connection(&close),
+            Failure::Channel(close) | Failure::Connection(close) => {
+                self.close_connection(id, &close);
+            }
             Failure::Silent(reason) => self.mute(reason),
         }
     }
 
     pub(super) fn close_channel(&mut self, id: ChannelId, close: &Close) {
-        tracing::debug!(
-            connection = self.id.0,
-            channel = id.0,
-            code = close.code,
-            text = close.text,
-            "closing the channel"
-        );
+        self.complain(id, close, "channel error, closing the channel");
         self.abandon_deliveries(id);
         self.confirm();
         self.channels.set(id, ChannelState::Closing);

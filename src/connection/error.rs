@@ -19,6 +19,13 @@ pub(super) struct Close {
     pub(super) ids: Ids,
 }
 
+impl Close {
+    /// Whether somebody wants the connection closed who may: it is no error of the client.
+    pub(super) fn is_forced(&self) -> bool {
+        self.code == Code::ConnectionForced.number_and_name().0
+    }
+}
+
 /// What ends a channel or a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Failure {

@@ -3,7 +3,7 @@
 use std::{task::Poll, time::Duration};
 
 use super::{
-    Capabilities, Session, Stage,
+    Capabilities, EndedBy, Session, Stage,
     dispatch::Flow,
     error::{self, Close, Code, Failure, Ids},
 };
@@ -47,6 +47,7 @@ impl Session {
                 }
                 self.out.buffer().extend_from_slice(&refusal.answer);
                 self.stage = Stage::Finished;
+                self.ended_by = EndedBy::Broker;
             }
         }
         PROTOCOL_HEADER
@@ -319,6 +320,9 @@ impl Session {
     pub(super) fn send_connection_close_ok(&mut self) {
         self.send_connection(connection::AMQPMethod::CloseOk(connection::CloseOk {}));
         self.stage = Stage::Closed { until: self.farewell() };
+        if self.ended_by == EndedBy::Nobody {
+            self.ended_by = EndedBy::Client;
+        }
     }
 
     pub(super) fn send_connection_close(&mut self, close: &Close) {
@@ -348,6 +352,7 @@ impl Session {
         let (connection, peer) = (self.id.0, self.peer.ends.peer);
         tracing::info!(connection, %peer, reason, "connection refused");
         self.end();
+        self.ended_by = EndedBy::Broker;
         self.stage = Stage::Mute { until: clock::now().after(MUTE) };
     }
 

@@ -15,6 +15,7 @@
 mod access;
 mod ack_timeout;
 mod channel;
+mod complaints;
 mod confirm;
 mod consume;
 mod deliver;
@@ -69,6 +70,7 @@ use crate::{
     wire::{encode, method::AMQPClass},
 };
 
+pub use complaints::Complaints;
 pub use peer::{Peer, TlsInfo};
 pub use turn::serve;
 
@@ -85,6 +87,8 @@ pub struct Context {
     pub name_seed: u64,
     /// Names generated so far.
     pub names_generated: AtomicU64,
+    /// Limits how many errors of clients are logged.
+    pub complaints: Arc<Complaints>,
 }
 
 /// How far a connection has come.
@@ -109,6 +113,28 @@ enum Stage {
     Mute { until: Now },
     /// The socket is to be closed when the output is written.
     Finished,
+}
+
+/// Who ended a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum EndedBy {
+    /// The client, in order: by `connection.close`.
+    Client,
+    /// The broker, for a reason that it has logged.
+    Broker,
+    /// Nobody: it was lost, or the client just left.
+    Nobody,
+}
+
+impl EndedBy {
+    /// As the log has it.
+    fn text(self) -> &'static str {
+        match self {
+            Self::Client => "by the client",
+            Self::Broker => "by the broker",
+            Self::Nobody => "lost",
+        }
+    }
 }
 
 /// What was negotiated.
@@ -177,6 +203,7 @@ struct Session {
     /// The task's waker.
     waker: Waker,
     has_ended: bool,
+    ended_by: EndedBy,
 }
 
 impl Session {
@@ -224,6 +251,7 @@ impl Session {
             scratch: Vec::new(),
             waker,
             has_ended: false,
+            ended_by: EndedBy::Nobody,
             context,
         }
     }
@@ -294,10 +322,18 @@ impl Session {
         self.fx.wakes.pay();
     }
 
-    /// Ends the connection with a `connection.close`.
-    fn close_connection(&mut self, close: &Close) {
+    /// Ends the connection with a `connection.close`, for what happened on that channel if any.
+    fn close_connection(&mut self, id: ChannelId, close: &Close) {
         self.end();
-        tracing::debug!(connection = self.id.0, code = close.code, text = close.text, "closing");
+        self.ended_by = EndedBy::Broker;
+        if close.is_forced() {
+            // Nobody's error: somebody wanted it so.
+            let (connection, text) = (self.id.0, &*close.text);
+            tracing::info!(connection, text, "closing the connection");
+        } else if !matches!(self.stage, Stage::AwaitStartOk) {
+            // Why a login is refused was logged in more words.
+            self.complain(id, close, "connection error, closing the connection");
+        }
         self.send_connection_close(close);
         self.stage = Stage::Closing { until: self.farewell() };
     }

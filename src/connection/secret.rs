@@ -10,6 +10,7 @@ use super::{
 use crate::{
     auth::{Identity, Permission},
     clock::{self, Now},
+    names::ChannelId,
     wire::method::connection,
 };
 
@@ -76,7 +77,8 @@ impl Session {
     pub(super) fn end_expired(&mut self, now: Now) {
         if matches!(self.stage, Stage::Running) && self.expires.is_some_and(|at| now >= at) {
             self.expires = None;
-            self.close_connection(&Code::ConnectionForced.close((0, 0), "credential expired"));
+            let close = Code::ConnectionForced.close((0, 0), "credential expired");
+            self.close_connection(ChannelId(0), &close);
         }
     }
 }

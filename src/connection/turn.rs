@@ -9,7 +9,7 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{Context, Peer, Session, Stage, dispatch::Flow, heartbeat::Due, input::Input};
+use super::{Context, EndedBy, Peer, Session, Stage, dispatch::Flow, heartbeat::Due, input::Input};
 use crate::{
     clock::{self, Now},
     names::CommitSeq,
@@ -42,7 +42,15 @@ where
     };
     poll_fn(|cx| connection.poll(cx)).await;
     let session = &connection.session;
-    tracing::info!(connection = session.id.0, peer = %session.peer.ends.peer, "connection closed");
+    let (user, vhost) = session.whose();
+    tracing::info!(
+        connection = session.id.0,
+        peer = %session.peer.ends.peer,
+        user,
+        vhost,
+        ended = session.ended_by.text(),
+        "connection closed"
+    );
     if session.peer.tls.is_some() {
         // TLS has a goodbye of its own. Who does not take it at once goes without.
         poll_fn(|cx| Poll::Ready(Pin::new(&mut connection.stream).poll_shutdown(cx).map(drop)))
@@ -193,6 +201,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.session.end();
                 self.session.out = super::output::Output::default();
                 self.session.stage = Stage::Finished;
+                self.session.ended_by = EndedBy::Broker;
                 Poll::Ready(())
             }
             poll => poll,

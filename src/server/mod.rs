@@ -311,6 +311,7 @@ impl Handle {
                 set.shutdown().await;
             }
         }
+        self.context.complaints.tell_of_left_out();
         // Calls that are being answered are cut with the rest.
         self.web.shutdown().await;
         let timers = self.timers;

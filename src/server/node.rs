@@ -71,6 +71,7 @@ pub(super) fn open_blocking(
         config: Arc::clone(config),
         name_seed: getrandom::u64()?,
         names_generated: AtomicU64::new(0),
+        complaints: Arc::default(),
     }))
 }
 
