@@ -7,6 +7,8 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
+use rustix::process::{Resource, Rlimit};
+
 /// Where control groups are mounted.
 const CGROUPS: &str = "/sys/fs/cgroup";
 
@@ -34,9 +36,29 @@ pub fn open_files() -> Option<u64> {
     Some(fs::read_dir("/proc/self/fd").ok()?.count() as u64)
 }
 
-/// Files and sockets that this process may have open.
+/// What to do where too few files may be open.
+pub const MORE_FILES: &str =
+    "raise the limit of open files with ulimit -n, or LimitNOFILE in the unit of systemd";
+
+/// Files and sockets that this process may have open; none where there is no limit.
 pub fn open_files_max() -> Option<u64> {
-    limit("Max open files")
+    rustix::process::getrlimit(Resource::Nofile).current
+}
+
+/// Lets this process have as many files open as it may allow itself. Shells and service managers
+/// begin with fewer, for programs that cannot count beyond 1024.
+pub fn raise_open_files_max() -> io::Result<()> {
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    if limit.current == limit.maximum {
+        return Ok(());
+    }
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    Ok(rustix::process::setrlimit(Resource::Nofile, raised)?)
+}
+
+/// Whether that is what the system says when this process may open no more files.
+pub fn is_out_of_files(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error())
 }
 
 /// A limit of this process by the system's name for it; none where there is none.

@@ -40,6 +40,7 @@ mod image;
 mod limits;
 mod metrics;
 mod oauth2;
+mod open_files;
 mod perf;
 mod permissions;
 mod policies;

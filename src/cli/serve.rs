@@ -21,6 +21,7 @@ use super::{
 use crate::{
     clock::{self, Now},
     config::{Loaded, Note},
+    machine,
     server::{Handle, Server},
 };
 
@@ -31,6 +32,10 @@ pub(super) fn run(loaded: Loaded, started: Now, huge_pages: HugePages) -> Result
     let Loaded { config, notes, .. } = loaded;
     let pid_path = config.pid_file.clone();
     let set_log_level = log::start(&config);
+    if let Err(error) = machine::raise_open_files_max() {
+        // How many clients there are files for is said at the start.
+        tracing::info!(%error, "the limit of open files stays as it is");
+    }
     for note in notes {
         match note {
             Note::Idle(text) => tracing::info!("{text}"),

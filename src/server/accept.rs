@@ -8,7 +8,7 @@ use tokio::{
     task::{JoinError, JoinSet},
 };
 
-use crate::broker::client::Ends;
+use crate::{broker::client::Ends, machine};
 
 /// Time to wait when the machine has no socket to give: until some connection has been closed.
 const SHORTAGE_PAUSE: Duration = Duration::from_millis(100);
@@ -44,7 +44,8 @@ where
             Err(error) if is_about_one_connection(&error) => continue,
             Err(error) => {
                 if !is_short {
-                    tracing::error!(%error, "cannot accept connections, trying on");
+                    let remedy = machine::is_out_of_files(&error).then_some(machine::MORE_FILES);
+                    tracing::error!(%error, remedy, "cannot accept connections, trying on");
                 }
                 is_short = true;
                 tokio::select! {

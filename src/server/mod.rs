@@ -18,6 +18,7 @@ mod amqp;
 mod listen;
 mod monitor;
 mod node;
+mod room;
 mod timers;
 mod tls;
 mod web;
@@ -52,12 +53,9 @@ use crate::{
     config::Config,
     connection::Context,
     http::{Api, Files, FilesError, Listening, Shared},
+    machine,
     store::StoreError,
 };
-
-/// Connections that may be open beyond `connections_max`, so that the broker can refuse a client
-/// with a reply code (CN-085) instead of a bare close.
-const ROOM_FOR_REFUSALS: usize = 64;
 
 /// What connections are told when the server stops (CN-127).
 const SHUTDOWN: &str = "broker forced connection closure with reason 'shutdown'";
@@ -174,7 +172,7 @@ impl Server {
             source: io::Error::other(panic),
         })??;
 
-        let room = config.connections_max as usize + ROOM_FOR_REFUSALS;
+        let room = room::for_connections(&config, machine::open_files_max());
         let room = Arc::new(Semaphore::new(room.min(Semaphore::MAX_PERMITS)));
         let (running, stopped) = watch::channel(());
         tokio::spawn(monitor.run(stopped.clone()));

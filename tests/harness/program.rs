@@ -23,7 +23,19 @@ pub(crate) fn lepus(home: &Path, args: &[&str]) -> Command {
     // Many run side by side.
     command.envs([("LEPUS_HTTP_PORT", "0"), ("LEPUS_METRICS_PORT", "0")]);
     command.env("LEPUS_RABBITMQ_CONF", "none");
+    // There are files for so many wherever tests run, so that nothing is to be warned of.
+    command.env("LEPUS_CONNECTIONS_MAX", "500");
     command
+}
+
+/// The same program with limits set by the shell: `ulimit -n 100`.
+pub(crate) fn limited(limits: &str, command: &Command) -> Command {
+    let mut shell = Command::new("/bin/sh");
+    let exec = format!("{limits} && exec \"$0\" \"$@\"");
+    shell.env_clear().stdin(Stdio::null()).arg("-c").arg(exec);
+    shell.arg(command.get_program()).args(command.get_args());
+    shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    shell
 }
 
 /// A started program. Killed if the test ends before it is stopped.
