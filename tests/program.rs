@@ -4,11 +4,11 @@ use std::{
     fs,
     net::{TcpListener, TcpStream},
     os::unix::net::UnixDatagram,
-    process::Output,
+    process::{Command, Output, Stdio},
     time::Duration,
 };
 
-use crate::harness::{Program, address, lepus};
+use crate::harness::*;
 
 /// What a failed start must leave: this exit code, nothing on standard output, one line on
 /// standard error with these words in it.
@@ -140,6 +140,49 @@ fn an_unusable_data_directory_is_named_with_a_way_out() {
     let mut command = lepus(home.path(), &["--amqp-port=0", "--data-dir"]);
     let output = command.arg(&data).output().unwrap();
     assert_refused(&output, 73, &[&data.to_string_lossy(), "--data-dir"]);
+}
+
+/// `command`, in which no file can become longer than a few MiB, and whoever tries is told.
+fn with_short_files(command: &Command) -> Command {
+    let script = "trap '' XFSZ; ulimit -f 8192; exec \"$0\" \"$@\"";
+    let mut short = Command::new("/bin/sh");
+    short.args(["-c", script]).arg(command.get_program()).args(command.get_args());
+    short.env_clear().stdin(Stdio::null());
+    short.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    short
+}
+
+#[test]
+fn a_disk_that_takes_no_more_ends_the_broker_and_the_next_one_has_what_was_confirmed() {
+    let home = tempfile::tempdir().unwrap();
+    let command = lepus(home.path(), &["--amqp-port=0", "--log-level=error"]);
+    let program = Program::start(&mut with_short_files(&command));
+    let options = Options::at(address(&program.line()));
+    let _idle = options.open();
+    let channel = options.open().channel(1);
+    channel.declare(&queue("q").durable());
+    channel.confirm_select();
+    let mut confirmed = 0;
+    while confirmed < 10_000 {
+        channel.publish(&publish("", "q", vec![7; 100_000]).persistent());
+        match channel.try_next() {
+            Ok(Incoming { method, .. }) if method.id == (60, 80) => confirmed += 1,
+            Ok(other) => panic!("{other:?}"),
+            // It was closed or cut off.
+            Err(_) => break,
+        }
+    }
+    let (status, _, log) = program.finish();
+    assert_eq!(status.code(), Some(74), "{log}");
+    let lines: Vec<_> = log.lines().filter(|line| line.contains("the store has failed:")).collect();
+    assert_eq!(lines.len(), 2, "{log}");
+    assert!(lines[0].contains("ERROR") && lines[1].starts_with("lepus: "), "{log}");
+    assert!(lines.iter().all(|line| line.contains(".redb") && line.contains("too large")), "{log}");
+    assert!(!log.contains("damaged"), "{log}");
+    let lepus = Lepus::start(home.path());
+    let count = lepus.options.open().channel(1).declare(&queue("q").durable()).messages;
+    assert!(count >= confirmed, "{count} of {confirmed}");
+    lepus.stop();
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::{fmt, io, path::PathBuf};
 
 use super::perf::PerfFailure;
-use crate::{config, http::FilesError, server::StartError};
+use crate::{config, http::FilesError, server::StartError, store::StoreError};
 
 /// The exit codes, as `sysexits.h` numbers them.
 pub(super) const USAGE: u8 = 64;
@@ -11,6 +11,7 @@ const DATA: u8 = 65;
 const UNAVAILABLE: u8 = 69;
 const SYSTEM: u8 = 71;
 const CANNOT_CREATE: u8 = 73;
+const INPUT_OUTPUT: u8 = 74;
 const NOT_PERMITTED: u8 = 77;
 const CONFIGURATION: u8 = 78;
 
@@ -23,6 +24,8 @@ pub(super) enum Failure {
     Configuration(config::Error),
     Perf(PerfFailure),
     Start(StartError),
+    /// The store has failed while the broker ran.
+    Store(StoreError),
     /// The pid file that is asked for cannot be written.
     PidFile {
         path: PathBuf,
@@ -64,6 +67,7 @@ impl Failure {
             Self::Perf(PerfFailure::Faults(_)) => DATA,
             Self::Perf(PerfFailure::Output(_)) | Self::System(_) => SYSTEM,
             Self::PidFile { .. } => CANNOT_CREATE,
+            Self::Store(_) => INPUT_OUTPUT,
             Self::Start(error) => match error.cause() {
                 StartError::Web { .. } | StartError::PortTaken(_) | StartError::Listen { .. } => {
                     UNAVAILABLE
@@ -75,6 +79,7 @@ impl Failure {
                 | StartError::NoListener
                 | StartError::Definitions(FilesError::Read { .. }) => CONFIGURATION,
                 StartError::DataDirectory { .. } => CANNOT_CREATE,
+                StartError::Store(StoreError::DiskFull { .. }) => INPUT_OUTPUT,
                 StartError::Store(_)
                 | StartError::Restore(_)
                 | StartError::User(_)
@@ -91,7 +96,11 @@ impl Failure {
             Self::Perf(PerfFailure::Broker { .. }) => {
                 Some("is a broker running there? --uri says which one to measure")
             }
-            Self::Configuration(_) | Self::Perf(_) | Self::System(_) | Self::PidFile { .. } => None,
+            Self::Configuration(_)
+            | Self::Perf(_)
+            | Self::System(_)
+            | Self::Store(_)
+            | Self::PidFile { .. } => None,
             Self::Start(StartError::Web { setting: "http_port", .. }) => Some(
                 "stop the program that listens there (perhaps another lepus, or RabbitMQ), \
                  choose another port with --http-port, or turn the management API off with \
@@ -141,6 +150,7 @@ impl fmt::Display for Failure {
         match self {
             Self::Configuration(error) => write!(f, "{error}")?,
             Self::Start(error) => write!(f, "{error}")?,
+            Self::Store(error) => write!(f, "{error}")?,
             Self::PidFile { path, source } => {
                 write!(f, "cannot write the pid file {}: {source}", path.display())?;
             }

@@ -23,11 +23,12 @@ use crate::{
     config::{Loaded, Note},
     machine,
     server::{Handle, Server},
+    store::StoreError,
 };
 
 /// Starts the broker, says so, and stops it at the first SIGINT or SIGTERM, or when an operator
-/// asks for it. A second signal, or one before the start is done, ends the program at once; the
-/// store is made for that.
+/// asks for it, or when the store has failed. A second signal, or one before the start is done,
+/// ends the program at once; the store is made for that.
 pub(super) fn run(loaded: Loaded, started: Now, huge_pages: HugePages) -> Result<(), Failure> {
     let Loaded { config, notes, .. } = loaded;
     let pid_path = config.pid_file.clone();
@@ -60,12 +61,13 @@ pub(super) fn run(loaded: Loaded, started: Now, huge_pages: HugePages) -> Result
         };
         announce(&handle, started);
         let manager = Manager::from_environment();
-        tokio::select! {
-            () = signals.received() => {}
-            () = handle.admin().node().stop_asked() => {}
-            () = keep_informed(manager.as_ref()) => {}
-            () = huge_pages.allow_when_grown() => {}
-        }
+        let failure = tokio::select! {
+            () = signals.received() => None,
+            () = handle.admin().node().stop_asked() => None,
+            () = keep_informed(manager.as_ref()) => None,
+            () = huge_pages.allow_when_grown() => None,
+            why = handle.store_failure() => Some(StoreError::Failed { why }),
+        };
         tracing::info!("stopping");
         if let Some(manager) = &manager {
             manager.stopping();
@@ -76,7 +78,8 @@ pub(super) fn run(loaded: Loaded, started: Now, huge_pages: HugePages) -> Result
         }
         drop(pid_file);
         tracing::info!("stopped");
-        Ok(())
+        // Half a broker is of no use; whoever watches over the program starts a whole one.
+        failure.map_or(Ok(()), |error| Err(Failure::Store(error)))
     })
 }
 

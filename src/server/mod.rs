@@ -167,9 +167,10 @@ impl Server {
             monitor.look_blocking();
             Ok::<_, StartError>((context, monitor))
         });
-        let (context, monitor) = opened.await.map_err(|panic| StartError::DataDirectory {
+        // It is what is in the directory that something panics over.
+        let (context, monitor) = opened.await.map_err(|panic| StoreError::Damaged {
             path: data_path.clone(),
-            source: io::Error::other(panic),
+            what: panic.to_string(),
         })??;
 
         let room = room::for_connections(&config, machine::open_files_max());
@@ -284,6 +285,12 @@ impl Handle {
     /// What operators do: vhosts, users, permissions, limits, policies.
     pub fn admin(&self) -> &Admin {
         &self.admin
+    }
+
+    /// Waits until the store has failed, and says why. Nothing is confirmed from then on, which
+    /// only the next start changes: it is time to [`Self::stop`].
+    pub async fn store_failure(&self) -> Arc<str> {
+        self.context.broker.store.failure().await
     }
 
     /// Stops the server: accepts nothing more, tells every connection, waits for them up to

@@ -58,8 +58,17 @@ pub enum StoreError {
         /// What was found: table and key, as far as known.
         what: String,
     },
+    /// An error of the disk made redb give the file up; whoever met it was told what it was.
+    #[error(
+        "an earlier error of the disk ended the use of {}, of which nothing is said to be \
+         damaged; the log has the error: when its cause is gone, start again", path.display()
+    )]
+    GivenUp {
+        /// The file.
+        path: PathBuf,
+    },
     /// An earlier write failed; nothing is written or confirmed until the next start.
-    #[error("the store has failed: {why}; restart the broker when the cause is gone")]
+    #[error("the store has failed: {why}; nothing is confirmed until the broker is started again")]
     Failed {
         /// The first failure.
         why: Arc<str>,

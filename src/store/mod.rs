@@ -59,6 +59,7 @@ use std::{
     any::Any,
     collections::HashMap,
     fmt,
+    future::poll_fn,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Condvar, Mutex, OnceLock, PoisonError,
@@ -250,9 +251,16 @@ impl Shared {
         self.has_failed.load(Ordering::Acquire)
     }
 
-    /// Notes the first failure and wakes everyone: from here on nothing is ever confirmed.
+    /// Ends the store because of an error, which the log gets.
     fn fail(&self, why: &str) {
-        let _ = self.failure.set(Arc::from(why));
+        if self.failure.set(Arc::from(why)).is_ok() {
+            tracing::error!("{}", StoreError::Failed { why: why.into() });
+        }
+        self.end();
+    }
+
+    /// Wakes everyone: from here on nothing is ever confirmed.
+    fn end(&self) {
         self.has_failed.store(true, Ordering::Release);
         self.inbox.abandon();
         self.durable.abandon();
@@ -312,7 +320,12 @@ impl Store {
         disk: &Arc<dyn Disk>,
         config: &StoreConfig,
     ) -> Result<(Self, Recovered), StoreError> {
-        let found = recover::open(&**disk, config.cache_bytes)?;
+        // What a damaged file says may lead astray behind the reading of it, too.
+        let found = catch_unwind(AssertUnwindSafe(|| recover::open(&**disk, config.cache_bytes)));
+        let found = found.unwrap_or_else(|panic| {
+            let what = panic_text(&*panic).to_owned();
+            Err(StoreError::Damaged { path: disk.path().to_owned(), what })
+        })?;
         let volumes = Arc::new(Volumes::new(found.hot, found.segments));
         let (sender, jobs) = mpsc::channel();
         let shared = Arc::new(Shared::new(config, Arc::clone(disk), sender));
@@ -348,7 +361,8 @@ impl Store {
             let ended = writer.run();
             drop(writer);
             ended?;
-            shared.fail("the store is closed");
+            let _ = shared.failure.set(Arc::from(StoreError::Closed.to_string()));
+            shared.end();
             Ok(())
         })?;
         spawn("lepus-reader", &shared, move |shared| {
@@ -443,6 +457,20 @@ impl Store {
             return None;
         }
         self.handle.shared.failure.get().map(Arc::clone)
+    }
+
+    /// Waits for [`Self::failed`], and gives what it says.
+    pub async fn failure(&self) -> Arc<str> {
+        let mut registration = Registration::default();
+        poll_fn(|cx| {
+            let poll = || self.failed().map_or(Poll::Pending, Poll::Ready);
+            if poll().is_pending() {
+                // No operation has this number: only the end of the store wakes whoever waits.
+                self.handle.shared.durable.park(u64::MAX, &mut registration, cx);
+            }
+            poll()
+        })
+        .await
     }
 
     /// Reads messages back on the store's own thread; `done` is called there.

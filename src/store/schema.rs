@@ -74,6 +74,8 @@ pub(super) enum Fault {
     Panic(String),
     /// The format is of another version.
     Version(u64),
+    /// The file is closed.
+    Closed,
 }
 
 impl Fault {
@@ -105,6 +107,7 @@ impl Fault {
                     StoreError::Damaged { path, what: e.to_string() }
                 }
                 redb::Error::Io(source) => StoreError::of_io(path, source),
+                redb::Error::PreviousIo => StoreError::GivenUp { path },
                 redb::Error::UpgradeRequired(found) => {
                     StoreError::Version { path, found: u64::from(found), known: FORMAT }
                 }
@@ -116,6 +119,7 @@ impl Fault {
             },
             Self::Panic(what) => StoreError::Damaged { path, what },
             Self::Version(found) => StoreError::Version { path, found, known: FORMAT },
+            Self::Closed => StoreError::Closed,
         }
     }
 }
@@ -165,7 +169,8 @@ pub(super) enum Commit {
 /// One file of the store.
 #[derive(Debug)]
 pub(super) struct Volume {
-    db: Database,
+    /// There until the volume is dropped.
+    db: Option<Database>,
     path: PathBuf,
     bytes: Arc<AtomicU64>,
 }
@@ -187,9 +192,13 @@ impl Volume {
             Ok(builder.set_cache_size(cache_bytes).create_with_backend(backend)?)
         });
         match db {
-            Ok(db) => Ok(Self { db, path, bytes }),
+            Ok(db) => Ok(Self { db: Some(db), path, bytes }),
             Err(fault) => Err(fault.of(path)),
         }
+    }
+
+    fn db(&self) -> Result<&Database, Fault> {
+        self.db.as_ref().ok_or(Fault::Closed)
     }
 
     /// Bytes of the file.
@@ -199,7 +208,7 @@ impl Volume {
 
     /// Moves what is in the file to its front and cuts off the rest, unless it is being read.
     pub(super) fn compact(&mut self) -> Result<(), StoreError> {
-        let compacted = guarded(|| match self.db.compact() {
+        let compacted = guarded(|| match self.db.as_mut().ok_or(Fault::Closed)?.compact() {
             Ok(_) | Err(CompactionError::TransactionInProgress) => Ok(()),
             Err(error) => Err(Fault::from(error)),
         });
@@ -211,12 +220,12 @@ impl Volume {
         &self,
         work: impl FnOnce(&ReadTransaction) -> Result<T, Fault>,
     ) -> Result<T, StoreError> {
-        guarded(|| work(&self.db.begin_read()?)).map_err(|fault| fault.of(self.path.clone()))
+        guarded(|| work(&self.db()?.begin_read()?)).map_err(|fault| self.error(fault))
     }
 
     /// Begins a read transaction.
     pub(super) fn begin_read(&self) -> Result<ReadTransaction, StoreError> {
-        self.db.begin_read().map_err(|e| Fault::from(e).of(self.path.clone()))
+        guarded(|| Ok(self.db()?.begin_read()?)).map_err(|fault| self.error(fault))
     }
 
     /// The error of a fault in this file.
@@ -231,7 +240,7 @@ impl Volume {
         work: impl FnOnce(&WriteTransaction) -> Result<(), Fault>,
     ) -> Result<(), StoreError> {
         guarded(|| {
-            let mut txn = self.db.begin_write()?;
+            let mut txn = self.db()?.begin_write()?;
             txn.set_quick_repair(commit == Commit::QuicklyRepaired);
             if commit == Commit::Loose {
                 txn.set_durability(Durability::None)?;
@@ -239,7 +248,19 @@ impl Volume {
             work(&txn)?;
             Ok(txn.commit()?)
         })
-        .map_err(|fault| fault.of(self.path.clone()))
+        .map_err(|fault| self.error(fault))
+    }
+}
+
+impl Drop for Volume {
+    fn drop(&mut self) {
+        // redb writes when it closes a file, and so reads it: of a damaged one nobody needs to
+        // hear more than what was found before.
+        let db = self.db.take();
+        let _ = guarded(|| {
+            drop(db);
+            Ok(())
+        });
     }
 }
 

@@ -193,6 +193,9 @@ fn failing_disk_ends_all_promises() {
         let seq = store.submit(script.op(&mut random, 6));
         assert!(!wait_durable(&store, seq));
         assert_eq!(store.durable(), durable);
+        let (waker, why) = (std::task::Waker::noop(), Some(why));
+        let failure = std::pin::pin!(store.failure()).poll(&mut Context::from_waker(waker));
+        assert_eq!(failure, Poll::Ready(why.unwrap()));
         assert!(!store.is_full());
         store.close();
         let disk = MemoryDisk::with(disk.files());
@@ -202,6 +205,77 @@ fn failing_disk_ends_all_promises() {
         script.check_recovered(&store, &recovered, bounds).unwrap();
         script.check(&store, &mut random, bounds, CommitSeq(0)).unwrap();
     }
+}
+
+#[test]
+fn an_earlier_error_of_the_disk_is_no_damage() {
+    let disk = MemoryDisk::default();
+    let volume = schema::Volume::open(&disk, "x", disk::Safety::Durable, 1 << 20).unwrap();
+    let write = || {
+        volume.write(schema::Commit::Safe, |txn| {
+            txn.open_table(schema::META)?.insert("x", 1)?;
+            Ok(())
+        })
+    };
+    write().unwrap();
+    disk.fail_after(0, io::ErrorKind::StorageFull);
+    let error = write().unwrap_err();
+    assert!(matches!(error, StoreError::DiskFull { .. }), "{error}");
+    disk.heal();
+    let error = write().unwrap_err();
+    assert!(matches!(error, StoreError::GivenUp { .. }), "{error}");
+}
+
+/// The files of a store that was closed in order, or of one that was killed.
+fn files_of_a_store(is_closed: bool) -> BTreeMap<String, Vec<u8>> {
+    let disk = MemoryDisk::default();
+    let (store, _) = open(&disk);
+    let (mut random, mut script) = (Random(5), Script::default());
+    for _ in 0..60 {
+        for _ in 0..10 {
+            store.submit(script.op(&mut random, 6));
+        }
+        assert!(wait_durable(&store, CommitSeq(script.last)));
+    }
+    let killed = disk.files();
+    store.close();
+    if is_closed { disk.files() } else { killed }
+}
+
+#[test]
+fn damaged_pages_are_found_or_harmless_and_never_a_panic() {
+    let mut random = Random(7);
+    let mut refused = 0;
+    for is_closed in [true, false] {
+        let files = files_of_a_store(is_closed);
+        assert!(files.keys().any(|name| name.starts_with("cold-")), "{:?}", files.keys());
+        for (name, bytes) in &files {
+            for page in (0..bytes.len()).step_by(4096) {
+                let end = bytes.len().min(page + 4096);
+                if bytes[page..end].iter().all(|&byte| byte == 0) {
+                    continue;
+                }
+                let mut bytes = bytes.clone();
+                // What a page begins with says what it is and where its rows are.
+                for byte in &mut bytes[page..(page + 64).min(end)] {
+                    *byte = random.next() as u8;
+                }
+                let files = files.iter().filter(|(other, _)| *other != name);
+                let mut files: BTreeMap<_, _> =
+                    files.map(|(name, bytes)| (name.clone(), bytes.clone())).collect();
+                files.insert(name.clone(), bytes);
+                let disk = on(&MemoryDisk::with(files));
+                let open = || Store::open_on(&disk, &tight());
+                let opened = catch_unwind(AssertUnwindSafe(open));
+                match opened.unwrap_or_else(|_| panic!("a panic, with {name} damaged at {page}")) {
+                    Ok((store, _)) => store.close(),
+                    Err(StoreError::Damaged { .. } | StoreError::Version { .. }) => refused += 1,
+                    Err(other) => panic!("{other}, with {name} damaged at {page}"),
+                }
+            }
+        }
+    }
+    assert!(refused > 0);
 }
 
 /// Submits bursts of that many operations, each followed by a restart (0), a check of all that
