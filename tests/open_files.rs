@@ -57,3 +57,34 @@ fn clients_leave_files_for_operators_who_are_warned_of_too_low_a_limit() {
         assert!(line.contains(word), "{word} is not in {line}");
     }
 }
+
+#[test]
+fn clients_of_the_metrics_that_say_nothing_are_warned_of_once() {
+    let home = tempfile::tempdir().unwrap();
+    let program = Program::start(&mut lepus(home.path(), &["--amqp-port=0", "--log-level=warn"]));
+    program.line();
+    let socket = home.path().join(".local/share/lepus/lepus.sock");
+    let mut operator = UnixStream::connect(socket).unwrap();
+    let request = b"GET /api/overview HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n";
+    operator.write_all(request).unwrap();
+    let mut answer = String::new();
+    operator.read_to_string(&mut answer).unwrap();
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    let overview: serde_json::Value = serde_json::from_str(body).expect(body);
+    let listeners = overview["listeners"].as_array().unwrap();
+    let metrics = listeners.iter().find(|listener| listener["protocol"] == "http/prometheus");
+    let port = u16::try_from(metrics.unwrap()["port"].as_u64().unwrap()).unwrap();
+    // Those beyond the limit are cut off; the others may yet say something.
+    let mut clients = Vec::new();
+    for n in 0..66 {
+        let mut client = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        client.set_read_timeout(Some(DEADLINE)).unwrap();
+        if n >= 64 {
+            assert!(!client.read(&mut [0]).is_ok_and(|count| count > 0));
+        }
+        clients.push(client);
+    }
+    let (_, log) = program.stop("-TERM");
+    assert_eq!(log.matches("WARN").count(), 1, "{log}");
+    assert!(log.contains("too many HTTP connections") && log.contains("the metrics"), "{log}");
+}

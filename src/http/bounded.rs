@@ -6,6 +6,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use axum::serve::Listener;
@@ -15,18 +16,36 @@ use tokio::{
 };
 
 use super::pace::Pace;
+use crate::clock::{self, Now};
 
 /// A listener that shares a number of connections with others.
 #[derive(Debug)]
 pub struct Bounded<L> {
     listener: L,
     room: Arc<Semaphore>,
+    /// What is served there, for the log.
+    name: &'static str,
+    /// When it may be logged again that there is no room.
+    silent_until: Now,
 }
 
+/// Time from one such line in the log to the next.
+const SILENCE: Duration = Duration::from_secs(60);
+
 impl<L> Bounded<L> {
-    /// Accepts with `listener` while there is room.
-    pub fn new(listener: L, room: &Arc<Semaphore>) -> Self {
-        Self { listener, room: Arc::clone(room) }
+    /// Accepts with `listener` while there is room. The log knows what is served by `name`.
+    pub fn new(name: &'static str, listener: L, room: &Arc<Semaphore>) -> Self {
+        Self { listener, room: Arc::clone(room), name, silent_until: Now::default() }
+    }
+
+    /// Somebody was cut off.
+    fn complain(&mut self) {
+        let now = clock::now();
+        if now >= self.silent_until {
+            self.silent_until = now.after(SILENCE);
+            let to = self.name;
+            tracing::warn!(to, "too many HTTP connections, closing new ones at once");
+        }
     }
 }
 
@@ -40,7 +59,7 @@ impl<L: Listener> Listener for Bounded<L> {
             if let Ok(place) = Arc::clone(&self.room).try_acquire_owned() {
                 return (Placed { stream, pace: None, _place: Some(place) }, address);
             }
-            tracing::debug!("too many HTTP connections, closing a new one at once");
+            self.complain();
         }
     }
 
@@ -153,7 +172,7 @@ mod tests {
     async fn whoever_is_beyond_the_limit_is_cut_off_until_another_has_left() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let mut listener = Bounded::new(listener, &Arc::new(Semaphore::new(1)));
+        let mut listener = Bounded::new("test", listener, &Arc::new(Semaphore::new(1)));
         let mut first = TcpStream::connect(address).await.unwrap();
         let (mut stream, _) = listener.accept().await;
         first.write_all(b"a").await.unwrap();

@@ -14,7 +14,7 @@ use hyper::body::{Body, Frame, SizeHint};
 use crate::clock::{self, Now};
 
 /// How long the other end may do nothing.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Bytes a second that it must send or take, else its patience is used up by and by.
 const RATE_MIN: u64 = 16 * 1024;
 

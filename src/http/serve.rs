@@ -19,14 +19,11 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::{
-    Peer,
-    pace::{PATIENCE, Paced},
-};
+use super::{Peer, pace::Paced};
 
 /// Time for a request's head, from when the one before it was answered. So long may a connection
-/// be kept for later, too.
-const HEAD_TIME: Duration = PATIENCE;
+/// be kept for later, too. Whoever knows no password may take up a place for that time.
+const HEAD_TIME: Duration = Duration::from_secs(10);
 
 /// Serves whoever connects, until `stopped` has lost its sender and the last request is answered.
 pub(super) async fn serve<L>(mut listener: L, router: Router, stopped: watch::Receiver<()>)
@@ -82,7 +79,7 @@ mod tests {
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
         task::JoinHandle,
-        time::advance,
+        time::{advance, timeout},
     };
 
     use super::*;
@@ -112,15 +109,20 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_says_nothing_is_cut_off() {
         let (_client, task) = connect();
-        task.await.unwrap();
+        timeout(HEAD_TIME * 2, task).await.expect("in time").unwrap();
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_never_ends_the_head_of_a_request_is_cut_off() {
         let (mut client, task) = connect();
         client.write_all(b"GET /long HTTP/1.1\r\nhost: ").await.unwrap();
-        trickle(&mut client).await;
-        task.await.unwrap();
+        let cut_off = async {
+            while client.write_all(b"x").await.is_ok() {
+                advance(Duration::from_secs(1)).await;
+            }
+            task.await.unwrap();
+        };
+        timeout(HEAD_TIME * 2, cut_off).await.expect("in time");
     }
 
     #[tokio::test(start_paused = true)]
@@ -160,7 +162,7 @@ mod tests {
             // As much as the head of the answer took is still to come.
             let head = answer.len() - 1;
             client.read_exact(&mut vec![0; head]).await.unwrap();
-            advance(Duration::from_secs(50)).await;
+            advance(HEAD_TIME * 9 / 10).await;
         }
         drop(client);
         task.await.unwrap();

@@ -39,6 +39,9 @@ const OPERATORS_BACKLOG: i32 = 128;
 const CONNECTIONS_MAX: usize = 1024;
 const SCRAPERS_MAX: usize = 64;
 
+/// As the log has it.
+const MANAGEMENT: &str = "the management API";
+
 /// TLS handshakes of the management API under way at a time; a client beyond them is cut off.
 const HANDSHAKES_MAX: usize = 256;
 
@@ -117,7 +120,7 @@ impl Web {
         let mut serving = JoinSet::new();
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         for (listener, _) in self.http {
-            let listener = Bounded::new(listener, &places);
+            let listener = Bounded::new(MANAGEMENT, listener, &places);
             serving.spawn(api.clone().serve(listener, stopped.clone()));
         }
         let https = self.https.into_iter().filter_map(|l| Some((l, self.tls.clone()?)));
@@ -138,13 +141,13 @@ impl Web {
             let accepting = accept::run(listener, room, stopped.clone(), shake_hands);
             // Handshakes that are under way end with it.
             serving.spawn(async move { drop(accepting.await) });
-            let accepted = Bounded::new(Accepted { streams, local: address }, &places);
+            let accepted = Bounded::new(MANAGEMENT, Accepted { streams, local: address }, &places);
             serving.spawn(api.clone().serve(accepted, stopped.clone()));
         }
         serving.spawn(api.clone().sample(stopped.clone()));
         let places = Arc::new(Semaphore::new(SCRAPERS_MAX));
         for (listener, _) in self.metrics {
-            let listener = Bounded::new(listener, &places);
+            let listener = Bounded::new("the metrics", listener, &places);
             serving.spawn(api.clone().serve_metrics(listener, stopped.clone()));
         }
         match operators_socket(data_path) {
