@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 
-use crate::harness::{Lepus, lepus};
+use crate::harness::{Lepus, Program, address, lepus};
 
 /// What it prints as JSON, and its exit code.
 fn perf(args: &[&str]) -> (Option<i32>, String, String) {
@@ -33,6 +33,21 @@ fn everything_is_measured_and_nothing_is_lost() {
     let (code, out, err) = perf(&[&many, &short[..]].concat());
     assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
     broker.stop();
+}
+
+#[test]
+fn a_login_that_is_refused_is_told_from_a_broker_that_is_not_there() {
+    let home = tempfile::tempdir().unwrap();
+    let broker = Program::start(&mut lepus(home.path(), &["--amqp-port=0"]));
+    let at = address(&broker.line());
+    let (code, out, err) = perf(&["--uri", &format!("amqp://guest:swordfish@{at}")]);
+    assert_eq!((code, out.as_str()), (Some(77), ""), "{err}");
+    assert!(err.contains("refused the login of user 'guest'"), "{err}");
+    assert!(err.contains("--uri amqp://user:password@host"), "{err}");
+    assert!(!err.contains("swordfish") && !err.contains("running"), "{err}");
+    let (code, _, err) = perf(&["--uri", &format!("amqp://{at}/missing")]);
+    assert_eq!(code, Some(69), "{err}");
+    assert!(err.contains("530 NOT_ALLOWED") && !err.contains("running"), "{err}");
 }
 
 #[test]

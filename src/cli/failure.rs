@@ -63,7 +63,8 @@ impl Failure {
     pub(super) fn exit_code(&self) -> u8 {
         match self {
             Self::Configuration(_) => CONFIGURATION,
-            Self::Perf(PerfFailure::Broker { .. }) => UNAVAILABLE,
+            Self::Perf(PerfFailure::Broker { .. } | PerfFailure::Closed { .. }) => UNAVAILABLE,
+            Self::Perf(PerfFailure::Login { .. }) => NOT_PERMITTED,
             Self::Perf(PerfFailure::Faults(_)) => DATA,
             Self::Perf(PerfFailure::Output(_)) | Self::System(_) => SYSTEM,
             Self::PidFile { .. } => CANNOT_CREATE,
@@ -95,6 +96,9 @@ impl Failure {
         match self {
             Self::Perf(PerfFailure::Broker { .. }) => {
                 Some("is a broker running there? --uri says which one to measure")
+            }
+            Self::Perf(PerfFailure::Login { .. }) => {
+                Some("who logs in is named by --uri amqp://user:password@host")
             }
             Self::Configuration(_)
             | Self::Perf(_)

@@ -27,6 +27,9 @@ pub(in crate::cli) enum Error {
     /// The connection cannot be made, or broke.
     #[error("{0}")]
     Io(#[from] io::Error),
+    /// The broker did not take user and password; RabbitMQ and Lepus may say so by closing.
+    #[error("the broker refused the login of user '{0}'")]
+    Login(String),
     /// The broker said no.
     #[error("the broker closed: {code} {text}")]
     Closed { code: u16, text: String },
@@ -36,6 +39,19 @@ pub(in crate::cli) enum Error {
     /// What came is no AMQP.
     #[error("no AMQP came from there: {0}")]
     Garbage(String),
+}
+
+impl Error {
+    /// What it means when it is all the answer to user and password.
+    fn after_login(self, user: &str) -> Self {
+        use io::ErrorKind::{ConnectionReset, UnexpectedEof};
+        let is_refused = match &self {
+            Self::Closed { code, .. } => *code == 403,
+            Self::Io(error) => matches!(error.kind(), ConnectionReset | UnexpectedEof),
+            _ => false,
+        };
+        if is_refused { Self::Login(user.to_owned()) } else { self }
+    }
 }
 
 /// One connection with one channel.
@@ -81,7 +97,7 @@ impl Link {
                 locale: "en_US".into(),
             })),
         )?;
-        let tune = link.await_ids((10, 30))?;
+        let tune = link.await_ids((10, 30)).map_err(|error| error.after_login(&uri.user))?;
         let number = |at: usize| u16::from_be_bytes([tune[at], tune[at + 1]]);
         let asked = (u32::from(number(6)) << 16) | u32::from(number(8));
         if asked > 0 {

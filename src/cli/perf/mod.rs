@@ -117,6 +117,12 @@ pub(super) enum PerfFailure {
     /// The broker or the network does not let it.
     #[error("{uri}: {source}")]
     Broker { uri: String, source: Error },
+    /// The broker does not take user and password.
+    #[error("{uri}: {source}")]
+    Login { uri: String, source: Error },
+    /// The broker runs and does not want it.
+    #[error("{uri}: {source}")]
+    Closed { uri: String, source: Error },
     /// What was sent is not what came.
     #[error("{0} messages were lost, doubled or out of order")]
     Faults(u64),
@@ -127,9 +133,13 @@ pub(super) enum PerfFailure {
 
 /// Measures what is asked for, and prints it.
 pub(super) fn run(perf: &Perf) -> Result<(), PerfFailure> {
-    let explain = |source| PerfFailure::Broker {
-        uri: format!("amqp://{}:{}", perf.uri.host, perf.uri.port),
-        source,
+    let explain = |source| {
+        let uri = format!("amqp://{}:{}", perf.uri.host, perf.uri.port);
+        match source {
+            Error::Login(_) => PerfFailure::Login { uri, source },
+            Error::Closed { .. } => PerfFailure::Closed { uri, source },
+            _ => PerfFailure::Broker { uri, source },
+        }
     };
     let rows = perf.measure().map_err(explain)?;
     let text = if perf.json { report::json(&rows) + "\n" } else { report::table(&rows) };
