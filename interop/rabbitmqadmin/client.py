@@ -121,8 +121,12 @@ class InRust:
 def admin(options):
     """The program, with the login of the management API's URL."""
     api = urllib.parse.urlsplit(options.management)
-    is_first = run("--version").split()[1].startswith(("3.", "4.", "%%"))
-    return (InPython if is_first else InRust)(api)
+    return (InPython if is_first() else InRust)(api)
+
+
+def is_first():
+    """Whether it is the program in Python, which has RabbitMQ's version or none."""
+    return run("--version").split()[1].startswith(("3.", "4.", "%%"))
 
 
 def furnish(tool, vhost):
@@ -236,7 +240,7 @@ def definitions(options):
 
 
 if __name__ == "__main__":
-    main("rabbitmqadmin", {
+    main("rabbitmqadmin" if is_first() else "rabbitmqadmin-2", {
         "api-objects": objects,
         "api-messages": messages,
         "api-clients": clients,
