@@ -7,7 +7,7 @@ use std::{
 };
 
 use axum::{
-    extract::{ConnectInfo, FromRequestParts},
+    extract::{ConnectInfo, FromRequestParts, RawPathParams},
     http::{HeaderMap, header::AUTHORIZATION, request::Parts},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -119,15 +119,6 @@ impl Caller {
         let mut vhosts = api.admin.vhosts();
         vhosts.retain(|vhost| self.sees(api, vhost.name()));
         vhosts
-    }
-
-    /// A vhost that the user may see.
-    ///
-    /// # Errors
-    /// [`Failure::NotFound`]; for a vhost of others [`Failure::Missing`].
-    pub(super) fn vhost(&self, api: &Api, name: &str) -> Result<Arc<Vhost>, Failure> {
-        let vhost = api.admin.vhost(name)?;
-        if self.sees(api, vhost.name()) { Ok(vhost) } else { Err(Failure::Missing("Not Found")) }
     }
 
     /// Whether the user may do something in a vhost: may enter it, or is an administrator.
@@ -282,6 +273,31 @@ impl FromRequestParts<Api> for Caller {
         let credentials = header.to_str().ok().and_then(credentials);
         let (user, password) = credentials.ok_or(Failure::LoginFailed)?;
         log_in(api, &user, &password, (peer, &parts.headers)).await
+    }
+}
+
+/// The vhost that a path names as `{vhost}`, and the caller, who may see it. Without it there is
+/// [`Failure::NotFound`]; for a vhost of others [`Failure::Missing`].
+#[derive(Debug)]
+pub(super) struct Seen {
+    pub(super) caller: Caller,
+    pub(super) vhost: Arc<Vhost>,
+}
+
+impl FromRequestParts<Api> for Seen {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Failure> {
+        let caller = Caller::from_request_parts(parts, api).await?;
+        // No vhost has a name that is not UTF-8.
+        let path = RawPathParams::from_request_parts(parts, api).await;
+        let path = path.map_err(|_| Failure::NotFound)?;
+        let name = path.iter().find_map(|(key, value)| (key == "vhost").then_some(value));
+        let vhost = api.admin.vhost(name.ok_or(Failure::Internal)?)?;
+        if !caller.sees(api, vhost.name()) {
+            return Err(Failure::Missing("Not Found"));
+        }
+        Ok(Self { caller, vhost })
     }
 }
 

@@ -81,3 +81,16 @@ fn a_queue_that_belongs_to_a_connection_is_left_alone() {
     }
     assert_eq!(channel.drain(&queue), ["a"]);
 }
+
+// HT-005: as RabbitMQ, which looks for the vhost before it reads what was sent.
+#[test]
+fn in_a_vhost_that_is_not_there_nothing_is_found_whatever_was_sent() {
+    for (method, path) in [
+        ("PUT", "/queues/none/q"),
+        ("PUT", "/exchanges/none/x"),
+        ("POST", "/bindings/none/e/amq.direct/q/q"),
+        ("DELETE", "/queues/none/q/contents"),
+    ] {
+        assert_eq!(api().call(method, path, "[").status, 404, "{method} {path}");
+    }
+}

@@ -19,7 +19,12 @@ use crate::{
         Vhost,
         topology::{Binding, Destination},
     },
-    http::{Api, Failure, blocking, caller::Caller, json, listing::Query},
+    http::{
+        Api, Failure, blocking,
+        caller::{Caller, Seen},
+        json,
+        listing::Query,
+    },
     names::Name,
     wire::table::Table,
 };
@@ -43,13 +48,7 @@ async fn list(State(api): State<Api>, caller: Caller, query: Query) -> Reply {
         .await
 }
 
-async fn list_of_vhost(
-    State(api): State<Api>,
-    Path(vhost): Path<String>,
-    caller: Caller,
-    query: Query,
-) -> Reply {
-    let vhost = caller.vhost(&api, &vhost)?;
+async fn list_of_vhost(Seen { vhost, .. }: Seen, query: Query) -> Reply {
     blocking(move || query.list(all(&vhost))).await
 }
 
@@ -57,12 +56,10 @@ async fn list_of_vhost(
 type Ends = (String, String, String, String);
 
 async fn between(
-    State(api): State<Api>,
-    Path((vhost, source, kind, destination)): Path<Ends>,
-    caller: Caller,
+    Path((_, source, kind, destination)): Path<Ends>,
+    Seen { vhost, .. }: Seen,
     query: Query,
 ) -> Reply {
-    let vhost = caller.vhost(&api, &vhost)?;
     let (source, destination) = ends(&vhost, &source, &kind, &destination)?;
     blocking(move || {
         let bindings = to(&vhost, &destination);
@@ -74,11 +71,10 @@ async fn between(
 
 async fn bind(
     State(api): State<Api>,
-    Path((vhost, source, kind, destination)): Path<Ends>,
-    caller: Caller,
+    Path((_, source, kind, destination)): Path<Ends>,
+    Seen { caller, vhost }: Seen,
     body: Body,
 ) -> Reply {
-    let vhost = caller.vhost(&api, &vhost)?;
     let (source, destination) = ends(&vhost, &source, &kind, &destination)?;
     caller.check(&api, &vhost, Permission::Write, name_of(&destination))?;
     caller.check(&api, &vhost, Permission::Read, &source)?;
@@ -107,12 +103,10 @@ async fn bind(
 type Named = (String, String, String, String, String);
 
 async fn one(
-    State(api): State<Api>,
-    Path((vhost, source, kind, destination, properties)): Path<Named>,
-    caller: Caller,
+    Path((_, source, kind, destination, properties)): Path<Named>,
+    Seen { vhost, .. }: Seen,
     query: Query,
 ) -> Reply {
-    let vhost = caller.vhost(&api, &vhost)?;
     let (source, destination) = ends(&vhost, &source, &kind, &destination)?;
     let binding = find(&vhost, &source, &destination, &properties)?;
     Ok(query.item(describe(&vhost, &binding)).into_response())
@@ -120,10 +114,9 @@ async fn one(
 
 async fn unbind(
     State(api): State<Api>,
-    Path((vhost, source, kind, destination, properties)): Path<Named>,
-    caller: Caller,
+    Path((_, source, kind, destination, properties)): Path<Named>,
+    Seen { caller, vhost }: Seen,
 ) -> Reply {
-    let vhost = caller.vhost(&api, &vhost)?;
     let (source, destination) = ends(&vhost, &source, &kind, &destination)?;
     caller.check(&api, &vhost, Permission::Write, name_of(&destination))?;
     caller.check(&api, &vhost, Permission::Read, &source)?;
@@ -139,12 +132,10 @@ async fn unbind(
 }
 
 async fn from_exchange(
-    State(api): State<Api>,
-    Path((vhost, exchange)): Path<(String, String)>,
-    caller: Caller,
+    Path((_, exchange)): Path<(String, String)>,
+    Seen { vhost, .. }: Seen,
     query: Query,
 ) -> Reply {
-    let vhost = caller.vhost(&api, &vhost)?;
     let exchange = name_in_path(&exchange).to_owned();
     if vhost.topology().exchange(&exchange).is_none() {
         return Err(Failure::NotFound);
@@ -160,12 +151,10 @@ async fn from_exchange(
 }
 
 async fn to_exchange(
-    State(api): State<Api>,
-    Path((vhost, exchange)): Path<(String, String)>,
-    caller: Caller,
+    Path((_, exchange)): Path<(String, String)>,
+    Seen { vhost, .. }: Seen,
     query: Query,
 ) -> Reply {
-    let vhost = caller.vhost(&api, &vhost)?;
     let exchange = name_in_path(&exchange);
     if vhost.topology().exchange(exchange).is_none() {
         return Err(Failure::NotFound);
@@ -177,12 +166,10 @@ async fn to_exchange(
 }
 
 async fn to_queue(
-    State(api): State<Api>,
-    Path((vhost, queue)): Path<(String, String)>,
-    caller: Caller,
+    Path((_, queue)): Path<(String, String)>,
+    Seen { vhost, .. }: Seen,
     query: Query,
 ) -> Reply {
-    let vhost = caller.vhost(&api, &vhost)?;
     let bindings = to(&vhost, &Destination::Queue(queue.as_str().into()));
     let list = bindings.iter().map(|binding| describe(&vhost, binding)).collect();
     Ok(query.list(list)?.into_response())

@@ -19,7 +19,7 @@ use crate::{
     clock::UnixTime,
     http::{
         Api, Failure, Json, blocking,
-        caller::Caller,
+        caller::{Caller, Seen},
         history::{Look, Subject},
         listing::Query,
     },
@@ -40,11 +40,9 @@ async fn list(State(api): State<Api>, caller: Caller, query: Query) -> Reply {
 
 async fn list_of_vhost(
     State(api): State<Api>,
-    Path(vhost): Path<String>,
-    caller: Caller,
+    Seen { caller, vhost }: Seen,
     query: Query,
 ) -> Reply {
-    let vhost = caller.vhost(&api, &vhost)?;
     blocking(move || {
         let is_in = |found: &OpenConnection| found.place.vhost == *vhost.name();
         answer(&api, &query, connections::seen(&api, &caller, is_in))

@@ -15,7 +15,7 @@ use crate::{
     broker::{client::TlsFacts, registry::OpenConnection},
     http::{
         Api, Failure, Json, blocking,
-        caller::Caller,
+        caller::{Caller, Seen},
         census::Traffic,
         history::{Look, Subject},
         json,
@@ -38,11 +38,9 @@ async fn list(State(api): State<Api>, caller: Caller, query: Query) -> Reply {
 
 async fn list_of_vhost(
     State(api): State<Api>,
-    Path(vhost): Path<String>,
-    caller: Caller,
+    Seen { caller, vhost }: Seen,
     query: Query,
 ) -> Reply {
-    let vhost = caller.vhost(&api, &vhost)?;
     blocking(move || answer(&api, &caller, &query, |found| found.place.vhost == *vhost.name()))
         .await
 }

@@ -2,11 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use axum::{
-    Router,
-    extract::{Path, State},
-    routing::get,
-};
+use axum::{Router, extract::State, routing::get};
 use serde_json::{Value, json};
 
 use super::{Reply, channels};
@@ -17,7 +13,12 @@ use crate::{
         queue::{ConsumerView, Queue},
         registry::OpenConnection,
     },
-    http::{Api, blocking, caller::Caller, json, listing::Query},
+    http::{
+        Api, blocking,
+        caller::{Caller, Seen},
+        json,
+        listing::Query,
+    },
     names::{ChannelId, ConnectionId},
 };
 
@@ -35,13 +36,7 @@ async fn list(State(api): State<Api>, caller: Caller, query: Query) -> Reply {
     .await
 }
 
-async fn list_of_vhost(
-    State(api): State<Api>,
-    Path(vhost): Path<String>,
-    caller: Caller,
-    query: Query,
-) -> Reply {
-    let vhost = caller.vhost(&api, &vhost)?;
+async fn list_of_vhost(State(api): State<Api>, Seen { vhost, .. }: Seen, query: Query) -> Reply {
     blocking(move || query.list(of_vhost(&api, &Connections::of(&api), &vhost))).await
 }
 

@@ -20,7 +20,7 @@ use crate::{
     },
     http::{
         Api, Failure, Json, blocking,
-        caller::Caller,
+        caller::{Caller, Seen},
         history::{Look, Subject},
         json,
         listing::Query,
@@ -47,23 +47,16 @@ async fn list(State(api): State<Api>, caller: Caller, query: Query) -> Reply {
     blocking(move || answer(&api, &query, caller.vhosts(&api))).await
 }
 
-async fn list_of_vhost(
-    State(api): State<Api>,
-    Path(vhost): Path<String>,
-    caller: Caller,
-    query: Query,
-) -> Reply {
-    let vhost = caller.vhost(&api, &vhost)?;
+async fn list_of_vhost(State(api): State<Api>, Seen { vhost, .. }: Seen, query: Query) -> Reply {
     blocking(move || answer(&api, &query, vec![vhost])).await
 }
 
 async fn one(
     State(api): State<Api>,
-    Path((vhost, name)): Path<(String, String)>,
-    caller: Caller,
+    Path((_, name)): Path<(String, String)>,
+    Seen { vhost, .. }: Seen,
     query: Query,
 ) -> Reply {
-    let vhost = caller.vhost(&api, &vhost)?;
     blocking(move || {
         let look = api.history().look(&query);
         let described = describe(&vhost, name_in_path(&name), &look);
@@ -77,11 +70,10 @@ async fn one(
 
 async fn declare(
     State(api): State<Api>,
-    Path((vhost, name)): Path<(String, String)>,
-    caller: Caller,
+    Path((_, name)): Path<(String, String)>,
+    Seen { caller, vhost }: Seen,
     body: Body,
 ) -> Reply {
-    let vhost = caller.vhost(&api, &vhost)?;
     let name = name_in_path(&name);
     caller.check(&api, &vhost, Permission::Configure, name)?;
     let spec = ExchangeSpec {
@@ -109,11 +101,10 @@ async fn declare(
 
 async fn remove(
     State(api): State<Api>,
-    Path((vhost, name)): Path<(String, String)>,
-    caller: Caller,
+    Path((_, name)): Path<(String, String)>,
+    Seen { caller, vhost }: Seen,
     query: Query,
 ) -> Reply {
-    let vhost = caller.vhost(&api, &vhost)?;
     let name = name_in_path(&name);
     caller.check(&api, &vhost, Permission::Configure, name)?;
     let refused = |error| Failure::of_broker(&error, vhost.name());

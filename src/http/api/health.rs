@@ -13,7 +13,11 @@ use super::Reply;
 use crate::{
     broker::alarm::Alarm,
     clock::{self, UnixTime},
-    http::{Api, Failure, Json, blocking, caller::Caller, certificates::Certificates},
+    http::{
+        Api, Failure, Json, blocking,
+        caller::{Caller, Seen},
+        certificates::Certificates,
+    },
 };
 
 pub(super) fn routes() -> Router<Api> {
@@ -125,9 +129,8 @@ async fn serving(State(api): State<Api>, caller: Caller) -> Response {
     store(State(api), caller).await
 }
 
-async fn alive(State(api): State<Api>, Path(vhost): Path<String>, caller: Caller) -> Reply {
-    caller.vhost(&api, &vhost)?;
-    Ok(store(State(api), caller).await)
+async fn alive(api: State<Api>, Seen { caller, .. }: Seen) -> Response {
+    store(api, caller).await
 }
 
 async fn connections(State(api): State<Api>, _: Caller) -> Response {

@@ -26,7 +26,7 @@ use crate::{
     },
     http::{
         Api, Failure, Json, blocking,
-        caller::{Administrator, Caller},
+        caller::{Administrator, Caller, Seen},
         census::Depth,
         history::{Look, Subject},
         json,
@@ -65,23 +65,16 @@ async fn list(State(api): State<Api>, caller: Caller, query: Query) -> Reply {
     blocking(move || answer(&api, &query, caller.vhosts(&api), |_| true)).await
 }
 
-async fn list_of_vhost(
-    State(api): State<Api>,
-    Path(vhost): Path<String>,
-    caller: Caller,
-    query: Query,
-) -> Reply {
-    let vhost = caller.vhost(&api, &vhost)?;
+async fn list_of_vhost(State(api): State<Api>, Seen { vhost, .. }: Seen, query: Query) -> Reply {
     blocking(move || answer(&api, &query, vec![vhost], |_| true)).await
 }
 
 async fn one(
     State(api): State<Api>,
-    Path((vhost, queue)): Path<(String, String)>,
-    caller: Caller,
+    Path((_, queue)): Path<(String, String)>,
+    Seen { vhost, .. }: Seen,
     query: Query,
 ) -> Reply {
-    let vhost = caller.vhost(&api, &vhost)?;
     let queue = find(&vhost, &queue)?;
     blocking(move || {
         let look = api.history().look(&query);
@@ -97,11 +90,10 @@ async fn one(
 
 async fn declare(
     State(api): State<Api>,
-    Path((vhost, name)): Path<(String, String)>,
-    caller: Caller,
+    Path((_, name)): Path<(String, String)>,
+    Seen { caller, vhost }: Seen,
     body: Body,
 ) -> Reply {
-    let vhost = caller.vhost(&api, &vhost)?;
     check_length(&name)?;
     caller.check(&api, &vhost, Permission::Configure, &name)?;
     let arguments = body.arguments()?;
@@ -136,11 +128,10 @@ fn check_length(name: &str) -> Result<(), Failure> {
 
 async fn remove(
     State(api): State<Api>,
-    Path((vhost, name)): Path<(String, String)>,
-    caller: Caller,
+    Path((_, name)): Path<(String, String)>,
+    Seen { caller, vhost }: Seen,
     query: Query,
 ) -> Reply {
-    let vhost = caller.vhost(&api, &vhost)?;
     caller.check(&api, &vhost, Permission::Configure, &name)?;
     let queue = find_free(&vhost, &name)?;
     let (if_unused, if_empty) = (query.is_true("if-unused"), query.is_true("if-empty"));
@@ -158,10 +149,9 @@ async fn remove(
 
 async fn purge(
     State(api): State<Api>,
-    Path((vhost, name)): Path<(String, String)>,
-    caller: Caller,
+    Path((_, name)): Path<(String, String)>,
+    Seen { caller, vhost }: Seen,
 ) -> Reply {
-    let vhost = caller.vhost(&api, &vhost)?;
     caller.check(&api, &vhost, Permission::Read, &name)?;
     let queue = find_free(&vhost, &name)?;
     {
