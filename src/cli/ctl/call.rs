@@ -175,8 +175,7 @@ impl Call {
         path: &[&str],
         query: &[(&str, &str)],
     ) -> Result<Option<Value>, Failure> {
-        let ask = Ask { method: &Method::GET, path, query, body: None, headers: &[] };
-        let answer = self.ask(ask)?;
+        let answer = self.ask(Ask { query, ..Ask::get(path) })?;
         match answer.status {
             200 => json_of(&answer).map(Some),
             404 => Ok(None),

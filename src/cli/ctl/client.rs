@@ -76,6 +76,13 @@ pub(super) struct Ask<'a> {
     pub(super) headers: &'a [(&'a str, &'a str)],
 }
 
+impl<'a> Ask<'a> {
+    /// Asks for what is at this path.
+    pub(super) const fn get(path: &'a [&'a str]) -> Self {
+        Self { method: &Method::GET, path, query: &[], body: None, headers: &[] }
+    }
+}
+
 /// Both kinds of sockets.
 trait Socket: AsyncRead + AsyncWrite + Send {}
 
@@ -114,8 +121,7 @@ impl Client {
     pub(super) fn authenticate(&mut self, user: &str, password: &str) -> Result<Answer, NoAnswer> {
         let login = target::basic(user, password);
         let headers = &[(LOGIN, login.as_str())];
-        let path = &["whoami"];
-        self.ask(Ask { method: &Method::GET, path, query: &[], body: None, headers })
+        self.ask(Ask { headers, ..Ask::get(&["whoami"]) })
     }
 
     /// Tells whether something accepts connections there.

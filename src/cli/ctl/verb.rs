@@ -88,10 +88,13 @@ impl Section {
     }
 }
 
+/// What performs a command.
+pub(super) type Run = fn(&mut Call) -> Result<(), Failure>;
+
 /// What a command does.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Action {
-    Run(fn(&mut Call) -> Result<(), Failure>),
+    Run(Run),
     /// It writes a list; the arguments choose its columns.
     List(&'static Listing),
     /// It cannot be done here, for this reason.
@@ -173,7 +176,7 @@ impl Verb {
         section: Section,
         usage: &'static str,
         about: &'static str,
-        action: fn(&mut Call) -> Result<(), Failure>,
+        action: Run,
     ) -> Self {
         Self {
             name,

@@ -12,7 +12,7 @@ use super::{
         guise::Guise,
         options::{Switch, text},
         range::Range,
-        verb::{Section, Verb},
+        verb::{Run, Section, Verb},
     },
     health,
 };
@@ -24,12 +24,7 @@ const THRESHOLDS: &[Switch] = &[text("warning").or('w'), text("critical").or('c'
 const OF_CONNECTIONS: &[Switch] =
     &[text("warning").or('w'), text("critical").or('c'), text("user").or('u')];
 
-const fn check(
-    name: &'static str,
-    usage: &'static str,
-    about: &'static str,
-    run: fn(&mut Call) -> Result<(), Failure>,
-) -> Verb {
+const fn check(name: &'static str, usage: &'static str, about: &'static str, run: Run) -> Verb {
     Verb::new(name, Section::Checks, usage, about, run).with(THRESHOLDS).shown_by(CHECK)
 }
 

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use hyper::Method;
 use serde_json::{Value, json};
 
 use super::super::{
@@ -12,7 +11,7 @@ use super::super::{
     guise::Guise,
     listener,
     options::{number, text},
-    verb::{Section, Verb},
+    verb::{Run, Section, Verb},
 };
 
 const CTL_AND_DIAGNOSTICS: &[Guise] = &[Guise::Ctl, Guise::Diagnostics];
@@ -22,12 +21,7 @@ const QUEUES: &[Guise] = &[Guise::Diagnostics, Guise::Queues];
 /// How long a port may take to be connected to.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-const fn check(
-    name: &'static str,
-    usage: &'static str,
-    about: &'static str,
-    run: fn(&mut Call) -> Result<(), Failure>,
-) -> Verb {
+const fn check(name: &'static str, usage: &'static str, about: &'static str, run: Run) -> Verb {
     Verb::new(name, Section::Monitoring, usage, about, run).shown_by(DIAGNOSTICS)
 }
 
@@ -115,9 +109,7 @@ fn ping(call: &mut Call) -> Result<(), Failure> {
     let millis = call.client.timeout.map_or(0, |limit| limit.as_millis());
     let node = call.expected_node();
     call.banner(format!("Will ping {node}. Timeout: {millis} ms."));
-    let path = &["health", "checks", "alarms"];
-    let ask = Ask { method: &Method::GET, path, query: &[], body: None, headers: &[] };
-    match call.client.ask(ask) {
+    match call.client.ask(Ask::get(&["health", "checks", "alarms"])) {
         // Whoever answers is there, whatever the answer.
         Ok(_) => call.say("Ping succeeded"),
         Err(NoAnswer::TimedOut(_)) => {
@@ -131,9 +123,7 @@ fn ping(call: &mut Call) -> Result<(), Failure> {
 
 /// Whether the broker serves clients.
 pub(in crate::cli::ctl) fn serves(call: &mut Call) -> Result<bool, Failure> {
-    let path = &["health", "checks", "is-in-service"];
-    let ask = Ask { method: &Method::GET, path, query: &[], body: None, headers: &[] };
-    Ok(call.ask(ask)?.status != 503)
+    Ok(call.ask(Ask::get(&["health", "checks", "is-in-service"]))?.status != 503)
 }
 
 fn check_running(call: &mut Call) -> Result<(), Failure> {
@@ -266,9 +256,7 @@ fn check_protocol_listener(call: &mut Call) -> Result<(), Failure> {
 
 /// The resources whose alarms are raised.
 pub(in crate::cli::ctl) fn raised(call: &mut Call) -> Result<Vec<String>, Failure> {
-    let path = &["health", "checks", "alarms"];
-    let ask = Ask { method: &Method::GET, path, query: &[], body: None, headers: &[] };
-    let answer = call.ask(ask)?;
+    let answer = call.ask(Ask::get(&["health", "checks", "alarms"]))?;
     if answer.status == 200 {
         return Ok(Vec::new());
     }
@@ -322,9 +310,7 @@ fn alarms(call: &mut Call) -> Result<(), Failure> {
 fn check_virtual_hosts(call: &mut Call) -> Result<(), Failure> {
     let node = call.node()?;
     call.banner(format!("Checking if all vhosts are running on node {node} ..."));
-    let path = &["health", "checks", "virtual-hosts"];
-    let ask = Ask { method: &Method::GET, path, query: &[], body: None, headers: &[] };
-    let answer = call.ask(ask)?;
+    let answer = call.ask(Ask::get(&["health", "checks", "virtual-hosts"]))?;
     if answer.status != 200 {
         return Err(Failure::refused(call::reason(&answer)));
     }
@@ -347,9 +333,8 @@ fn check_certificate_expiration(call: &mut Call) -> Result<(), Failure> {
     let node = call.node()?;
     call.banner(format!("Checking certificate expiration for all certificates on node {node} ..."));
     let count = within.to_string();
-    let path = &["health", "checks", "certificate-expiration", &count, &unit];
-    let ask = Ask { method: &Method::GET, path, query: &[], body: None, headers: &[] };
-    let answer = call.ask(ask)?;
+    let answer =
+        call.ask(Ask::get(&["health", "checks", "certificate-expiration", &count, &unit]))?;
     if answer.status == 503 {
         let expired = call::json_of(&answer)?["expired"].take();
         let lines: Vec<_> = expired.as_array().into_iter().flatten().flat_map(ending).collect();

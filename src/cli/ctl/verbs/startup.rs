@@ -135,9 +135,7 @@ fn until(
 
 /// Whether the broker serves clients. One that does not answer yet may still start.
 fn is_up(call: &mut Call) -> Result<bool, Failure> {
-    let path = &["health", "checks", "is-in-service"];
-    let ask = Ask { method: &Method::GET, path, query: &[], body: None, headers: &[] };
-    match call.client.ask(ask) {
+    match call.client.ask(Ask::get(&["health", "checks", "is-in-service"])) {
         Ok(answer) => Ok(answer.status != 503),
         Err(none) if none.is_absent() => Ok(false),
         Err(NoAnswer::Broken(_) | NoAnswer::TimedOut(_)) => Ok(false),
