@@ -87,6 +87,7 @@ impl State {
         {
             self.expiries.pop();
             if let Some(entry) = self.ready.remove(position) {
+                self.is_settling |= entry.is_stored && self.settings.dead_letter.is_some();
                 self.give_up(entry, Reason::Expired, fx);
             }
         }

@@ -557,7 +557,13 @@ impl OnDeadline for Queue {
         (fx.now, fx.time) = (now, time);
         let mut state = self.state();
         let is_unused = state.on_deadline(fx);
+        let is_settling = state.is_settling;
         self.finish(state, fx);
+        if is_settling {
+            let mut state = self.state();
+            state.settled(self.store.submitted(), fx);
+            self.finish(state, fx);
+        }
         if is_unused && let Some(vhost) = self.vhost.upgrade() {
             // If somebody consumes again, the queue stays.
             let _ = vhost.delete_queue(&self, true, false, fx);

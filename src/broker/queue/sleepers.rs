@@ -133,7 +133,7 @@ impl State {
     /// Asks for a stretch of paged-out messages of which some may be over, unless another read is
     /// under way: no message is looked for in two reads.
     pub(super) fn read_expired(&mut self, fx: &mut Effects) {
-        let due = self.sleepers.due(fx.time.0).filter(|_| self.reading.is_none());
+        let due = self.sleepers.due(fx.time.0).filter(|_| self.may_read());
         let Some((from, end)) = due else { return };
         let wanted = Wanted { from, end, after: self.ready.of(from).after() };
         self.reads += 1;
@@ -172,9 +172,19 @@ impl State {
 
     /// What was found to be over is settled with `seq`.
     pub(super) fn expired(&mut self, id: u64, seq: CommitSeq, fx: &mut Effects) {
-        if self.reading.take_if(|asked| asked.id == id).is_none() {
-            return;
+        if self.reading.take_if(|asked| asked.id == id).is_some() {
+            self.go_on_reading(seq, fx);
         }
+    }
+
+    /// The messages for which [`Self::is_settling`] was set are settled with `seq`.
+    pub(super) fn settled(&mut self, seq: CommitSeq, fx: &mut Effects) {
+        self.is_settling = false;
+        self.go_on_reading(seq, fx);
+    }
+
+    /// Reads may begin again, and find nothing of what was settled with `seq`.
+    fn go_on_reading(&mut self, seq: CommitSeq, fx: &mut Effects) {
         self.ready.written_by(seq);
         self.trim(fx);
         self.dispatch(fx);

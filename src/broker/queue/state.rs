@@ -113,6 +113,9 @@ pub(super) struct State {
     pub(super) has_paged_out: bool,
     /// The read that is under way.
     pub(super) reading: Option<PageIn>,
+    /// Messages that stood among others are dead, and are settled in the store when their letters
+    /// arrive: until [`Self::settled`] no read begins.
+    pub(super) is_settling: bool,
     pub(super) reads: u64,
     waiting_gets: Vec<Waker>,
     /// Whether the store failed to read what gets waited for.
@@ -202,6 +205,7 @@ impl State {
             departure: 0,
             has_paged_out: false,
             reading: None,
+            is_settling: false,
             reads: 0,
             waiting_gets: Vec::new(),
             has_failed_gets: false,
@@ -497,9 +501,15 @@ impl State {
         is_ahead
     }
 
+    /// Whether a read may begin: one at a time, and none that might find what is dead and whose
+    /// letter is on the way.
+    pub(super) fn may_read(&self) -> bool {
+        self.reading.is_none() && !self.is_settling
+    }
+
     /// Asks for the next paged-out messages when those before them run low.
     pub(super) fn read_ahead(&mut self, fx: &mut Effects) {
-        if self.reading.is_some() {
+        if !self.may_read() {
             return;
         }
         let near = self.residency.near_bytes();

@@ -12,7 +12,7 @@ use super::*;
 use crate::{
     broker::{
         outbox::{Outbox, OutboxLimits, Window},
-        queue::Budget,
+        queue::{Budget, DeadLetterTo},
     },
     message::Traits,
     names::{ChannelId, ConnectionId},
@@ -236,6 +236,38 @@ fn queue_that_has_much_pages_out_in_batches_when_memory_is_short() {
     assert!(state.ready.resident_bytes() < 400_000, "{}", state.ready.resident_bytes());
     assert!(sections_with_spills < 10, "{sections_with_spills}");
     assert_eq!(state.counts().ready, 10_000);
+}
+
+#[test]
+fn dead_letters_from_the_middle_are_settled_before_their_places_are_read() {
+    let to = DeadLetterTo { exchange: "dlx".into(), routing_key: None };
+    let settings = Settings { dead_letter: Some(to), ..Settings::default() };
+    let residency = Residency::new(Arc::new(Budget::new(1 << 40, 3 * MIB)));
+    let about = (QueueId(1), "q".into(), true);
+    let ready = Lanes::recovered(0, 0, |_| None);
+    let mut state = State::new(about, settings, Weak::new(), residency, ready);
+    let mut fx = Effects { time: UnixTime(1), ..Effects::default() };
+    let traits = Traits { is_persistent: true, ..Traits::default() };
+    let persistent = || Message::chunked(b"\0\0", b"\0\0", vec![Bytes::from_static(&BODY)], traits);
+    for expiration in [None, Some(10)] {
+        state.publish(persistent(), Arrival { expiration, returns: 0 }, &mut fx);
+    }
+    fx.time = UnixTime(100);
+    state.on_deadline(&mut fx);
+    assert_eq!((fx.dead.len(), state.counts().ready), (1, 1), "its letter is on the way");
+    // Meanwhile the place it had becomes one of those that are in the store alone.
+    for _ in 0..4 {
+        state.publish(persistent(), Arrival::default(), &mut fx);
+    }
+    state.submitted(CommitSeq(6), &mut fx);
+    for _ in 0..2 {
+        state.get(true, Waker::noop(), &mut fx);
+    }
+    assert!(fx.read.is_none(), "the store has it still");
+    state.settled(CommitSeq(7), &mut fx);
+    state.get(true, Waker::noop(), &mut fx);
+    let asked = fx.read.expect("what is next is read");
+    assert_eq!(asked.wanted.after, CommitSeq(7));
 }
 
 /// A durable queue without consumers, whose every message leaves memory at once.

@@ -284,8 +284,13 @@ impl Bench {
         self.check_end();
     }
 
+    /// Whether messages are over that are to be settled later, and no read begins until then.
+    pub(super) fn is_settling(&self) -> bool {
+        self.expiring.is_some() || self.state.is_settling
+    }
+
     fn is_reading(&self) -> bool {
-        !self.reads.is_empty() || self.expiring.is_some() || !self.away.is_empty()
+        !self.reads.is_empty() || self.is_settling() || !self.away.is_empty()
     }
 
     fn read_all(&mut self) {

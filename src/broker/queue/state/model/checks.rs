@@ -141,7 +141,7 @@ impl Bench {
     fn is_coming(&self) -> bool {
         let is_asked_for = |asked: &PageIn| self.reads.iter().any(|read| read.id == asked.id);
         // When what has expired is settled, the queue goes on.
-        self.expiring.is_some() || self.state.reading.as_ref().is_some_and(is_asked_for)
+        self.is_settling() || self.state.reading.as_ref().is_some_and(is_asked_for)
     }
 
     /// A message that is ready waits for a consumer, or for the store, but not for nothing.
@@ -153,8 +153,7 @@ impl Bench {
         let Some(first) = self.reference.first_ready().filter(is_deliverable) else { return };
         let is_wanted = self.clients.iter().any(|client| self.may_have_more(client))
             || self.getters.iter().any(|getter| !getter.is_set());
-        let is_coming =
-            self.expiring.is_some() || (self.state.ready.is_paged() && self.is_coming());
+        let is_coming = self.is_settling() || (self.state.ready.is_paged() && self.is_coming());
         assert!(!is_wanted || is_coming, "{first} is forgotten");
     }
 

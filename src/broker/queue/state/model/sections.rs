@@ -37,6 +37,11 @@ impl Bench {
             self.state.expired(id, CommitSeq(self.log.len() as u64), &mut self.fx);
             return;
         }
+        if self.state.is_settling {
+            self.settle_late();
+            self.state.settled(CommitSeq(self.log.len() as u64), &mut self.fx);
+            return;
+        }
         if self.reads.is_empty() {
             return;
         }
@@ -130,7 +135,7 @@ impl Bench {
             self.deadline = self.deadline.min(at);
         }
         self.fx.wakes.pay();
-        if self.expiring.is_none() {
+        if !self.is_settling() {
             self.settle_late();
         }
         self.look();
