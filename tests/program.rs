@@ -186,6 +186,34 @@ fn a_disk_that_takes_no_more_ends_the_broker_and_the_next_one_has_what_was_confi
 }
 
 #[test]
+fn a_damaged_file_is_called_damaged_however_its_reader_fails() {
+    let home = tempfile::tempdir().unwrap();
+    let data = home.path().join("data");
+    let start = || {
+        let mut command = lepus(home.path(), &["--amqp-port=0", "--data-dir"]);
+        command.arg(&data);
+        command
+    };
+    let program = Program::start(&mut start());
+    program.line();
+    program.stop("-TERM");
+    let file = data.join("hot.redb");
+    let mut bytes = fs::read(&file).unwrap();
+    let mut noise = 1u64;
+    for byte in &mut bytes[4096..4 * 4096] {
+        noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        *byte = (noise >> 56) as u8;
+    }
+    fs::write(&file, &bytes).unwrap();
+    let output = start().output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(65), "{said}");
+    let last = said.lines().last().unwrap_or_default();
+    assert!(last.contains("hot.redb is damaged") && last.contains("nothing was changed"), "{said}");
+    assert_eq!(fs::read(&file).unwrap().len(), bytes.len());
+}
+
+#[test]
 fn a_mistake_in_the_file_is_named_with_file_line_and_key() {
     let home = tempfile::tempdir().unwrap();
     let file = home.path().join("lepus.toml");
