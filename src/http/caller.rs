@@ -171,12 +171,13 @@ impl Caller {
         self.is_operator || grant.is_some_and(|grant| grant.allows(permission, name))
     }
 
-    /// The first of these routing keys with which the user may not publish to an exchange, if it is
-    /// a topic exchange (PO-027).
+    /// The first of these routing keys that the user may not use, if the exchange is a topic
+    /// exchange (PO-026, PO-027).
     pub(super) fn forbidden_key<'a>(
         &self,
         api: &Api,
         vhost: &Vhost,
+        permission: Permission,
         exchange: &str,
         keys: &[&'a [u8]],
     ) -> Option<&'a [u8]> {
@@ -188,9 +189,8 @@ impl Caller {
         if !grant.has_topics() || !is_topic() {
             return None;
         }
-        let allows = |key: &[u8]| {
-            grant.allows_topic(Permission::Write, exchange, &String::from_utf8_lossy(key))
-        };
+        let allows =
+            |key: &[u8]| grant.allows_topic(permission, exchange, &String::from_utf8_lossy(key));
         keys.iter().copied().find(|key| !allows(key))
     }
 
@@ -220,16 +220,8 @@ impl Caller {
         exchange: &str,
         key: &[u8],
     ) -> Result<(), Failure> {
-        let Some(grant) = self.grant(api, vhost.name()).filter(|grant| grant.has_topics()) else {
-            return Ok(());
-        };
-        let is_topic = {
-            let topology = vhost.topology();
-            topology.exchange(exchange).is_some_and(|found| found.spec().type_name == "topic")
-        };
-        let key = String::from_utf8_lossy(key);
-        let allows = !is_topic || grant.allows_topic(permission, exchange, &key);
-        self.must(allows, "Access refused.")
+        let forbidden = self.forbidden_key(api, vhost, permission, exchange, &[key]);
+        self.must(forbidden.is_none(), "Access refused.")
     }
 
     /// Whether the user may declare a thing that sends messages on to the exchange which the

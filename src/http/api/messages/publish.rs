@@ -155,7 +155,8 @@ impl Publish<'_> {
         let headers = RawTable(scan.headers.unwrap_or_default());
         let mut keys = vec![self.key.as_bytes()];
         keys.extend(rules::extra_keys(headers).map_err(said)?);
-        if let Some(key) = caller.forbidden_key(api, vhost, self.exchange, &keys) {
+        let forbidden = caller.forbidden_key(api, vhost, Permission::Write, self.exchange, &keys);
+        if let Some(key) = forbidden {
             return Err(access_refused(format_args!(
                 "write access to topic '{}' in exchange '{}' in vhost '{}' refused for user '{}'",
                 String::from_utf8_lossy(key),
