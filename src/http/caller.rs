@@ -126,6 +126,13 @@ impl Caller {
         self.is_administrator() || self.grant(api, vhost).is_some()
     }
 
+    /// The vhosts that the user may do something in, by name.
+    pub(super) fn entered_vhosts(&self, api: &Api) -> Vec<Arc<Vhost>> {
+        let mut vhosts = api.admin.vhosts();
+        vhosts.retain(|vhost| self.enters(api, vhost.name()));
+        vhosts
+    }
+
     /// A vhost that the user may do something in.
     ///
     /// # Errors

@@ -93,12 +93,9 @@ async fn list_some(
     component: Option<String>,
 ) -> Reply {
     caller.policymaker()?;
-    let vhosts = if let Some(vhost) = vhost {
-        vec![caller.entered(&api, &vhost)?]
-    } else {
-        let mut vhosts = api.admin.vhosts();
-        vhosts.retain(|vhost| caller.enters(&api, vhost.name()));
-        vhosts
+    let vhosts = match vhost {
+        Some(vhost) => vec![caller.entered(&api, &vhost)?],
+        None => caller.entered_vhosts(&api),
     };
     blocking(move || query.list(listed(&api, &vhosts, component.as_deref()))).await
 }

@@ -17,7 +17,7 @@ use crate::{
         datum::Datum,
         policy::{ApplyTo, Authority, Draft, Policy},
     },
-    http::{Api, Failure, blocking, caller::Caller, json, listing::Query},
+    http::{Api, Failure, Json, blocking, caller::Caller, json, listing::Query},
 };
 
 pub(super) fn routes() -> Router<Api> {
@@ -76,21 +76,16 @@ pub(in crate::http) fn draft(object: &Map<String, Value>) -> Result<Draft, Failu
     })
 }
 
-fn listed(authority: Authority, vhosts: &[Arc<Vhost>], query: &Query) -> Result<Value, Failure> {
+fn listed(authority: Authority, vhosts: &[Arc<Vhost>], query: &Query) -> Result<Json, Failure> {
     let items = vhosts.iter().flat_map(|vhost| {
         let policies = of_vhost(vhost, authority);
         policies.into_iter().map(|policy| describe(vhost, &policy)).collect::<Vec<_>>()
     });
-    query.list(items.collect()).map(|list| list.0)
+    query.list(items.collect())
 }
 
 async fn list(authority: Authority, State(api): State<Api>, caller: Caller, query: Query) -> Reply {
-    blocking(move || {
-        let mut vhosts = api.admin.vhosts();
-        vhosts.retain(|vhost| caller.enters(&api, vhost.name()));
-        listed(authority, &vhosts, &query).map(crate::http::Json)
-    })
-    .await
+    blocking(move || listed(authority, &caller.entered_vhosts(&api), &query)).await
 }
 
 async fn list_of_vhost(
@@ -101,7 +96,7 @@ async fn list_of_vhost(
     query: Query,
 ) -> Reply {
     let vhost = caller.entered(&api, &vhost)?;
-    blocking(move || listed(authority, &[vhost], &query).map(crate::http::Json)).await
+    blocking(move || listed(authority, &[vhost], &query)).await
 }
 
 /// A vhost in which the caller may set policies of this kind.

@@ -183,12 +183,8 @@ async fn list_of_user(
     caller: Caller,
     query: Query,
 ) -> Reply {
-    blocking(move || {
-        let mut vhosts = api.admin.vhosts();
-        vhosts.retain(|vhost| caller.enters(&api, vhost.name()));
-        answer(&api, &query, vhosts, |queue| *queue.declared_by == *user)
-    })
-    .await
+    let is_theirs = move |queue: &Queue| *queue.declared_by == *user;
+    blocking(move || answer(&api, &query, caller.entered_vhosts(&api), is_theirs)).await
 }
 
 /// A queue by name, whoever it belongs to.
