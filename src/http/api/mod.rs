@@ -20,7 +20,7 @@ mod overview;
 pub(super) mod parameters;
 pub(super) mod permissions;
 pub(super) mod policies;
-mod queues;
+pub(super) mod queues;
 pub(super) mod users;
 pub(super) mod vhosts;
 
@@ -205,7 +205,7 @@ impl Body {
 }
 
 /// What the methods of queues and vhosts are given. Its wakes are to be paid.
-fn effects() -> Effects {
+pub(super) fn effects() -> Effects {
     let mut fx = Effects::default();
     (fx.now, fx.time) = (clock::now(), clock::unix_time());
     fx

@@ -48,7 +48,7 @@ const STATS: [Stat; 8] = [
 ];
 
 /// No connection: what the API declares belongs to none.
-pub(super) const NOBODY: ConnectionId = ConnectionId(0);
+pub(in crate::http) const NOBODY: ConnectionId = ConnectionId(0);
 
 pub(super) fn routes() -> Router<Api> {
     Router::new()

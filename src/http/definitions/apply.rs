@@ -8,11 +8,10 @@ use crate::{
     admin::Admin,
     broker::{
         arguments::{QueueSpec, QueueType, with_queue_type},
-        queue::Effects,
         vhost::DeclaredBy,
     },
-    clock,
-    names::{CommitSeq, ConnectionId},
+    http::api::{effects, queues::NOBODY},
+    names::CommitSeq,
 };
 
 impl Definitions {
@@ -108,7 +107,7 @@ impl QueueEntry {
         }
         let spec = self.spec(|| vhost.default_queue_type(true, false, false));
         let by = DeclaredBy {
-            connection: ConnectionId(0),
+            connection: NOBODY,
             user: user.into(),
             // Definitions may have queues whose names the broker gave.
             gave_name: self.name.starts_with(RESERVED_PREFIX),
@@ -122,8 +121,7 @@ impl QueueEntry {
 impl BindingEntry {
     fn bind(self, admin: &Admin) -> Result<CommitSeq, String> {
         let vhost = admin.vhost(&self.vhost).map_err(|error| error.to_string())?;
-        let mut fx = Effects::default();
-        (fx.now, fx.time) = (clock::now(), clock::unix_time());
+        let mut fx = effects();
         let (key, arguments) = (self.key.as_bytes(), &self.arguments);
         let done = vhost.bind(&self.source, &self.destination, key, arguments, &mut fx);
         fx.wakes.pay();
