@@ -77,9 +77,9 @@ pub(super) fn routes() -> Router<Api> {
         .route("/feature-flags/{name}/enable", put(enable))
         .route("/deprecated-features", get(deprecated))
         .route("/deprecated-features/used", get(deprecated_in_use))
-        .route("/reset", delete(reset))
+        .route("/reset", delete(done_at_once))
         .route("/reset/{node}", delete(reset_node))
-        .route("/rebalance/queues", post(rebalance))
+        .route("/rebalance/queues", post(done_at_once))
 }
 
 async fn name(State(api): State<Api>, _: Caller) -> Reply {
@@ -175,19 +175,14 @@ async fn deprecated_in_use(State(api): State<Api>, _: Caller, query: Query) -> R
     .await
 }
 
-/// There is no database of statistics that could be in a wrong state.
-async fn reset(_: Administrator) -> Reply {
-    Ok(StatusCode::NO_CONTENT.into_response())
+/// There is no database of statistics that could be in a wrong state, and one node has all queues.
+async fn done_at_once(_: Administrator) -> StatusCode {
+    StatusCode::NO_CONTENT
 }
 
 async fn reset_node(State(api): State<Api>, Path(node): Path<String>, _: Administrator) -> Reply {
     if node != api.config.node() {
         return Err(Failure::NotFound);
     }
-    Ok(StatusCode::NO_CONTENT.into_response())
-}
-
-/// One node has all queues.
-async fn rebalance(_: Administrator) -> Reply {
     Ok(StatusCode::NO_CONTENT.into_response())
 }
