@@ -63,7 +63,7 @@ fn definitions_that_make_no_sense_change_nothing() {
     for (text, words) in [
         ("{bad", "is no JSON: "),
         ("[]", "a JSON object"),
-        ("{\"vhosts\": [{\"name\": \"v\"}], \"queues\": [{\"name\": 7}]}", ""),
+        ("{\"vhosts\": [{\"name\": \"v\"}], \"queues\": [{\"name\": 7}]}", "queues[0]"),
     ] {
         let said = import(text);
         assert_contains(&said.err, &["Error:\n", words]);
@@ -89,7 +89,7 @@ fn a_reset_imports_what_a_start_does() {
         desk.ctl(&["-q", "authenticate_user", "joe", "test12"]).is("Success\n");
     };
     as_new();
-    desk.ctl(&["-q", "delete_queue", "-p", "v", "q"]);
+    assert_eq!(desk.ctl(&["-q", "delete_queue", "-p", "v", "q"]).code, 0);
     desk.ctl(&["-q", "add_vhost", "w"]).is("");
     desk.ctl(&["-q", "stop_app"]).is("");
     // A file that makes no sense keeps what there is.
