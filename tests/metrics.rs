@@ -250,7 +250,8 @@ fn each_queue_has_series_of_its_own_whatever_it_is_called() {
     let channel = connection.channel(1);
     // A queue's name loses its ends of lines; a vhost's does not.
     let hostile = &*channel.declare(&queue(HOSTILE).durable()).queue;
-    channel.fill(hostile, ["m", "n"]);
+    channel.fill(hostile, ["m"]);
+    channel.fill_persistent(hostile, ["no"]);
     channel.take(hostile, "m");
     private.operator().add_vhost(HOSTILE);
     let metrics = private.metrics().unwrap();
@@ -259,6 +260,9 @@ fn each_queue_has_series_of_its_own_whatever_it_is_called() {
     assert_eq!(seen.value("rabbitmq_queue_messages_ready", &labels), 1.0);
     assert_eq!(seen.value("rabbitmq_queue_messages_unacked", &labels), 1.0);
     assert_eq!(seen.value("rabbitmq_queue_get_ack_total", &labels), 1.0);
+    assert_eq!(seen.value("rabbitmq_queue_messages_persistent", &labels), 1.0);
+    assert_eq!(seen.value("rabbitmq_queue_messages_persistent_bytes", &labels), 2.0);
+    assert_eq!(seen.value("rabbitmq_queue_consumer_capacity", &labels), 0.0);
     assert_eq!(seen.value("lepus_queue_resident_messages", &labels), 1.0);
     let published = [("queue_vhost", "/"), ("queue", hostile)];
     assert_eq!(seen.value("rabbitmq_queue_messages_published_total", &published), 2.0);

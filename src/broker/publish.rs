@@ -129,7 +129,8 @@ impl Vhost {
             from.take_back(vec![back], fx);
             return None;
         };
-        let settled = Settled { position, consumer: None, is_stored, body_bytes };
+        let is_persistent = message.is_persistent();
+        let settled = Settled { position, consumer: None, is_stored, is_persistent, body_bytes };
         Some(from.settle(&[settled], fx).max(needed))
     }
 }

@@ -116,6 +116,7 @@ impl Session {
             position: unacked.position,
             consumer: source.handle,
             is_stored: unacked.is_stored,
+            is_persistent: unacked.message.is_persistent(),
             body_bytes: unacked.message.body_bytes(),
         });
     }

@@ -3,7 +3,9 @@
 
 use serde_json::{Value as Json, json};
 
-use crate::harness::{Channel, Realm, api, broker, name, only_on_lepus, part, queue};
+use crate::harness::{
+    Channel, Realm, Table, ack, api, broker, get, name, only_on_lepus, part, qos, queue,
+};
 
 /// Asserts that an object has these keys, each of the type of the value here.
 #[track_caller]
@@ -68,7 +70,8 @@ fn a_connection_its_channel_and_its_consumer_are_shown_at_once() {
             "timeout": 0, "ssl": true, "ssl_protocol": null, "peer_cert_subject": null,
             "auth_mechanism": "", "type": "", "recv_oct": 0, "send_oct": 0, "recv_cnt": 0,
             "send_cnt": 0, "send_pend": 0, "recv_oct_details": {}, "send_oct_details": {},
-            "user_who_performed_action": "",
+            "user_who_performed_action": "", "reductions": 0, "reductions_details": {},
+            "garbage_collection": {},
         }),
     );
     assert_eq!((&found["protocol"], &found["state"]), (&json!("AMQP 0-9-1"), &json!("running")));
@@ -81,6 +84,7 @@ fn a_connection_its_channel_and_its_consumer_are_shown_at_once() {
             "consumer_count": 0, "confirm": true, "prefetch_count": 0, "node": "", "user": "",
             "messages_unacknowledged": 0, "messages_unconfirmed": 0, "transactional": true,
             "messages_uncommitted": 0, "acks_uncommitted": 0, "pending_raft_commands": 0,
+            "reductions": 0, "reductions_details": {}, "garbage_collection": {},
         }),
     );
     assert_eq!(found["name"], format!("{connection} ({})", found["number"]));
@@ -130,6 +134,70 @@ fn counts_of_messages_are_true_at_once() {
     assert_eq!(bytes(&found), [3, 2, 1]);
     assert_eq!(found["message_stats"]["get"], 1);
     assert_eq!(found["message_stats"]["deliver_get"], 1);
+}
+
+// HT-078: a transient message is none of those, nor is any in a queue that is not durable.
+#[test]
+fn persistent_messages_are_counted_at_once() {
+    if !only_on_lepus("RabbitMQ's counts are late") {
+        return;
+    }
+    let channel = Channel::open();
+    channel.confirm_select();
+    let (classic, transient) = (channel.durable_queue(Table::new()), channel.queue());
+    let quorum = channel.durable_queue(Table::new().with("x-queue-type", "quorum"));
+    for queue in [&classic, &transient, &quorum] {
+        channel.fill_persistent(queue, ["aa", "bb"]);
+        channel.fill(queue, ["c"]);
+    }
+    channel.expect_acked(9);
+    let persistent = |queue: &str| {
+        let found = api().get(&format!("/queues/%2F/{}", part(queue)));
+        ["messages_persistent", "message_bytes_persistent"].map(|key| found[key].as_u64().unwrap())
+    };
+    assert_eq!(persistent(&classic), [2, 4]);
+    assert_eq!(persistent(&transient), [0, 0]);
+    // QT-027
+    assert_eq!(persistent(&quorum), [3, 5]);
+    let tag = channel.take(&classic, "aa");
+    assert_eq!(persistent(&classic), [2, 4], "who has it is no matter");
+    channel.send(&ack(tag));
+    channel.get_by(&get(&classic).no_ack()).unwrap();
+    assert_eq!(persistent(&classic), [0, 0]);
+    for queue in [&classic, &quorum] {
+        api().delete(&format!("/queues/%2F/{}/contents", part(queue)));
+        assert_eq!(persistent(queue), [0, 0]);
+        api().delete(&format!("/queues/%2F/{}", part(queue)));
+    }
+}
+
+// HT-078
+#[test]
+fn how_well_consumers_keep_up_is_told() {
+    let channel = Channel::open();
+    let queue = channel.queue();
+    let path = format!("/queues/%2F/{}", part(&queue));
+    let capacity_is = |is_so: &dyn Fn(f64) -> bool| {
+        let deadline = std::time::Instant::now() + crate::harness::DEADLINE;
+        loop {
+            let found = api().get(&path);
+            assert_eq!(found["consumer_capacity"], found["consumer_utilisation"], "{found}");
+            if found["consumer_capacity"].as_f64().is_some_and(is_so) {
+                return;
+            }
+            assert!(std::time::Instant::now() < deadline, "{found}");
+        }
+    };
+    capacity_is(&|capacity| capacity <= 0.0);
+    channel.call(&qos(1));
+    channel.subscribe(&queue, "tag");
+    capacity_is(&|capacity| capacity >= 1.0);
+    channel.fill(&queue, ["a", "b"]);
+    let held = channel.delivery();
+    capacity_is(&|capacity| capacity < 0.5);
+    channel.send(&ack(held.delivery_tag));
+    channel.delivery();
+    capacity_is(&|capacity| capacity > 0.9);
 }
 
 // HT-038, HT-080

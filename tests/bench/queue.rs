@@ -100,6 +100,7 @@ impl Bench {
                     position: delivery.position,
                     consumer: Some(*consumer),
                     is_stored: delivery.is_stored,
+                    is_persistent: delivery.message.is_persistent(),
                     body_bytes: delivery.message.body_len(),
                 }
             });

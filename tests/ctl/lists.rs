@@ -59,6 +59,22 @@ fn queues_are_listed_with_the_columns_that_people_use() {
 }
 
 #[test]
+fn queues_tell_what_is_kept_and_how_well_consumers_keep_up() {
+    // EN-068.
+    let desk = Desk::new();
+    let channel = desk.open().channel(1);
+    channel.call(&queue("q").durable());
+    channel.fill("q", ["a"]);
+    channel.fill_persistent("q", ["bc"]);
+    channel.expect_ready("q", 2);
+    let columns = ["messages_persistent", "message_bytes_persistent", "consumer_capacity"];
+    let listed = || desk.ctl(&[&["-s", "list_queues", "messages"], &columns[..]].concat());
+    listed().is("2\t1\t2\t0\n");
+    channel.subscribe("q", "tag");
+    listed().is("2\t1\t2\t1.0\n");
+}
+
+#[test]
 fn exchanges_and_bindings_are_listed() {
     // EN-069.
     let desk = Desk::new();

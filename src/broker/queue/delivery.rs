@@ -23,6 +23,8 @@ pub struct Settled {
     pub consumer: Option<ConsumerHandle>,
     /// Whether the store holds it.
     pub is_stored: bool,
+    /// Whether it is persistent.
+    pub is_persistent: bool,
     /// Bytes of its body.
     pub body_bytes: usize,
 }
@@ -36,6 +38,8 @@ pub enum Held {
     Stored {
         /// Bytes of its body.
         body_bytes: usize,
+        /// Whether it is persistent: what is transient may have been spilled.
+        is_persistent: bool,
     },
 }
 
@@ -52,14 +56,23 @@ impl Held {
     pub fn body_bytes(&self) -> usize {
         match self {
             Self::Message(message) => message.body_len(),
-            Self::Stored { body_bytes } => *body_bytes,
+            Self::Stored { body_bytes, .. } => *body_bytes,
+        }
+    }
+
+    /// Whether it is persistent.
+    pub fn is_persistent(&self) -> bool {
+        match self {
+            Self::Message(message) => message.is_persistent(),
+            Self::Stored { is_persistent, .. } => *is_persistent,
         }
     }
 
     /// Leaves the message to the store, which must have it.
     pub fn leave_to_store(&mut self) {
         if let Self::Message(message) = self {
-            *self = Self::Stored { body_bytes: message.body_len() };
+            let is_persistent = message.is_persistent();
+            *self = Self::Stored { body_bytes: message.body_len(), is_persistent };
         }
     }
 }

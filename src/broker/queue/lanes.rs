@@ -5,7 +5,10 @@
 //! belongs. The store knows nothing of lanes: each is a queue of its own there, numbered on from
 //! the queue's number. A queue without priorities has lane 0 alone.
 
-use super::ready::{Entry, Next, Ready, Run, Wanted};
+use super::{
+    amount::Amount,
+    ready::{Entry, Next, Ready, Run, Wanted},
+};
 use crate::{
     message::Message,
     names::{CommitSeq, Position, QueueId},
@@ -127,6 +130,11 @@ impl Lanes {
 
     pub(super) fn body_bytes(&self) -> u64 {
         self.all().map(Ready::body_bytes).sum()
+    }
+
+    /// The persistent messages.
+    pub(super) fn persistent(&self) -> Amount {
+        self.all().map(Ready::persistent).fold(Amount::default(), Amount::and)
     }
 
     /// Bytes of the bodies in memory.

@@ -10,6 +10,8 @@
 //! 97 ns when each is acknowledged and 75 ns when 256 are at once, 78 ns with 256 consumers in
 //! turn. Published and got back: 89 ns, and 90 ns with 100,000 before it.
 
+mod amount;
+mod capacity;
 mod consumers;
 mod delivery;
 mod effects;
@@ -33,6 +35,8 @@ use std::{
     time::Duration,
 };
 
+pub use amount::Amount;
+pub use capacity::Capacity;
 pub use consumers::{Consumer, ConsumerHandle, ConsumerView};
 pub use delivery::{Arrival, Cause, GetOutcome, Got, Held, Returned, Settled};
 pub use effects::{DeadLetter, Effects};
@@ -170,6 +174,8 @@ impl Queue {
                 end: found.end,
                 count: found.count,
                 bytes: found.bytes,
+                // What was spilled is not there any more.
+                persistent: Amount { messages: found.count, bytes: found.bytes },
                 after: CommitSeq(0),
             })
         };

@@ -16,6 +16,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::amount::Amount;
 use crate::{
     message::Message,
     names::{CommitSeq, Position},
@@ -44,6 +45,8 @@ pub(super) struct Run {
     pub(super) count: u64,
     /// Bytes of their bodies.
     pub(super) bytes: u64,
+    /// Those of them that are persistent.
+    pub(super) persistent: Amount,
     /// What must be written before the whole run can be read.
     pub(super) after: CommitSeq,
 }
@@ -82,9 +85,12 @@ pub(super) struct Ready {
     tail_bytes: usize,
     /// Bytes of the bodies that are in memory.
     body_bytes: u64,
-    /// Messages that are away, and bytes of their bodies.
+    /// The persistent messages in memory.
+    persistent: Amount,
+    /// Messages that are away, bytes of their bodies, and those of them that are persistent.
     away_count: u64,
     away_bytes: u64,
+    away_persistent: Amount,
     /// What must be written before everything that is away can be read.
     away_after: CommitSeq,
     /// The place behind the last that was spilled: the store takes none before it.
@@ -115,6 +121,12 @@ impl Ready {
     /// Bytes of all bodies.
     pub(super) fn body_bytes(&self) -> u64 {
         self.body_bytes + self.away_bytes + self.run.map_or(0, |run| run.bytes)
+    }
+
+    /// The persistent messages.
+    pub(super) fn persistent(&self) -> Amount {
+        let in_run = self.run.map_or(Amount::default(), |run| run.persistent);
+        self.persistent.and(self.away_persistent).and(in_run)
     }
 
     /// Bytes of memory in use.
@@ -164,8 +176,26 @@ impl Ready {
         (self.head_bytes <= low).then_some(Wanted { from, end, after })
     }
 
+    /// A message is in memory now.
+    fn count_in(&mut self, message: &Message) {
+        let bytes = message.body_len() as u64;
+        self.body_bytes += bytes;
+        if message.is_persistent() {
+            self.persistent.add(bytes);
+        }
+    }
+
+    /// A message is not in memory any more.
+    fn count_out(&mut self, message: &Message) {
+        let bytes = message.body_len() as u64;
+        self.body_bytes -= bytes;
+        if message.is_persistent() {
+            self.persistent.take(bytes);
+        }
+    }
+
     pub(super) fn push_back(&mut self, entry: Entry) {
-        self.body_bytes += entry.message.body_len() as u64;
+        self.count_in(&entry.message);
         let footprint = entry.message.footprint();
         if self.run.is_some() {
             self.tail_bytes += footprint;
@@ -178,15 +208,18 @@ impl Ready {
 
     /// Puts a message back in its place.
     pub(super) fn put_back(&mut self, entry: Entry) {
-        self.body_bytes += entry.message.body_len() as u64;
+        self.count_in(&entry.message);
         self.returned_bytes += entry.message.footprint();
         self.returned.insert(entry.position, entry);
     }
 
     /// Puts a message back that only the store has.
-    pub(super) fn put_away(&mut self, position: Position, body_bytes: usize) {
+    pub(super) fn put_away(&mut self, position: Position, body_bytes: u64, is_persistent: bool) {
         self.away_count += 1;
-        self.away_bytes += body_bytes as u64;
+        self.away_bytes += body_bytes;
+        if is_persistent {
+            self.away_persistent.add(body_bytes);
+        }
         // A stretch grows at its end alone: it may be being read.
         match self.away.range_mut(..position).next_back() {
             Some((_, end)) if *end == position => *end = position.next(),
@@ -203,12 +236,16 @@ impl Ready {
     /// read.
     pub(super) fn forget(&mut self, entry: &Entry) -> bool {
         let (position, bytes) = (entry.position, entry.message.body_len() as u64);
+        let is_persistent = entry.message.is_persistent();
         if let Some((&from, &end)) = self.away.range(..=position).next_back()
             && position < end
         {
             self.away.remove(&from);
             let rest = [(from, position), (position.next(), end)];
             self.away.extend(rest.into_iter().filter(|(from, end)| from < end));
+            if is_persistent {
+                self.away_persistent.take(bytes);
+            }
             self.away_left(1, bytes);
             return true;
         }
@@ -218,6 +255,9 @@ impl Ready {
         };
         run.count = run.count.saturating_sub(1);
         run.bytes = run.bytes.saturating_sub(bytes);
+        if is_persistent {
+            run.persistent.take(bytes);
+        }
         if run.count == 0 {
             self.end_run();
         }
@@ -228,9 +268,12 @@ impl Ready {
     fn away_left(&mut self, count: u64, bytes: u64) {
         self.away_count -= count;
         self.away_bytes = self.away_bytes.saturating_sub(bytes);
+        let left = &mut self.away_persistent;
+        left.messages = left.messages.min(self.away_count);
+        left.bytes = left.bytes.min(self.away_bytes);
         if self.away_count == 0 {
             // What was thought to be away and was not there is gone, too.
-            self.away_bytes = 0;
+            (self.away_bytes, self.away_persistent) = (0, Amount::default());
         }
     }
 
@@ -284,7 +327,7 @@ impl Ready {
         } else {
             return Next::Empty;
         };
-        self.body_bytes -= entry.message.body_len() as u64;
+        self.count_out(&entry.message);
         Next::Entry(entry, came_back)
     }
 
@@ -304,7 +347,7 @@ impl Ready {
         if came_back {
             return self.put_back(entry);
         }
-        self.body_bytes += entry.message.body_len() as u64;
+        self.count_in(&entry.message);
         self.head_bytes += entry.message.footprint();
         self.head.push_front(entry);
     }
@@ -323,27 +366,33 @@ impl Ready {
             self.tail_bytes = self.tail.iter().map(|entry| entry.message.footprint()).sum();
             self.head_bytes -= self.tail_bytes;
         }
-        for entry in self.tail.drain(..) {
+        let mut tail = std::mem::take(&mut self.tail);
+        for entry in tail.drain(..) {
             let (position, bytes) = (entry.position, entry.message.body_len() as u64);
+            let is_persistent = entry.message.is_persistent();
             if !entry.is_stored {
                 self.spilled_to = position.next();
             }
-            self.body_bytes -= bytes;
+            self.count_out(&entry.message);
             forget(entry);
             let run = run.get_or_insert(Run {
                 from: position,
                 end: position,
                 count: 0,
                 bytes: 0,
+                persistent: Amount::default(),
                 after: CommitSeq(0),
             });
             run.end = position.next();
             run.count += 1;
             run.bytes += bytes;
+            if is_persistent {
+                run.persistent.add(bytes);
+            }
         }
         self.tail_bytes = 0;
-        if self.tail.capacity() > 4096 {
-            self.tail = VecDeque::new();
+        if tail.capacity() <= 4096 {
+            self.tail = tail;
         }
         self.run = run;
     }
@@ -380,7 +429,11 @@ impl Ready {
     ) {
         let mut bytes = 0;
         for entry in entries {
-            bytes += entry.message.body_len() as u64;
+            let body_bytes = entry.message.body_len() as u64;
+            bytes += body_bytes;
+            if entry.message.is_persistent() {
+                self.away_persistent.take(body_bytes);
+            }
             if let Some(entry) = take(entry) {
                 self.put_back(entry);
             }
@@ -400,10 +453,14 @@ impl Ready {
     ) {
         let Some(mut run) = self.run.take() else { return };
         for entry in entries {
+            let bytes = entry.message.body_len() as u64;
             run.count = run.count.saturating_sub(1);
-            run.bytes = run.bytes.saturating_sub(entry.message.body_len() as u64);
+            run.bytes = run.bytes.saturating_sub(bytes);
+            if entry.message.is_persistent() {
+                run.persistent.take(bytes);
+            }
             let Some(entry) = take(entry) else { continue };
-            self.body_bytes += entry.message.body_len() as u64;
+            self.count_in(&entry.message);
             self.head_bytes += entry.message.footprint();
             self.head.push_back(entry);
         }
@@ -433,7 +490,7 @@ impl Ready {
             self.tail_bytes -= entry.message.footprint();
             entry
         };
-        self.body_bytes -= entry.message.body_len() as u64;
+        self.count_out(&entry.message);
         Some(entry)
     }
 

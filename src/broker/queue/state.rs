@@ -3,16 +3,22 @@
 //! Nothing here waits, reads a clock or touches the store. What is to be made durable is left in
 //! [`Effects`] and submitted before the lock is dropped, so that the store's order is the queue's.
 
+mod view;
+
+pub use view::{Counts, QueueView};
+
 use std::{
     cmp::Reverse,
     collections::{BTreeSet, BinaryHeap},
-    sync::{Arc, Weak},
+    sync::Weak,
     task::Waker,
 };
 
 use super::{
     Arrival, ConsumerHandle, Effects, GetOutcome, Got, Held, Overflow, Queue, Returned, Settings,
     Settled,
+    amount::Amount,
+    capacity::Capacity,
     consumers::{Consumer, Consumers},
     effects::{PageIn, Purpose},
     lanes::{Lanes, Place},
@@ -28,11 +34,9 @@ use crate::{
         outbox::{Delivery, Event, Refusal, Stalled},
         stats::{QueueTally, Stat, Tally},
     },
-    clock::UnixTime,
     message::Message,
     names::{CommitSeq, Name, Position, QueueId},
     store::{Standing, StoreOp},
-    wire::properties::Properties,
 };
 
 /// How a consumer took a message.
@@ -85,6 +89,10 @@ pub(super) struct State {
     unacked: u64,
     /// Bytes of their bodies.
     unacked_bytes: u64,
+    /// Those of them that are persistent.
+    unacked_persistent: Amount,
+    /// How much of the time there is a consumer for the next message.
+    capacity: Capacity,
     /// Whether all ready messages came while the queue gave them the same time to live.
     pub(super) has_one_ttl: bool,
     /// When messages expire that need not do so in their order, as far as they may be waiting.
@@ -129,46 +137,6 @@ pub(super) struct State {
     used_at: u64,
 }
 
-/// What may be found out about a queue at a glance.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Messages ready for delivery.
-    pub ready: u64,
-    /// Bytes of their bodies.
-    pub ready_bytes: u64,
-    /// Messages delivered and not settled.
-    pub unacked: u64,
-    /// Bytes of their bodies.
-    pub unacked_bytes: u64,
-    /// Messages that came back and wait before they are ready again.
-    pub delayed: u64,
-    /// Consumers.
-    pub consumers: usize,
-}
-
-/// A queue as seen from outside, at one moment.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct QueueView {
-    /// What is in it.
-    pub counts: Counts,
-    /// What happened to its messages.
-    pub tally: QueueTally,
-    /// Bytes of memory that its ready messages take.
-    pub resident_bytes: u64,
-    /// Ready messages that are in memory; the others are in the store alone.
-    pub resident: u64,
-    /// Bytes of their bodies.
-    pub resident_body_bytes: u64,
-    /// When anything last happened to it; 0 if nothing has since it was made or restored.
-    pub used_at: UnixTime,
-    /// The `timestamp` of its first ready message, if it has one and is in memory.
-    pub head_timestamp: Option<u64>,
-    /// The tag of its exclusive consumer.
-    pub exclusive_consumer: Option<Arc<str>>,
-    /// The tag of the consumer that is served, where one is served at a time.
-    pub active_consumer: Option<Arc<str>>,
-}
-
 impl State {
     pub(super) fn new(
         (id, name, is_durable): (QueueId, Name, bool),
@@ -191,6 +159,8 @@ impl State {
             consumers: Consumers::new(is_single_active),
             unacked: 0,
             unacked_bytes: 0,
+            unacked_persistent: Amount::default(),
+            capacity: Capacity::default(),
             has_one_ttl: false,
             expiries: BinaryHeap::new(),
             waiting: Waiting::default(),
@@ -213,37 +183,6 @@ impl State {
             pace: Pace::default(),
             tally: QueueTally::default(),
             used_at: 0,
-        }
-    }
-
-    pub(super) fn view(&self) -> QueueView {
-        QueueView {
-            counts: self.counts(),
-            tally: self.tally,
-            resident_bytes: self.ready.resident_bytes() as u64,
-            resident: self.ready.in_memory() as u64,
-            resident_body_bytes: self.ready.resident_body_bytes(),
-            used_at: UnixTime(self.used_at),
-            head_timestamp: self
-                .ready
-                .first()
-                .and_then(|message| Properties::of_message(message.properties()).timestamp()),
-            exclusive_consumer: self
-                .has_exclusive_consumer
-                .then(|| self.consumers.first_tag())
-                .flatten(),
-            active_consumer: self.consumers.active_tag(),
-        }
-    }
-
-    pub(super) fn counts(&self) -> Counts {
-        Counts {
-            ready: self.ready.count(),
-            ready_bytes: self.ready.body_bytes(),
-            unacked: self.unacked,
-            unacked_bytes: self.unacked_bytes,
-            delayed: self.waiting.len() as u64,
-            consumers: self.consumers.len(),
         }
     }
 
@@ -293,6 +232,7 @@ impl State {
             }
             Err(entry) => {
                 self.keep(entry, fx);
+                self.note_capacity(fx);
                 true
             }
         }
@@ -388,7 +328,7 @@ impl State {
         while let Some((handle, consumer)) = self.consumers.next() {
             let no_ack = consumer.no_ack;
             let is_stored_after = is_stored && !no_ack;
-            let body_bytes = message.body_len() as u64;
+            let (body_bytes, is_persistent) = (message.body_len(), message.is_persistent());
             let delivery = Delivery {
                 slot: consumer.slot,
                 position,
@@ -403,8 +343,7 @@ impl State {
             match consumer.outbox.offer(delivery, window, stalled, &mut fx.wakes) {
                 Ok(()) => {
                     if !no_ack {
-                        self.unacked += 1;
-                        self.unacked_bytes += body_bytes;
+                        self.count_delivery(body_bytes, is_persistent);
                     }
                     let stat = if no_ack { Stat::DeliverNoAck } else { Stat::Deliver };
                     self.tally.messages[stat] += 1;
@@ -449,9 +388,18 @@ impl State {
             }
         }
         self.note_memory(fx);
+        self.note_capacity(fx);
         if self.consumers.len() > 0 || self.gives_up_at_front() {
             self.read_ahead(fx);
         }
+    }
+
+    /// Whether there is somebody for the next message may have changed: a message waits for its
+    /// consumers if none of them can take it.
+    fn note_capacity(&mut self, fx: &Effects) {
+        let is_blocked =
+            self.consumers.next().is_none() && self.consumers.len() > 0 && !self.ready.is_empty();
+        self.capacity.note(is_blocked, fx.now);
     }
 
     /// A message came behind others. Whoever waits for those to be read takes it if its priority is
@@ -618,6 +566,7 @@ impl State {
             }
         };
         self.note_memory(fx);
+        self.note_capacity(fx);
         self.tally.messages[if no_ack { Stat::GetNoAck } else { Stat::Get }] += 1;
         if entry.standing.is_redelivered() {
             self.tally.messages[Stat::Redeliver] += 1;
@@ -629,8 +578,7 @@ impl State {
                 fx.ops.push(StoreOp::Settle { queue, position });
             }
         } else {
-            self.unacked += 1;
-            self.unacked_bytes += entry.message.body_len() as u64;
+            self.count_delivery(entry.message.body_len(), entry.message.is_persistent());
         }
         self.read_ahead(fx);
         GetOutcome::Got(Got {
@@ -689,7 +637,7 @@ impl State {
         self.used_at = fx.time.0;
         self.tally.messages[Stat::Ack] += settled.len() as u64;
         for delivery in settled {
-            self.count_back(delivery.body_bytes);
+            self.count_back(delivery.body_bytes, delivery.is_persistent);
             if let Some(consumer) = delivery.consumer {
                 self.consumers.settled(consumer, 1);
             }
@@ -702,10 +650,22 @@ impl State {
         self.dispatch(fx);
     }
 
+    /// A delivery is out, to be settled.
+    fn count_delivery(&mut self, body_bytes: usize, is_persistent: bool) {
+        self.unacked += 1;
+        self.unacked_bytes += body_bytes as u64;
+        if is_persistent {
+            self.unacked_persistent.add(body_bytes as u64);
+        }
+    }
+
     /// A delivery is not out any more.
-    fn count_back(&mut self, body_bytes: usize) {
+    fn count_back(&mut self, body_bytes: usize, is_persistent: bool) {
         self.unacked = self.unacked.saturating_sub(1);
         self.unacked_bytes = self.unacked_bytes.saturating_sub(body_bytes as u64);
+        if is_persistent {
+            self.unacked_persistent.take(body_bytes as u64);
+        }
     }
 
     /// Takes deliveries back, each to its own place or wherever else it goes. All of them are back
@@ -715,7 +675,7 @@ impl State {
             return;
         }
         for delivery in returned {
-            self.count_back(delivery.message.body_bytes());
+            self.count_back(delivery.message.body_bytes(), delivery.message.is_persistent());
             if let Some(consumer) = delivery.consumer {
                 self.consumers.settled(consumer, 1);
             }
@@ -733,18 +693,15 @@ impl State {
         standing: Standing,
         is_stored: bool,
     ) {
-        let body_bytes = match message {
-            Held::Message(message)
-                if !is_stored
-                    || self.ready.of(position).returned_bytes() < self.residency.near_bytes() =>
-            {
-                self.ready.put_back(Entry { position, message, standing, is_stored });
-                return;
-            }
-            Held::Message(message) => message.body_len(),
-            Held::Stored { body_bytes } => body_bytes,
-        };
-        self.ready.of(position).put_away(position, body_bytes);
+        let (body_bytes, is_persistent) = (message.body_bytes(), message.is_persistent());
+        let has_room = self.ready.of(position).returned_bytes() < self.residency.near_bytes();
+        if let Held::Message(message) = message
+            && (has_room || !is_stored)
+        {
+            self.ready.put_back(Entry { position, message, standing, is_stored });
+            return;
+        }
+        self.ready.of(position).put_away(position, body_bytes as u64, is_persistent);
         self.has_paged_out = true;
         if standing.expires_at != 0 {
             self.sleepers.add(position, position.next(), standing.expires_at);
@@ -778,6 +735,7 @@ impl State {
         self.reading = None;
         self.wake_all(fx);
         self.residency.report(0);
+        self.note_capacity(fx);
         count
     }
 

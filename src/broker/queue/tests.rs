@@ -137,6 +137,7 @@ impl<'a> Client<'a> {
             position: delivery.position,
             consumer: Some(self.handle),
             is_stored: delivery.is_stored,
+            is_persistent: delivery.message.is_persistent(),
             body_bytes: delivery.message.body_len(),
         };
         let settled: Vec<_> = self.unacked.iter().map(settled).collect();

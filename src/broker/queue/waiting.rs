@@ -24,6 +24,8 @@ pub(super) struct Waiting {
     waiters: BTreeMap<(u64, Position), Waiter>,
     /// Bytes of memory of their messages.
     bytes: usize,
+    /// How many of them are persistent.
+    persistent: u64,
 }
 
 impl Waiting {
@@ -40,6 +42,7 @@ impl Waiting {
             waiter.message.leave_to_store();
         }
         self.bytes += waiter.message.footprint();
+        self.persistent += u64::from(waiter.message.is_persistent());
         self.waiters.insert((due, position), waiter);
     }
 
@@ -48,6 +51,7 @@ impl Waiting {
         let first = self.waiters.first_entry().filter(|first| first.key().0 <= time)?;
         let ((_, position), waiter) = first.remove_entry();
         self.bytes -= waiter.message.footprint();
+        self.persistent -= u64::from(waiter.message.is_persistent());
         Some((position, waiter))
     }
 
@@ -58,6 +62,11 @@ impl Waiting {
 
     pub(super) fn len(&self) -> usize {
         self.waiters.len()
+    }
+
+    /// How many of them are persistent.
+    pub(super) fn persistent(&self) -> u64 {
+        self.persistent
     }
 
     /// Bytes of memory in use.
@@ -78,8 +87,8 @@ mod tests {
     use crate::message::{Message, Traits};
 
     fn waiter(is_stored: bool) -> Waiter {
-        let message =
-            Message::copied(b"\0\0", b"\0\0", &[&[0; 100]], Traits::default(), &mut Vec::new());
+        let traits = Traits { is_persistent: is_stored, ..Traits::default() };
+        let message = Message::copied(b"\0\0", b"\0\0", &[&[0; 100]], traits, &mut Vec::new());
         Waiter { message: Held::Message(message), standing: Standing::default(), is_stored }
     }
 
@@ -90,6 +99,7 @@ mod tests {
             waiting.add(10 - position, Position(position), waiter(is_stored), max);
         }
         assert_eq!((waiting.len(), waiting.bytes()), (3, 2 * max));
+        assert_eq!(waiting.persistent(), 2);
         assert_eq!(waiting.next_due(), Some(7));
         assert!(waiting.pop_due(6).is_none());
         let is_in_memory = |waiter: &Waiter| matches!(waiter.message, Held::Message(_));
@@ -97,6 +107,6 @@ mod tests {
             .map(|(position, waiter)| (position.0, is_in_memory(&waiter)))
             .collect();
         assert_eq!(popped, [(3, true), (2, false), (1, true)]);
-        assert_eq!(waiting.bytes(), 0);
+        assert_eq!((waiting.bytes(), waiting.persistent()), (0, 0));
     }
 }

@@ -9,7 +9,7 @@ use axum::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{Reply, connections, consumers};
+use super::{Reply, connections, consumers, erlang};
 use crate::{
     broker::{
         client::{ChannelInfo, ConnectionInfo},
@@ -145,6 +145,7 @@ fn describe(
     put("acks_uncommitted", json!(channel.uncommitted_acks.get()));
     put("pending_raft_commands", json!(0));
     put("idle_since", json!(UnixTime(channel.used_at.get()).to_rfc3339()));
+    erlang::put_process(&mut object);
     let tally = channel.tally.get();
     if !tally.is_zero() {
         let mut stats = Map::new();

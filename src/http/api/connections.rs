@@ -10,7 +10,7 @@ use axum::{
 };
 use serde_json::{Map, Value, json};
 
-use super::Reply;
+use super::{Reply, erlang};
 use crate::{
     broker::{client::TlsFacts, registry::OpenConnection},
     http::{
@@ -203,6 +203,7 @@ fn describe(api: &Api, connection: &OpenConnection, look: &Look<'_>) -> Value {
             put("user_provided_name", json!(name));
         }
     }
+    erlang::put_process(&mut object);
     let past = look.of(&Subject::Connection(info.id));
     for (name, value) in Traffic::of(connection).named() {
         past.put(&mut object, name, value);

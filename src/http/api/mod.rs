@@ -9,6 +9,7 @@ mod cluster;
 mod connections;
 mod consumers;
 mod definitions;
+mod erlang;
 mod exchanges;
 mod health;
 mod lepus;

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use super::{
     Body, Reply, Sent,
     consumers::{self, Connections},
-    done, effects, put,
+    done, effects, erlang, put,
 };
 use crate::{
     auth::Permission,
@@ -20,10 +20,11 @@ use crate::{
         Error, Vhost,
         arguments::{DEAD_LETTER_EXCHANGE, QueueSpec, QueueType, with_queue_type},
         policy::Policy,
-        queue::Queue,
+        queue::{Queue, QueueView},
         stats::Stat,
         vhost::DeclaredBy,
     },
+    clock,
     http::{
         Api, Failure, Json, blocking,
         caller::{Administrator, Caller, Seen},
@@ -285,17 +286,6 @@ fn describe(
     put("effective_policy_definition", json::of_map(&applied.definition()));
     put("exclusive_consumer_tag", name_of(view.exclusive_consumer.as_deref()));
     put("single_active_consumer_tag", name_of(view.active_consumer.as_deref()));
-    put("memory", json!(view.resident_bytes));
-    let counts = view.counts;
-    put("message_bytes", json!(counts.ready_bytes + counts.unacked_bytes));
-    put("message_bytes_ready", json!(counts.ready_bytes));
-    put("message_bytes_unacknowledged", json!(counts.unacked_bytes));
-    put("messages_delayed", json!(counts.delayed));
-    // What was delivered is in memory until it is settled.
-    put("messages_ready_ram", json!(view.resident));
-    put("messages_unacknowledged_ram", json!(counts.unacked));
-    put("messages_ram", json!(view.resident + counts.unacked));
-    put("message_bytes_ram", json!(view.resident_body_bytes + counts.unacked_bytes));
     put("storage_version", json!(2));
     put("head_message_timestamp", json!(view.head_timestamp));
     if view.used_at.0 > 0 {
@@ -319,6 +309,9 @@ fn describe(
         });
         put("owner_pid_details", details);
     }
+    put_contents(&mut object, &view);
+    erlang::put_process(&mut object);
+    let counts = view.counts;
     let depth = Depth { ready: counts.ready + counts.delayed, unacked: counts.unacked };
     let past = look.of(&Subject::Queue(queue.id));
     for (name, value) in depth.named() {
@@ -330,4 +323,31 @@ fn describe(
         object.insert("message_stats".to_owned(), Value::Object(stats));
     }
     Some(object)
+}
+
+/// What is in a queue and where, and how well its consumers keep up.
+fn put_contents(object: &mut Map<String, Value>, view: &QueueView) {
+    let mut put = |key: &str, value: u64| object.insert(key.to_owned(), json!(value));
+    let counts = view.counts;
+    put("memory", view.resident_bytes);
+    put("messages_delayed", counts.delayed);
+    put("messages_persistent", counts.persistent.messages);
+    put("message_bytes", counts.ready_bytes + counts.unacked_bytes);
+    put("message_bytes_ready", counts.ready_bytes);
+    put("message_bytes_unacknowledged", counts.unacked_bytes);
+    put("message_bytes_persistent", counts.persistent.bytes);
+    // What was delivered is in memory until it is settled.
+    put("messages_ready_ram", view.resident);
+    put("messages_unacknowledged_ram", counts.unacked);
+    put("messages_ram", view.resident + counts.unacked);
+    put("message_bytes_ram", view.resident_body_bytes + counts.unacked_bytes);
+    put("messages_paged_out", counts.ready.saturating_sub(view.resident));
+    let paged_out = counts.ready_bytes.saturating_sub(view.resident_body_bytes);
+    put("message_bytes_paged_out", paged_out);
+    // Where nobody consumes there is nobody who could have.
+    let is_consumed = counts.consumers > 0;
+    let capacity = if is_consumed { json!(view.capacity.at(clock::now())) } else { json!(0) };
+    for key in ["consumer_capacity", "consumer_utilisation"] {
+        object.insert(key.to_owned(), capacity.clone());
+    }
 }

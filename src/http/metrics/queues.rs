@@ -48,7 +48,23 @@ const CONSUMERS: [Metric<QueueNumbers>; 1] = [Metric {
     value: |queue| queue.consumers,
 }];
 
-const MEMORY: [Metric<QueueNumbers>; 5] = [
+/// RabbitMQ has the same under two names.
+const CAPACITY: [Metric<QueueNumbers, f64>; 2] = [
+    Metric {
+        name: "queue_consumer_capacity",
+        kind: Gauge,
+        help: "Fraction of the time in which the queue could deliver to its consumers at once",
+        value: |queue| queue.capacity,
+    },
+    Metric {
+        name: "queue_consumer_utilisation",
+        kind: Gauge,
+        help: "Same as consumer capacity",
+        value: |queue| queue.capacity,
+    },
+];
+
+const MEMORY: [Metric<QueueNumbers>; 10] = [
     Metric {
         name: "queue_process_memory_bytes",
         kind: Gauge,
@@ -60,6 +76,36 @@ const MEMORY: [Metric<QueueNumbers>; 5] = [
         kind: Gauge,
         help: "Ready messages stored in memory",
         value: |queue| queue.resident,
+    },
+    Metric {
+        name: "queue_messages_unacked_ram",
+        kind: Gauge,
+        help: "Unacknowledged messages stored in memory",
+        value: |queue| queue.unacked,
+    },
+    Metric {
+        name: "queue_messages_ram",
+        kind: Gauge,
+        help: "Ready and unacknowledged messages stored in memory",
+        value: |queue| queue.resident + queue.unacked,
+    },
+    Metric {
+        name: "queue_messages_ram_bytes",
+        kind: Gauge,
+        help: "Size in bytes of ready and unacknowledged messages stored in memory",
+        value: |queue| queue.resident_body_bytes + queue.unacked_bytes,
+    },
+    Metric {
+        name: "queue_messages_persistent",
+        kind: Gauge,
+        help: "Persistent messages",
+        value: |queue| queue.persistent.messages,
+    },
+    Metric {
+        name: "queue_messages_persistent_bytes",
+        kind: Gauge,
+        help: "Size in bytes of persistent messages",
+        value: |queue| queue.persistent.bytes,
     },
     Metric {
         name: "queue_messages_ready_bytes",
@@ -188,6 +234,7 @@ pub(super) fn write(page: &mut Page, scrape: &Scrape<'_>) {
         page.table(prefix, &CONSUMERS, things);
     }
     if scrape.wants(Family::Queue) {
+        page.table(prefix, &CAPACITY, things);
         page.table(prefix, &MEMORY, things);
     }
     if scrape.wants(Family::QueueDelivery) {

@@ -8,10 +8,11 @@ use crate::{
         Broker,
         arguments::QueueType,
         client::ChannelInfo,
-        queue::{Queue, QueueView},
+        queue::{Amount, Queue, QueueView},
         registry::ClientTotals,
         stats::{Departed, QueueChurn, QueueTally, Stat, Tally},
     },
+    clock::{self, Now},
     names::Name,
 };
 
@@ -63,7 +64,10 @@ pub(super) struct QueueNumbers {
     pub(super) unacked: u64,
     pub(super) unacked_bytes: u64,
     pub(super) delayed: u64,
+    pub(super) persistent: Amount,
     pub(super) consumers: u64,
+    /// As its consumers have it; 0 without any.
+    pub(super) capacity: f64,
     pub(super) resident: u64,
     /// With what the broker needs beside the bodies.
     pub(super) resident_bytes: u64,
@@ -71,15 +75,18 @@ pub(super) struct QueueNumbers {
     pub(super) messages: Tally,
 }
 
-impl From<QueueView> for QueueNumbers {
-    fn from(view: QueueView) -> Self {
+impl QueueNumbers {
+    fn of(view: &QueueView, now: Now) -> Self {
+        let is_consumed = view.counts.consumers > 0;
         Self {
             ready: view.counts.ready,
             ready_bytes: view.counts.ready_bytes,
             unacked: view.counts.unacked,
             unacked_bytes: view.counts.unacked_bytes,
             delayed: view.counts.delayed,
+            persistent: view.counts.persistent,
             consumers: view.counts.consumers as u64,
+            capacity: if is_consumed { view.capacity.at(now) } else { 0.0 },
             resident: view.resident,
             resident_bytes: view.resident_bytes,
             resident_body_bytes: view.resident_body_bytes,
@@ -95,6 +102,8 @@ impl AddAssign for QueueNumbers {
         self.unacked += other.unacked;
         self.unacked_bytes += other.unacked_bytes;
         self.delayed += other.delayed;
+        self.persistent = self.persistent.and(other.persistent);
+        self.capacity += other.capacity;
         self.consumers += other.consumers;
         self.resident += other.resident;
         self.resident_bytes += other.resident_bytes;
@@ -259,13 +268,14 @@ fn look_at_queues(broker: &Broker, counted: &mut Counted) -> (Vec<QueueItem>, Qu
         queues.extend(of_vhost);
     }
     let mut items = Vec::with_capacity(queues.len());
+    let now = clock::now();
     let (churn, gone) = add_up(&queues, &broker.departed, |vhost, queue, view, tally| {
         counted.by_type[queue.queue_type.index()] += tally;
         items.extend(view.map(|view| QueueItem {
             vhost: vhost.clone(),
             name: queue.name.clone(),
             queue_type: queue.queue_type,
-            numbers: view.into(),
+            numbers: QueueNumbers::of(&view, now),
         }));
     });
     for (sum, gone) in counted.by_type.iter_mut().zip(gone) {

@@ -37,13 +37,13 @@ impl Kind {
 
 /// A family of which each thing of a kind has one value.
 #[derive(Debug)]
-pub(super) struct Metric<T> {
+pub(super) struct Metric<T, V = u64> {
     /// Its name without what all names begin with.
     pub(super) name: &'static str,
     pub(super) kind: Kind,
     /// What it says, in one line.
     pub(super) help: &'static str,
-    pub(super) value: fn(&T) -> u64,
+    pub(super) value: fn(&T) -> V,
 }
 
 /// What the numbers of a histogram are.
@@ -102,7 +102,12 @@ impl Page {
     }
 
     /// Writes families of which each of these things, given with its labels, has one value.
-    pub(super) fn table<T>(&mut self, prefix: &str, metrics: &[Metric<T>], things: &[(String, T)]) {
+    pub(super) fn table<T, V: Display>(
+        &mut self,
+        prefix: &str,
+        metrics: &[Metric<T, V>],
+        things: &[(String, T)],
+    ) {
         for metric in metrics {
             let mut family = self.family((prefix, metric.name), metric.kind, metric.help);
             for (labels, thing) in things {

@@ -2,7 +2,8 @@ use super::*;
 use crate::message::Traits;
 
 fn message(size: usize) -> Message {
-    Message::copied(b"\0\0", b"\0\0", &[&vec![0; size]], Traits::default(), &mut Vec::new())
+    let traits = Traits { is_persistent: true, ..Traits::default() };
+    Message::copied(b"\0\0", b"\0\0", &[&vec![0; size]], traits, &mut Vec::new())
 }
 
 fn entry(position: u64, is_stored: bool) -> Entry {
@@ -50,6 +51,8 @@ fn pop_all(ready: &mut Ready) -> Vec<u64> {
 }
 
 fn counts(ready: &Ready) -> (u64, u64, usize) {
+    let all = Amount { messages: ready.count(), bytes: ready.body_bytes() };
+    assert_eq!(ready.persistent(), all);
     (ready.count(), ready.body_bytes(), ready.resident_bytes() / footprint())
 }
 
@@ -98,7 +101,9 @@ fn counts_follow_the_store_when_it_has_fewer_than_the_run_claimed() {
 
 #[test]
 fn counts_follow_the_store_when_it_has_more_than_the_run_claimed() {
-    let run = Run { from: Position(1), end: Position(5), count: 1, bytes: 10, after: CommitSeq(0) };
+    let persistent = Amount { messages: 1, bytes: 10 };
+    let (from, end, after) = (Position(1), Position(5), CommitSeq(0));
+    let run = Run { from, end, count: 1, bytes: 10, persistent, after };
     let mut ready = Ready::recovered(Some(run));
     ready.page_in(Position(1), stored([1, 2]), Position(3), Some);
     assert_eq!(counts(&ready), (2, 20, 2));
@@ -130,7 +135,7 @@ fn messages_away_are_read_when_they_are_next() {
         ready.put_back(entry(position, true));
     }
     for position in [2, 3, 7, 6] {
-        ready.put_away(Position(position), 10);
+        ready.put_away(Position(position), 10, true);
     }
     ready.written_by(CommitSeq(8));
     assert_eq!(counts(&ready), (8, 80, 4));
@@ -153,15 +158,15 @@ fn messages_away_are_read_when_they_are_next() {
 fn stretch_that_is_being_read_may_grow_at_its_end() {
     let mut ready = Ready::default();
     for position in [3, 4] {
-        ready.put_away(Position(position), 10);
+        ready.put_away(Position(position), 10, true);
     }
     assert_eq!(wanted(&ready), Some((3, 5)));
     for position in [2, 5] {
-        ready.put_away(Position(position), 10);
+        ready.put_away(Position(position), 10, true);
     }
     ready.page_in(Position(3), stored([3]), Position(5), Some);
     // The fourth was not there after all.
-    assert_eq!(ready.count(), 3);
+    assert_eq!(counts(&ready).0, 3);
     assert_eq!(wanted(&ready), Some((2, 3)));
     ready.page_in(Position(2), stored([2]), Position(3), Some);
     assert_eq!(pop_all(&mut ready), [2, 3]);
@@ -189,11 +194,51 @@ fn clear_tells_everything_that_was_there() {
     page_out(&mut ready, 1);
     ready.push_back(entry(8, true));
     ready.put_back(entry(3, true));
-    ready.put_away(Position(1), 10);
+    ready.put_away(Position(1), 10, true);
     let (entries, ranges) = ready.clear();
     assert_eq!(entries.map(|entry| entry.position.0).collect::<Vec<_>>(), [3, 4, 8]);
     let ranges: Vec<_> = ranges.map(|(from, end)| (from.0, end.0)).collect();
     assert_eq!(ranges, [(1, 2), (5, 8)]);
     assert!(ready.is_empty());
     assert_eq!(counts(&ready), (0, 0, 0));
+}
+
+#[test]
+fn persistent_messages_are_counted_among_others_wherever_they_are() {
+    // Every third is persistent.
+    let entry = |position: u64| {
+        let traits = Traits { is_persistent: position.is_multiple_of(3), ..Traits::default() };
+        let message = Message::copied(b"\0\0", b"\0\0", &[&[0; 10]], traits, &mut Vec::new());
+        Entry { message, ..entry(position, true) }
+    };
+    let of = |positions: std::ops::Range<u64>| positions.map(entry).collect::<Vec<_>>();
+    let mut ready = Ready::default();
+    for entry in of(4..10) {
+        ready.push_back(entry);
+    }
+    ready.put_back(entry(3));
+    ready.put_away(Position(1), 10, false);
+    let count = |ready: &Ready| {
+        let Amount { messages, bytes } = ready.persistent();
+        assert_eq!(bytes, messages * 10);
+        messages
+    };
+    assert_eq!(count(&ready), 3);
+    ready.page_out(2 * footprint(), drop);
+    assert_eq!(count(&ready), 3, "6 and 9 are in the store alone");
+    assert!(ready.forget(&entry(7)) && ready.forget(&entry(9)));
+    assert_eq!(count(&ready), 2);
+    ready.page_in(Position(1), [entry(1)].into_iter(), Position(2), Some);
+    ready.page_in(Position(6), of(6..7).into_iter(), Position(7), Some);
+    assert_eq!(count(&ready), 2);
+    assert!(ready.remove(Position(6)).is_some());
+    assert_eq!(count(&ready), 1);
+    let Next::Entry(first, came_back) = ready.pop_front() else { panic!("it is there") };
+    ready.undo_pop(first, came_back);
+    assert_eq!(pop_all(&mut ready), [1, 3, 4, 5]);
+    assert_eq!(count(&ready), 0, "8 is left");
+    ready.put_away(Position(3), 10, true);
+    assert_eq!(count(&ready), 1);
+    drop(ready.clear());
+    assert_eq!(count(&ready), 0);
 }

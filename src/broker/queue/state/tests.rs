@@ -14,6 +14,7 @@ use crate::{
         outbox::{Outbox, OutboxLimits, Window},
         queue::{Budget, DeadLetterTo},
     },
+    clock::{Now, UnixTime},
     message::Traits,
     names::{ChannelId, ConnectionId},
 };
@@ -316,4 +317,63 @@ fn queue_without_consumers_gives_up_in_time_what_is_in_the_store() {
     assert!(fx.arm.take().is_some_and(|again| again <= at));
     state.on_deadline(&mut fx);
     assert_eq!(state.counts().ready, 0);
+}
+
+/// A queue that is blocked from the first moment on: three messages wait for a consumer that does
+/// not read.
+fn blocked() -> Busy {
+    let mut busy = Busy::new();
+    assert_capacity(&busy, 1000, 0.5);
+    busy.fx.now = Now::from_millis(1000);
+    busy
+}
+
+#[track_caller]
+fn assert_capacity(busy: &Busy, millis: u64, expected: f64) {
+    let capacity = busy.state.view().capacity.at(Now::from_millis(millis));
+    assert!((capacity - expected).abs() < 1e-9, "{capacity}");
+}
+
+// HT-078
+#[test]
+fn queue_is_blocked_while_messages_wait_for_busy_consumers() {
+    let mut busy = blocked();
+    for _ in 0..3 {
+        busy.drain();
+    }
+    busy.fx.now = Now::from_millis(2000);
+    assert_capacity(&busy, 2000, 0.75);
+    busy.state.publish(large(), Arrival::default(), &mut busy.fx);
+    assert_capacity(&busy, 3000, 0.375);
+}
+
+#[test]
+fn queue_is_free_when_nothing_or_nobody_waits() {
+    let mut busy = blocked();
+    busy.state.purge(&mut busy.fx);
+    assert_capacity(&busy, 2000, 0.75);
+
+    let mut busy = blocked();
+    for left in (0..3).rev() {
+        assert_capacity(&busy, 2000, 0.25);
+        let GetOutcome::Got(got) = busy.state.get(true, Waker::noop(), &mut busy.fx) else {
+            panic!("it is there");
+        };
+        assert_eq!(got.left, left);
+    }
+    assert_capacity(&busy, 2000, 0.75);
+
+    let mut busy = blocked();
+    busy.state.cancel(busy.handle, &mut busy.fx);
+    assert_capacity(&busy, 2000, 0.75);
+}
+
+#[test]
+fn queue_is_free_when_another_consumer_comes() {
+    let mut busy = blocked();
+    let other = Arc::new(Outbox::new(OutboxLimits { events_max: 100, bytes_max: 100 * MIB }));
+    let handle = busy.state.add_consumer(consumer(&other, &busy.window), false);
+    busy.state.resume(handle, &mut busy.fx);
+    assert_eq!(busy.state.counts().ready, 0);
+    assert_capacity(&busy, 2000, 0.75);
 }

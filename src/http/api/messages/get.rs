@@ -190,8 +190,9 @@ impl Shown {
             AckMode::Ack => {
                 let settled = |taken: &Returned| {
                     let Returned { position, is_stored, .. } = *taken;
+                    let is_persistent = taken.message.is_persistent();
                     let body_bytes = taken.message.body_bytes();
-                    Settled { position, consumer: None, is_stored, body_bytes }
+                    Settled { position, consumer: None, is_stored, is_persistent, body_bytes }
                 };
                 let settled: Vec<_> = taken.iter().map(settled).collect();
                 let mut fx = effects();

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     broker::{
         dead_letter::Reason,
-        queue::{Budget, DeadLetterTo, Retry, in_lane, ready::Run},
+        queue::{Amount, Budget, DeadLetterTo, Retry, in_lane, ready::Run},
     },
     clock::UnixTime,
     message::Traits,
@@ -123,11 +123,13 @@ impl Bench {
             let queue = QueueId(QUEUE.0 + u64::from(level));
             let rows: Vec<_> = stored.of_lane(queue).collect();
             let end = stored.end(queue)?;
+            let bytes: u64 = rows.iter().map(|(_, row)| row.message.body_len() as u64).sum();
             Some(Run {
                 from: rows.first().map_or(end, |(position, _)| *position),
                 end,
                 count: rows.len() as u64,
-                bytes: rows.iter().map(|(_, row)| row.message.body_len() as u64).sum(),
+                bytes,
+                persistent: Amount { messages: rows.len() as u64, bytes },
                 after: CommitSeq(0),
             })
         };

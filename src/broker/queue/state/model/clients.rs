@@ -130,6 +130,7 @@ impl Bench {
                 position: held.position,
                 consumer: held.client.map(|client| self.clients[client].handle),
                 is_stored: held.is_stored,
+                is_persistent: held.message.is_persistent(),
                 body_bytes: held.message.body_len(),
             });
         }
@@ -146,10 +147,12 @@ impl Bench {
             returned.push(Returned {
                 position: held.position,
                 consumer: held.client.map(|client| self.clients[client].handle),
-                message: if are_held || !held.is_stored || cause == Cause::Unseen {
-                    Held::Message(held.message)
-                } else {
-                    Held::Stored { body_bytes: held.message.body_len() }
+                message: {
+                    let mut message = Held::Message(held.message);
+                    if !are_held && held.is_stored && cause != Cause::Unseen {
+                        message.leave_to_store();
+                    }
+                    message
                 },
                 standing: held.standing,
                 is_stored: held.is_stored,

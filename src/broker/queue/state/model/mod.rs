@@ -110,7 +110,9 @@ fn consumers_and_gets_do_not_wait_for_what_cannot_be_read() {
         bench.step(&step);
     }
     assert!(bench.getters[0].is_set());
-    assert_eq!(bench.state.counts(), Counts { ready: 1, ready_bytes: 200, ..Counts::default() });
+    let persistent = Amount { messages: 1, bytes: 200 };
+    let expected = Counts { ready: 1, ready_bytes: 200, persistent, ..Counts::default() };
+    assert_eq!(bench.state.counts(), expected);
     bench.links[0].outbox.look(|events, _| {
         assert!(matches!(events, [Event::Cancelled { slot: 0 }]));
     });

@@ -151,8 +151,14 @@ impl Reference {
         let mut counts = Counts::default();
         for known in &self.messages {
             let bytes = known.size as u64;
+            let is_there = !matches!(known.place, Place::Dying(_) | Place::Gone(_));
+            let is_counted = u64::from(is_there && self.is_kept(known));
+            counts.persistent.messages += is_counted;
             match known.place {
-                Place::Waiting(_) | Place::Kept(_) if !known.is_unread => counts.delayed += 1,
+                Place::Waiting(_) | Place::Kept(_) if !known.is_unread => {
+                    counts.delayed += 1;
+                    continue;
+                }
                 Place::Ready | Place::Waiting(_) | Place::Kept(_) => {
                     counts.ready += 1;
                     counts.ready_bytes += bytes;
@@ -163,6 +169,7 @@ impl Reference {
                 }
                 Place::Dying(_) | Place::Gone(_) => {}
             }
+            counts.persistent.bytes += is_counted * bytes;
         }
         counts
     }
