@@ -64,6 +64,7 @@
 //! | the message | count of references | once for each queue and delivery, none for the only one |
 //! | generations of topology and permissions | read only | each publish, to trust the route cache |
 //! | the gate, the store's fill, the watermark | read only | each turn of a connection |
+//! | whether the vhost is traced ([`broker::trace`]) | read only | each batch that comes or goes |
 //! | what an exchange counted | two atomics | each turn that published by it |
 //! | memory of all queues | one atomic | each 64 KiB that a queue grows or shrinks by |
 //! | **the store's inbox** | **one mutex** | each durable publish, each batch of durable settles |

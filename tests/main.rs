@@ -30,6 +30,7 @@ mod exchange;
 mod exchange_types;
 mod exclusive;
 mod expires;
+mod firehose;
 mod frames;
 mod get;
 mod handshake;

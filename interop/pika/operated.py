@@ -198,4 +198,35 @@ def policies(options):
     connection.close()
 
 
-SCENARIOS = {"permissions": permissions, "vhosts": vhosts, "limits": limits, "policies": policies}
+def firehose(options):
+    """A vhost that is traced tells of what is published and delivered in it."""
+    with vhost_and_user(options) as (operator, vhost, user):
+        operator("PUT", "vhosts", vhost, body={"tracing": True})
+        expect(operator("GET", "vhosts", vhost)["tracing"], True, "whether the vhost is traced")
+        inside = connect_as(options, user, vhost)
+        channel = confirming(inside)
+        queue, told = temporary(channel), temporary(channel)
+        channel.queue_bind(told, "amq.rabbitmq.trace", "#")
+        sent = pika.BasicProperties(content_type="text/plain", headers={"n": 1}, delivery_mode=2)
+        channel.basic_publish("", queue, b"traced", sent)
+        take(channel, queue, 1)
+        tales = take(channel, told, 2)
+        expect([(method.exchange, method.routing_key, body) for method, _, body in tales],
+               [("amq.rabbitmq.trace", key, b"traced") for key in ("publish.", f"deliver.{queue}")], "what is told")
+        for _, properties, _ in tales:
+            about = properties.headers
+            expect((about["exchange_name"], about["routing_keys"], about["vhost"], about["user"], about["channel"]),
+                   ("", [queue], vhost, user, channel.channel_number), "what is known of it")
+            expect(about["properties"], {"content_type": "text/plain", "headers": {"n": 1}, "delivery_mode": 2},
+                   "its properties")
+        published, delivered = (properties.headers for _, properties, _ in tales)
+        expect((published["routed_queues"], delivered["redelivered"]), ([queue], 0), "where it went, and how often")
+        operator("PUT", "vhosts", vhost, body={"tracing": False})
+        channel.basic_publish("", queue, b"quiet", sent)
+        expect((drain(channel, queue), ready(channel, told)), ([b"quiet"], 0), "what is told when all is over")
+        inside.close()
+
+
+SCENARIOS = {
+    "permissions": permissions, "vhosts": vhosts, "limits": limits, "policies": policies, "firehose": firehose,
+}

@@ -38,6 +38,20 @@ impl Admin {
         Ok((found.is_none(), self.broker.put_vhost(&name, metadata)))
     }
 
+    /// Has whatever is published and delivered in a vhost told to its exchange
+    /// `amq.rabbitmq.trace` (see [`trace`](crate::broker::trace)), or told no more. The broker's end
+    /// is the end of it.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchVhost`].
+    pub fn trace_vhost(&self, name: &str, is_traced: bool) -> Result<(), Error> {
+        let was_traced = self.vhost(name)?.set_traced(is_traced);
+        if is_traced != was_traced {
+            tracing::info!(vhost = name, is_traced, "tracing was started or stopped");
+        }
+        Ok(())
+    }
+
     /// The type of queues that a vhost says which is added without one.
     pub fn default_queue_type(&self) -> QueueType {
         self.broker.default_queue_type

@@ -24,6 +24,7 @@ pub mod route;
 pub mod stats;
 pub mod timers;
 pub mod topology;
+pub mod trace;
 pub mod vhost;
 
 use std::{

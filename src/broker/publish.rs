@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::{
-    Error, Vhost,
+    Error, Vhost, trace,
     queue::{Arrival, Cause, Effects, Got, Held, Published, Queue, Returned, Settled},
     route::RouteSet,
 };
@@ -82,7 +82,7 @@ pub fn traits(scan: &Scan<'_>) -> Traits {
 }
 
 impl Vhost {
-    /// Publishes a message to the exchange that it names.
+    /// Publishes a message of a client to the exchange that it names.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::InternalExchange`].
@@ -90,6 +90,7 @@ impl Vhost {
         &self,
         message: &Message,
         arrival: Arrival,
+        by: trace::Client<'_>,
         fx: &mut Effects,
     ) -> Result<Outcome, Error> {
         let mut route = RouteSet::new();
@@ -103,6 +104,9 @@ impl Vhost {
         }
         if let Some(source) = route.source() {
             source.add(1, route.queues().len() as u64);
+        }
+        if self.is_traced() {
+            self.trace_publish(message, route.queues(), by, fx);
         }
         Ok(route.hand_out(message, arrival, fx))
     }

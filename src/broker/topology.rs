@@ -27,6 +27,7 @@ use crate::{
         arguments::{self, ALTERNATE_EXCHANGE},
         error::Kind,
         exchange::{self, BindingRef, ExchangeType, Fittings, Target},
+        trace,
     },
     names::Name,
     wire::table::Table,
@@ -46,7 +47,7 @@ const PREDECLARED: [(&str, &str, bool); 7] = [
     ("amq.fanout", "fanout", false),
     ("amq.headers", "headers", false),
     ("amq.match", "headers", false),
-    ("amq.rabbitmq.trace", "topic", true),
+    (trace::EXCHANGE, "topic", true),
     ("amq.topic", "topic", false),
 ];
 

@@ -88,6 +88,8 @@ pub struct Vhost {
     pub(super) limits: Limits,
     /// Set under the topology's write lock: nothing is changed here any more.
     is_deleted: AtomicBool,
+    /// Whether messages are told to the exchange for that, too (see [`super::trace`]).
+    pub(super) is_traced: AtomicBool,
     pub(super) shared: Shared,
 }
 
@@ -153,6 +155,7 @@ impl Vhost {
             policies: RwLock::default(),
             limits: Limits::default(),
             is_deleted: AtomicBool::new(false),
+            is_traced: AtomicBool::new(false),
             shared,
         })
     }

@@ -231,6 +231,9 @@ impl Session {
     }
 
     fn got(&mut self, id: ChannelId, queue: &Arc<Queue>, got: Got, no_ack: bool) {
+        if self.is_traced {
+            self.trace_message(id, queue, &got.message, got.standing);
+        }
         let Some(channel) = self.channels.open(id) else { return };
         let tag = channel.next_tag();
         let tally = &channel.info.tally;

@@ -27,6 +27,7 @@ impl Session {
     pub(super) fn drain_outbox(&mut self) {
         self.outbox.drain(&mut self.drained, &mut self.stalled);
         self.events.extend(self.drained.drain(..));
+        self.look_for_trace();
         for stalled in std::mem::take(&mut self.stalled) {
             self.context.broker.stalls.add_time(clock::now().since(stalled.since));
             if let Some(queue) = stalled.queue.upgrade() {
@@ -71,6 +72,9 @@ impl Session {
     }
 
     fn delivery(&mut self, delivery: Delivery) {
+        if self.is_traced {
+            self.trace_delivery(&delivery);
+        }
         let Some(source) = self.sources.get_mut(delivery.slot) else { return };
         let id = source.channel;
         let Some(channel) = self.channels.open(id) else { return };

@@ -52,6 +52,7 @@ impl Session {
         let mut at = 0;
         let mut flow = Flow::On;
         (self.fx.now, self.fx.time) = (clock::now(), clock::unix_time());
+        self.look_for_trace();
         if self.stays_blocked() {
             return (0, Flow::Again);
         }

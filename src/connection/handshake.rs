@@ -238,6 +238,7 @@ impl Session {
         }
         self.send_connection(connection::AMQPMethod::OpenOk(connection::OpenOk {}));
         self.stage = Stage::Running;
+        self.look_for_trace();
         tracing::info!(
             connection = self.id.0,
             peer = %self.peer.ends.peer,

@@ -33,6 +33,7 @@ mod secret;
 mod settle;
 mod sources;
 mod topology;
+mod trace;
 mod turn;
 mod tx;
 mod unacked;
@@ -171,6 +172,8 @@ struct Session {
     /// When the user's token expires.
     expires: Option<Now>,
     vhost: Arc<Vhost>,
+    /// Whether it was traced when the batch began that is under way.
+    is_traced: bool,
     access: Access,
     heartbeat: Heartbeat,
     out: Output,
@@ -229,6 +232,7 @@ impl Session {
             expires: None,
             // Until `connection.open` names one.
             vhost: context.broker.limbo(),
+            is_traced: false,
             access: Access::new(Arc::clone(context.auth.permissions())),
             heartbeat: Heartbeat::default(),
             out: Output::default(),

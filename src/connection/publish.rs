@@ -194,6 +194,9 @@ impl Session {
         let message = body.into_message(address, properties, traits(&scan), &mut self.scratch);
         let kept = self.kept(&message);
         self.routes.count();
+        if self.is_traced {
+            self.trace_publish(id, &message);
+        }
         if let Some(channel) = self.channel_mut(id)
             && let Mode::Transaction(_) = channel.mode
         {

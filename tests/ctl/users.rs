@@ -87,6 +87,30 @@ fn vhosts_come_change_and_go() {
 }
 
 #[test]
+fn a_vhost_is_traced_and_no_more() {
+    // EN-074.
+    let desk = Desk::new();
+    desk.ctl(&["-q", "add_vhost", "v", "--description", "mine", "--tags", "a,b"]).is("");
+    let is_traced = |expected: &str| {
+        desk.ctl(&["-s", "list_vhosts", "name", "description", "tags", "tracing"])
+            .is(&format!("/\tDefault virtual host\t[]\tfalse\nv\tmine\t[a, b]\t{expected}\n"));
+    };
+    let on = "Starting tracing for vhost \"v\" ...\nTrace enabled for vhost v\n";
+    for _ in 0..2 {
+        desk.ctl(&["trace_on", "-p", "v"]).is(on);
+        is_traced("true");
+    }
+    desk.ctl(&["-q", "update_vhost_metadata", "v", "--description", "mine"]).is("");
+    is_traced("true");
+    let off = "Stopping tracing for vhost \"v\" ...\nTrace disabled for vhost v\n";
+    for _ in 0..2 {
+        desk.ctl(&["trace_off", "-p", "v"]).is(off);
+        is_traced("false");
+    }
+    desk.ctl(&["-q", "trace_on", "-p", "none"]).fails(65, "Virtual host 'none' does not exist");
+}
+
+#[test]
 fn permissions_are_given_and_taken() {
     // EN-072.
     let desk = Desk::new();

@@ -128,6 +128,13 @@ impl Operator {
         self.must(|admin| admin.delete_vhost(vhost), "DELETE", &["vhosts", vhost], &json!({}));
     }
 
+    /// Has a vhost traced, or no more.
+    #[track_caller]
+    pub(crate) fn trace(&self, vhost: &str, is_traced: bool) {
+        let trace = |admin: &Admin| admin.trace_vhost(vhost, is_traced);
+        self.must(trace, "PUT", &["vhosts", vhost], &json!({"tracing": is_traced}));
+    }
+
     /// Adds a user with the password that all have.
     #[track_caller]
     pub(crate) fn add_user(&self, user: &str, tags: &[&str]) {

@@ -137,6 +137,15 @@ impl Body {
         }
     }
 
+    /// A flag, if something is said.
+    ///
+    /// # Errors
+    /// As of [`Self::flag`].
+    fn flag_if_said(&self, key: &str) -> Result<Option<bool>, Failure> {
+        let is_said = self.0.get(key).is_some_and(|value| !value.is_null());
+        is_said.then(|| self.flag(key, false)).transpose()
+    }
+
     /// A text.
     ///
     /// # Errors

@@ -65,7 +65,7 @@ async fn change(
     Administrator(caller): Administrator,
     body: Body,
 ) -> Reply {
-    body.flag("tracing", false)?;
+    let is_traced = body.flag_if_said("tracing")?;
     let description = body.text("description")?.unwrap_or_default().to_owned();
     let tags = body.0.get("tags").map_or(Ok(Vec::new()), tags)?;
     let queue_type = body.0.get("default_queue_type").or_else(|| body.0.get("defaultqueuetype"));
@@ -74,6 +74,9 @@ async fn change(
         let is_protected = metadata.is_protected;
         *metadata = Metadata { description, tags, default_queue_type, is_protected };
     })?;
+    if let Some(is_traced) = is_traced {
+        api.admin.trace_vhost(&vhost, is_traced)?;
+    }
     if is_new && let Ok(permitted) = api.admin.set_permissions(&caller.user, &vhost, [".*"; 3]) {
         needed = needed.max(permitted);
     }
@@ -189,7 +192,7 @@ fn describe(
     put("default_queue_type", json!(default_queue_type(&said)));
     put("protected_from_deletion", json!(said.is_protected));
     put("metadata", metadata(&said));
-    put("tracing", json!(false));
+    put("tracing", json!(vhost.is_traced()));
     put("cluster_state", json!(state));
     let past = look.of(&Subject::Vhost(vhost.name().clone()));
     for (name, value) in census.depth.named().into_iter().chain(census.traffic.named()) {

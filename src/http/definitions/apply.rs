@@ -33,6 +33,9 @@ impl Definitions {
             if is_new && admin.user(user).is_ok() {
                 done = done.and_then(|_| admin.set_permissions(user, &entry.name, [".*"; 3]));
             }
+            if let Some(is_traced) = entry.is_traced {
+                done = done.and_then(|done| admin.trace_vhost(&entry.name, is_traced).map(|()| done));
+            }
             if !entry.limits.is_empty() {
                 done = done.and_then(|_| admin.set_vhost_limits(&entry.name, entry.limits));
             }

@@ -88,6 +88,8 @@ struct UserEntry {
 struct VhostEntry {
     name: String,
     metadata: Metadata,
+    /// Whether it is to be traced, if anything is said of that.
+    is_traced: Option<bool>,
     limits: Map,
 }
 

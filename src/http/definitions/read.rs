@@ -229,7 +229,8 @@ fn vhost(entry: &Entry<'_>) -> Checked<Option<VhostEntry>> {
     };
     let limits = entry.data("limits")?;
     parameter::vhost_limits(limits.clone()).map_err(|error| error.to_string())?;
-    Ok(Some(VhostEntry { name: entry.name("name")?, metadata, limits }))
+    let is_traced = find("tracing").and_then(Value::as_bool);
+    Ok(Some(VhostEntry { name: entry.name("name")?, metadata, is_traced, limits }))
 }
 
 fn permission(entry: &Entry<'_>) -> Checked<Option<PermissionEntry>> {

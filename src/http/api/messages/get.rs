@@ -9,9 +9,10 @@ use axum::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
-use super::{check_read, find_queue, integer, next};
+use super::{check_read, client, find_queue, integer, next};
 use crate::{
     broker::{
+        Vhost,
         queue::{Cause, Got, Held, Queue, Returned, Settled},
         stats::{Stat, Tally},
     },
@@ -114,6 +115,9 @@ pub(super) async fn get(
         let payload = payload(&got.message, look.truncate);
         bytes += payload.len() + got.message.properties().len() + DESCRIPTION_BYTES;
         redelivered += u64::from(got.standing.is_redelivered());
+        if vhost.is_traced() {
+            trace(&api, &caller, &vhost, &queue, &got);
+        }
         messages.push(describe(&queue, &got, &payload, look.is_base64));
         shown.keep(got);
         if messages.len() % GET_BATCH == 0 {
@@ -128,6 +132,17 @@ pub(super) async fn get(
     let needed = shown.finish(&api, look.ack_mode);
     api.admin.durable(needed).await?;
     Ok(Json(Value::Array(messages)).into_response())
+}
+
+/// Tells of a message that is shown, to those who trace the vhost.
+fn trace(api: &Api, caller: &Caller, vhost: &Vhost, queue: &Queue, got: &Got) {
+    let shown = queue.shown_properties(&got.message, got.standing);
+    let properties = shown.as_deref().unwrap_or(got.message.properties());
+    let (node, is_redelivered) = (api.config.node(), got.standing.is_redelivered());
+    let mut fx = effects();
+    let to = client(&node, caller);
+    vhost.trace_delivery(&got.message, properties, is_redelivered, queue, to, &mut fx);
+    fx.wakes.pay();
 }
 
 /// The body of a message, or its beginning.

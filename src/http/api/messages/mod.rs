@@ -19,9 +19,13 @@ use crate::{
         Error, Kind, Vhost,
         error::resource,
         queue::{GetOutcome, Got, Queue},
+        trace,
     },
     http::{Api, Failure, caller::Caller},
 };
+
+/// The connection of messages that the API publishes and gets, where one is to be named.
+const CONNECTION: &str = "management";
 
 pub(super) fn routes() -> Router<Api> {
     Router::new()
@@ -40,6 +44,12 @@ fn refusal(caller: &Caller, permission: &str, kind: Kind, name: &str, vhost: &Vh
 fn integer(value: &Value) -> Result<i64, Failure> {
     let found = value.as_str().map_or_else(|| value.as_i64(), |text| text.parse().ok());
     found.ok_or_else(|| Failure::BadTerm("not_integer", value.clone()))
+}
+
+/// Who publishes or is given a message, as those are told who trace the vhost: the caller, by a
+/// connection of no client.
+fn client<'a>(node: &'a str, caller: &'a Caller) -> trace::Client<'a> {
+    trace::Client { node, connection: CONNECTION, channel: 1, user: &caller.user }
 }
 
 /// A queue in a vhost that the caller may enter.

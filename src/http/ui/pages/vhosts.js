@@ -130,6 +130,11 @@ export function vhost(own) {
     ? [`${target()}/deletion/protection`, undefined] : [`${target()}/deletion/protection`])),
   on ? 'Protected from deletion' : 'No longer protected');
 
+  const trace = (tracing) => act(() => put(target(), {
+    ...body({ description: data.description ?? '', tags: list(data.tags).join(','), type: typeOf(data.default_queue_type) }),
+    tracing,
+  }), tracing ? 'Messages are told to amq.rabbitmq.trace' : 'No longer traced');
+
   async function remove() {
     const sure = await confirm({
       title: 'Delete the virtual host', action: 'Delete', type: own,
@@ -156,6 +161,10 @@ export function vhost(own) {
         h('button', { type: 'button', onclick: edit }, 'Edit\u2026'),
         h('button', { type: 'button', onclick: () => protect(!data.protected_from_deletion) },
           data.protected_from_deletion ? 'Unprotect' : 'Protect'),
+        h('button', {
+          type: 'button', onclick: () => trace(!data.tracing),
+          title: 'Whether each message published or delivered here is published to amq.rabbitmq.trace, too',
+        }, data.tracing ? 'Stop tracing' : 'Trace'),
         h('button.danger', { type: 'button', onclick: remove, disabled: Boolean(data.protected_from_deletion) },
           icon('trash'), h('span', 'Delete\u2026')),
       ] : null,
