@@ -178,7 +178,7 @@ fn as_table(properties: Properties<'_>) -> Vec<u8> {
         let value = match property {
             Property::Headers => RawValue::Table(RawTable(value)),
             Property::DeliveryMode | Property::Priority | Property::Timestamp => {
-                let low = value.iter().fold(0_u32, |low, octet| low << 8 | u32::from(*octet));
+                let low = value.iter().fold(0_u32, |low, octet| (low << 8) | u32::from(*octet));
                 RawValue::I32(low.cast_signed())
             }
             _ => RawValue::LongStr(value),
