@@ -41,7 +41,7 @@ impl Session {
         if self.events.is_empty() {
             self.drain_outbox();
         }
-        while self.out.len() < self.output_max {
+        while self.out.len() < self.output_max && !self.waits_to_tell() {
             let Some(event) = self.events.pop_front() else { break };
             self.event(event);
         }

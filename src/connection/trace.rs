@@ -22,6 +22,13 @@ impl Session {
         self.is_traced = self.vhost.is_traced();
     }
 
+    /// Whether deliveries wait until the store has room for what is told of them: those who take a
+    /// long queue apart are held up by nobody else.
+    pub(super) fn waits_to_tell(&self) -> bool {
+        let store = &self.context.broker.store;
+        self.is_traced && store.is_full() && store.failed().is_none()
+    }
+
     /// Tells of a publish that takes the current route.
     #[cold]
     pub(super) fn trace_publish(&mut self, id: ChannelId, message: &Message) {

@@ -174,7 +174,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn park(&mut self, cx: &mut TaskContext<'_>) -> bool {
         let session = &mut self.session;
         let has_room = session.out.len() < session.output_max;
-        if has_room && (!session.events.is_empty() || !session.outbox.park(cx.waker())) {
+        if has_room && session.waits_to_tell() {
+            let store = &session.context.broker.store;
+            if store.poll_room(&mut self.room, cx).is_ready() {
+                return false;
+            }
+        } else if has_room && (!session.events.is_empty() || !session.outbox.park(cx.waker())) {
             return false;
         }
         let store = &session.context.broker.store;
