@@ -416,7 +416,8 @@ fn the_flag_is_set_and_shown_through_the_api() {
     // What says nothing of it leaves it.
     assert_eq!(api().put(&path, &json!({"description": "d"})).status, 204);
     assert_eq!(is_traced(), true);
-    for (said, expected) in [(json!(false), false), (json!("true"), true), (json!("false"), false)] {
+    for (said, expected) in [(json!(false), false), (json!("true"), true), (json!("false"), false)]
+    {
         assert_eq!(api().put(&path, &json!({"tracing": said})).status, 204);
         assert_eq!(is_traced(), expected);
     }

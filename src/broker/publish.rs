@@ -7,9 +7,10 @@
 use std::sync::Arc;
 
 use super::{
-    Error, Vhost, trace,
+    Error, Vhost,
     queue::{Arrival, Cause, Effects, Got, Held, Published, Queue, Returned, Settled},
     route::RouteSet,
+    trace,
 };
 use crate::{
     message::{Message, Traits},

@@ -125,14 +125,7 @@ impl Vhost {
     }
 
     /// Publishes a copy with these headers and nothing else.
-    fn tell(
-        &self,
-        event: &[u8],
-        of: &[u8],
-        message: &Message,
-        headers: &[u8],
-        fx: &mut Effects,
-    ) {
+    fn tell(&self, event: &[u8], of: &[u8], message: &Message, headers: &[u8], fx: &mut Effects) {
         let address = address(EXCHANGE.as_bytes(), &[event, b".", of].concat());
         let properties = Properties::EMPTY.with_headers(Some(headers));
         let copy = message.readdressed(&address, &properties, Traits::default());

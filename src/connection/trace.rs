@@ -4,11 +4,7 @@ use std::sync::Arc;
 
 use super::Session;
 use crate::{
-    broker::{
-        outbox::Delivery,
-        queue::Queue,
-        trace::Client,
-    },
+    broker::{outbox::Delivery, queue::Queue, trace::Client},
     clock,
     message::Message,
     names::ChannelId,

@@ -34,7 +34,8 @@ impl Definitions {
                 done = done.and_then(|_| admin.set_permissions(user, &entry.name, [".*"; 3]));
             }
             if let Some(is_traced) = entry.is_traced {
-                done = done.and_then(|done| admin.trace_vhost(&entry.name, is_traced).map(|()| done));
+                done =
+                    done.and_then(|done| admin.trace_vhost(&entry.name, is_traced).map(|()| done));
             }
             if !entry.limits.is_empty() {
                 done = done.and_then(|_| admin.set_vhost_limits(&entry.name, entry.limits));
