@@ -39,8 +39,8 @@ impl Admin {
     }
 
     /// Has whatever is published and delivered in a vhost told to its exchange
-    /// `amq.rabbitmq.trace` (see [`trace`](crate::broker::trace)), or told no more. The broker's end
-    /// is the end of it.
+    /// `amq.rabbitmq.trace` (see [`trace`](crate::broker::trace)), or told no more. It ends with
+    /// the broker.
     ///
     /// # Errors
     /// [`Error::NoSuchVhost`].

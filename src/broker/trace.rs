@@ -6,6 +6,8 @@
 //! - A publish is told as `publish.EXCHANGE`, once it is routed and before its queues have it, also
 //!   when it went nowhere or belongs to a transaction. A delivery, or a message that was got, is
 //!   told as `deliver.QUEUE`. Dead letters are delivered, but nobody publishes them.
+//! - The queues that are told of a publish are those that are there. deviation: RabbitMQ tells of
+//!   one for each key that the default exchange is given, whether it is there or not.
 //! - What came by `amq.rabbitmq.trace` itself is told of no more, so that nothing goes in circles.
 //! - The copies are transient, and nobody waits for them: whom they were made of is confirmed
 //!   neither later nor otherwise for them.
@@ -91,10 +93,9 @@ impl Vhost {
             routed.push(text(&queue.name));
         }
         let routed = routed.finish();
-        let mut headers = about(message, &message.shown_properties(), by.node);
-        self.add_client(&mut headers, by);
-        headers.put(b"routed_queues", RawValue::Array(RawArray(&routed)));
-        self.tell(b"publish", message.exchange(), message, &headers.finish(), fx);
+        let own = ("routed_queues", RawValue::Array(RawArray(&routed)));
+        let headers = self.about(message, &message.shown_properties(), own, by);
+        self.tell(b"publish", message.exchange(), message, &headers, fx);
     }
 
     /// Tells of a delivery from a queue, with the properties that the client sees.
@@ -110,18 +111,38 @@ impl Vhost {
         if is_told(message) {
             return;
         }
-        let mut headers = about(message, properties, to.node);
-        headers.put(b"redelivered", RawValue::I32(is_redelivered.into()));
-        self.add_client(&mut headers, to);
-        self.tell(b"deliver", queue.name.as_bytes(), message, &headers.finish(), fx);
+        let own = ("redelivered", RawValue::I32(is_redelivered.into()));
+        let headers = self.about(message, properties, own, to);
+        self.tell(b"deliver", queue.name.as_bytes(), message, &headers, fx);
     }
 
-    fn add_client(&self, headers: &mut TableWriter, client: Client<'_>) {
+    /// What is known of a message: what is of its event's own, and the rest. RabbitMQ has it in
+    /// the order of the keys.
+    fn about(
+        &self,
+        message: &Message,
+        properties: &[u8],
+        (key, value): (&str, RawValue<'_>),
+        client: Client<'_>,
+    ) -> Vec<u8> {
+        let mut routing_keys = ArrayWriter::new();
+        for key in message.routing_keys() {
+            routing_keys.push(RawValue::LongStr(key));
+        }
+        let routing_keys = routing_keys.finish();
+        let properties = as_table(Properties::of_message(properties));
+        let mut headers = TableWriter::with_capacity(256 + properties.len());
         headers
-            .put(b"vhost", text(self.name()))
-            .put(b"connection", text(client.connection))
             .put(b"channel", RawValue::I32(client.channel.into()))
-            .put(b"user", text(client.user));
+            .put(b"connection", text(client.connection))
+            .put(b"exchange_name", RawValue::LongStr(message.exchange()))
+            .put(b"node", text(client.node))
+            .put(b"properties", RawValue::Table(RawTable(&properties)))
+            .put(key.as_bytes(), value)
+            .put(b"routing_keys", RawValue::Array(RawArray(&routing_keys)))
+            .put(b"user", text(client.user))
+            .put(b"vhost", text(self.name()));
+        headers.finish()
     }
 
     /// Publishes a copy with these headers and nothing else.
@@ -144,22 +165,6 @@ fn is_told(message: &Message) -> bool {
 
 fn text(text: &str) -> RawValue<'_> {
     RawValue::LongStr(text.as_bytes())
-}
-
-/// What is told of every message.
-fn about(message: &Message, properties: &[u8], node: &str) -> TableWriter {
-    let mut keys = ArrayWriter::new();
-    for key in message.routing_keys() {
-        keys.push(RawValue::LongStr(key));
-    }
-    let (keys, properties) = (keys.finish(), as_table(Properties::of_message(properties)));
-    let mut headers = TableWriter::with_capacity(256 + properties.len());
-    headers
-        .put(b"exchange_name", RawValue::LongStr(message.exchange()))
-        .put(b"routing_keys", RawValue::Array(RawArray(&keys)))
-        .put(b"properties", RawValue::Table(RawTable(&properties)))
-        .put(b"node", text(node));
-    headers
 }
 
 /// The properties that are there. Numbers are 32 bits wide, even the timestamp, whose upper half is

@@ -140,10 +140,12 @@ impl Body {
     /// A flag, if something is said.
     ///
     /// # Errors
-    /// As of [`Self::flag`].
+    /// [`Failure::BadRequest`] for anything else.
     fn flag_if_said(&self, key: &str) -> Result<Option<bool>, Failure> {
-        let is_said = self.0.get(key).is_some_and(|value| !value.is_null());
-        is_said.then(|| self.flag(key, false)).transpose()
+        match self.0.get(key) {
+            Some(Value::Null) => Err(Failure::BadTerm("not_boolean", Value::Null)),
+            said => said.map(|_| self.flag(key, false)).transpose(),
+        }
     }
 
     /// A text.

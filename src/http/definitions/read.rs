@@ -229,7 +229,12 @@ fn vhost(entry: &Entry<'_>) -> Checked<Option<VhostEntry>> {
     };
     let limits = entry.data("limits")?;
     parameter::vhost_limits(limits.clone()).map_err(|error| error.to_string())?;
-    let is_traced = find("tracing").and_then(Value::as_bool);
+    let is_traced = entry
+        .0
+        .get("tracing")
+        .filter(|said| !said.is_null())
+        .map(|_| entry.flag("tracing", false))
+        .transpose()?;
     Ok(Some(VhostEntry { name: entry.name("name")?, metadata, is_traced, limits }))
 }
 

@@ -9,7 +9,7 @@ use axum::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
-use super::{check_read, client, find_queue, integer, next};
+use super::{as_client, check_read, find_queue, integer, next};
 use crate::{
     broker::{
         Vhost,
@@ -138,10 +138,11 @@ pub(super) async fn get(
 fn trace(api: &Api, caller: &Caller, vhost: &Vhost, queue: &Queue, got: &Got) {
     let shown = queue.shown_properties(&got.message, got.standing);
     let properties = shown.as_deref().unwrap_or(got.message.properties());
-    let (node, is_redelivered) = (api.config.node(), got.standing.is_redelivered());
+    let is_redelivered = got.standing.is_redelivered();
     let mut fx = effects();
-    let to = client(&node, caller);
-    vhost.trace_delivery(&got.message, properties, is_redelivered, queue, to, &mut fx);
+    as_client(api, caller, |to| {
+        vhost.trace_delivery(&got.message, properties, is_redelivered, queue, to, &mut fx);
+    });
     fx.wakes.pay();
 }
 

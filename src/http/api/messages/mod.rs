@@ -24,9 +24,6 @@ use crate::{
     http::{Api, Failure, caller::Caller},
 };
 
-/// The connection of messages that the API publishes and gets, where one is to be named.
-const CONNECTION: &str = "management";
-
 pub(super) fn routes() -> Router<Api> {
     Router::new()
         .route("/exchanges/{vhost}/{exchange}/publish", post(publish::publish))
@@ -46,10 +43,12 @@ fn integer(value: &Value) -> Result<i64, Failure> {
     found.ok_or_else(|| Failure::BadTerm("not_integer", value.clone()))
 }
 
-/// Who publishes or is given a message, as those are told who trace the vhost: the caller, by a
-/// connection of no client.
-fn client<'a>(node: &'a str, caller: &'a Caller) -> trace::Client<'a> {
-    trace::Client { node, connection: CONNECTION, channel: 1, user: &caller.user }
+/// Calls `tell` with who publishes or is given a message through the API, as those are told who
+/// trace the vhost. Its connection has no two ends.
+fn as_client<T>(api: &Api, caller: &Caller, tell: impl FnOnce(trace::Client<'_>) -> T) -> T {
+    let node = api.config.node();
+    let connection = format!("<{node}.management>");
+    tell(trace::Client { node: &node, connection: &connection, channel: 1, user: &caller.user })
 }
 
 /// A queue in a vhost that the caller may enter.

@@ -8,7 +8,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::{client, refusal};
+use super::{as_client, refusal};
 use crate::{
     auth::Permission,
     broker::{
@@ -110,9 +110,8 @@ impl Publish<'_> {
         let message = Message::whole(&address, properties, payload, rules::traits(&scan));
         let mut fx = effects();
         let arrival = Arrival { expiration, returns: 0 };
-        let node = api.config.node();
-        let by = client(&node, self.caller);
-        let published = self.vhost.publish(&message, arrival, by, &mut fx);
+        let published =
+            as_client(api, self.caller, |by| self.vhost.publish(&message, arrival, by, &mut fx));
         fx.wakes.pay();
         let outcome = published.map_err(|error| match error {
             Error::NotFound { .. } => Failure::Missing("exchange_not_found"),
