@@ -15,6 +15,7 @@ mod api;
 mod arguments;
 mod at_least_once;
 mod bindings;
+mod bursts;
 mod channel;
 mod complaints;
 mod confirm;

@@ -33,9 +33,12 @@ pub(super) struct Ack {
 }
 
 impl Confirms {
-    /// Counts a publish that may be confirmed once the store has reached `needed`.
-    pub(super) fn published(&mut self, needed: CommitSeq) {
-        self.published += 1;
+    /// Counts publishes that may be confirmed once the store has reached `needed`.
+    pub(super) fn published(&mut self, needed: CommitSeq, count: usize) {
+        if count == 0 {
+            return;
+        }
+        self.published += count as u64;
         let last = PublishSeq(self.published);
         match self.runs.back_mut() {
             Some(run) if run.needed >= needed => run.last = last,
@@ -68,6 +71,11 @@ impl Confirms {
         self.runs.front().map(|run| run.needed)
     }
 
+    /// What the store must reach before the last of them.
+    pub(super) fn needed_for_all(&self) -> Option<CommitSeq> {
+        self.runs.back().map(|run| run.needed)
+    }
+
     /// The one ack for everything that may be confirmed now that the store has reached `durable`.
     pub(super) fn take(&mut self, durable: CommitSeq) -> Option<Ack> {
         let mut last = None;
@@ -90,7 +98,7 @@ mod tests {
     fn one_ack_stands_for_all_that_became_durable_at_once() {
         let mut confirms = Confirms::default();
         for needed in [0, 3, 0, 5, 9] {
-            confirms.published(CommitSeq(needed));
+            confirms.published(CommitSeq(needed), 1);
         }
         assert_eq!(
             confirms.take(CommitSeq(0)),

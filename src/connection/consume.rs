@@ -297,7 +297,7 @@ impl Session {
     /// Takes back everything that a channel holds: its consumers end, what was on its way to them
     /// and what it has not settled goes back to its queues, in order (CH-013).
     pub(super) fn abandon_deliveries(&mut self, id: ChannelId) {
-        self.flush_settlements();
+        self.flush();
         let slots: Vec<u32> =
             self.sources.iter().filter(|(_, s)| s.channel == id).map(|(slot, _)| slot).collect();
         let mut abandoned = Vec::new();

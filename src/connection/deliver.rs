@@ -147,6 +147,7 @@ impl Session {
     pub(super) fn confirm(&mut self) {
         let durable = self.broker().store.durable();
         let mut pending = std::mem::take(&mut self.confirming);
+        let mut needed = None;
         pending.retain(|&id| {
             let Some(channel) = self.channels.open(id) else { return false };
             let Mode::Confirm(confirms) = &mut channel.mode else { return false };
@@ -155,9 +156,13 @@ impl Session {
                 channel.info.tally.add(Stat::Confirm, ack.count);
                 channel.info.unconfirmed.set(confirms.pending());
             }
+            needed = needed.max(confirms.needed_for_all());
             confirms.is_pending()
         });
         self.confirming = pending;
+        if let Some(needed) = needed {
+            self.broker().store.hasten(needed);
+        }
     }
 }
 

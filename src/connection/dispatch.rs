@@ -97,7 +97,7 @@ impl Session {
                 self.hang_up_soon();
             }
         }
-        self.flush_settlements();
+        self.flush();
         (at, flow)
     }
 
@@ -119,6 +119,7 @@ impl Session {
         let id = ChannelId(frame.channel);
         match self.stage {
             Stage::Running if id.0 == 0 => {
+                self.flush();
                 self.connection_frame(frame.kind, payload).map(Taken::from)
             }
             Stage::Running => self.channel_frame(id, frame.kind, payload, behind),
@@ -296,11 +297,11 @@ impl Session {
                 self.settle(id, delivery_tag, multiple, back(requeue, Cause::Requeued), (60, 120))?;
             }
             Incoming::Qos { prefetch_size, prefetch_count, global } => {
-                self.flush_settlements();
+                self.flush();
                 self.qos(id, prefetch_size, prefetch_count, global, (60, 10))?;
             }
             Incoming::Other(class) => {
-                self.flush_settlements();
+                self.flush();
                 return self.method(id, &class).map(Taken::from);
             }
         }
@@ -401,7 +402,7 @@ impl Session {
 
     /// Ends what failed.
     pub(super) fn fail(&mut self, id: ChannelId, failure: Failure) {
-        self.flush_settlements();
+        self.flush();
         match failure {
             Failure::Channel(close) if id.0 != 0 => self.close_channel(id, &close),
             Failure::Channel(close) | Failure::Connection(close) => {

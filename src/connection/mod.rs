@@ -29,6 +29,7 @@ mod peer;
 mod publish;
 mod reply_to;
 mod routes;
+mod run;
 mod secret;
 mod settle;
 mod sources;
@@ -54,6 +55,7 @@ use self::{
     heartbeat::Heartbeat,
     output::Output,
     routes::Routes,
+    run::Run,
     settle::Gathered,
     sources::Sources,
 };
@@ -188,6 +190,9 @@ struct Session {
     drained: Vec<Event>,
     stalled: Vec<Stalled>,
     fx: Effects,
+    /// Publishes that their queue has not got yet.
+    run: Run,
+    /// Settlements that their queue has not got yet.
     gathered: Gathered,
     /// The queues that belong to this connection.
     exclusive: Vec<Arc<Queue>>,
@@ -245,6 +250,7 @@ impl Session {
             drained: Vec::new(),
             stalled: Vec::new(),
             fx: Effects::default(),
+            run: Run::default(),
             gathered: Gathered::default(),
             exclusive: Vec::new(),
             confirming: Vec::new(),

@@ -234,13 +234,21 @@ impl Session {
         arrival: Arrival,
         mandatory: bool,
     ) {
-        if self.routes.queues().iter().any(|queue| queue.is_deduplicating()) {
-            self.flush_settlements();
-        }
         let size = message.footprint();
         let queues = self.routes.queues().len();
         let is_lost = queues == 0 && kept.is_none();
         self.tell_publish(id, &message, queues, is_lost, mandatory);
+        if let ([queue], None) = (self.routes.queues(), &kept)
+            && !queue.is_deduplicating()
+        {
+            self.gather_publish(id, message, arrival);
+            self.count_published(size);
+            return;
+        }
+        self.flush_publishes();
+        if self.routes.queues().iter().any(|queue| queue.is_deduplicating()) {
+            self.flush_settlements();
+        }
         let mut needed = kept.map_or(CommitSeq(0), |kept| kept.keep(&self.fx));
         let mut is_returned = false;
         let mut is_refused = false;
@@ -257,7 +265,6 @@ impl Session {
                 is_returned = true;
             }
             [] => {}
-            [queue] => note(queue.publish(message, arrival, &mut self.fx)),
             queues => {
                 for queue in queues {
                     note(queue.publish(message.clone(), arrival, &mut self.fx));
@@ -277,7 +284,7 @@ impl Session {
                 let tag = confirms.published_in_vain();
                 encode::nack(self.out.buffer(), id.0, tag, false, false);
             } else {
-                confirms.published(needed);
+                confirms.published(needed, 1);
                 channel.info.unconfirmed.set(confirms.pending());
                 self.note_confirms(id);
             }

@@ -168,7 +168,7 @@ impl Session {
         id: ChannelId,
         deliveries: impl IntoIterator<Item = (Unacked, Cause)>,
     ) {
-        self.flush_settlements();
+        self.flush();
         let mut by_queue: BTreeMap<QueueId, (Arc<Queue>, Vec<Returned>)> = BTreeMap::new();
         let mut places = 0;
         for (unacked, cause) in deliveries {

@@ -209,7 +209,7 @@ pub(crate) struct Shared {
     inbox: Inbox,
     durable: Watermark,
     /// The same number, for threads that block until it moves.
-    written: Mutex<u64>,
+    written: Mutex<Written>,
     has_written: Condvar,
     has_failed: AtomicBool,
     failure: OnceLock<Arc<str>>,
@@ -229,6 +229,14 @@ impl fmt::Debug for ReadJob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReadJob").field("request", &self.request).finish_non_exhaustive()
     }
+}
+
+/// How far the store thread has come, for threads that wait for it.
+#[derive(Debug, Default)]
+struct Written {
+    reached: u64,
+    /// Threads that wait.
+    waiting: usize,
 }
 
 impl Shared {
@@ -271,18 +279,26 @@ impl Shared {
     /// Moves the watermark. Called by the store thread.
     fn advance(&self, reached: u64) {
         self.durable.advance(reached);
-        *lock(&self.written) = reached;
-        self.has_written.notify_all();
+        let mut written = lock(&self.written);
+        written.reached = reached;
+        // A condition that nobody waits for costs a system call all the same.
+        let is_awaited = written.waiting > 0;
+        drop(written);
+        if is_awaited {
+            self.has_written.notify_all();
+        }
     }
 
     /// Waits until operation `needed` is written; whether it was.
     fn wait_written_blocking(&self, needed: u64) -> bool {
         self.inbox.hasten(needed);
         let mut written = lock(&self.written);
-        while *written < needed && !self.has_failed() {
+        written.waiting += 1;
+        while written.reached < needed && !self.has_failed() {
             written = self.has_written.wait(written).unwrap_or_else(PoisonError::into_inner);
         }
-        *written >= needed
+        written.waiting -= 1;
+        written.reached >= needed
     }
 
     fn failure_error(&self) -> StoreError {

@@ -396,6 +396,27 @@ impl Queue {
         if is_taken { Published::Taken(needed) } else { Published::Refused }
     }
 
+    /// Adds messages one after the other, all under one lock. Returns what the store must have
+    /// reached before those that it took may be confirmed, and says which it `refused`, counted
+    /// from 0. A queue that is gone takes all of them and keeps none.
+    pub fn publish_all(
+        self: &Arc<Self>,
+        messages: impl Iterator<Item = (Message, Arrival)>,
+        refused: &mut Vec<usize>,
+        fx: &mut Effects,
+    ) -> CommitSeq {
+        let mut state = self.state();
+        if state.is_deleted {
+            return CommitSeq(0);
+        }
+        for (at, (message, arrival)) in messages.enumerate() {
+            if !state.publish(message, arrival, fx) {
+                refused.push(at);
+            }
+        }
+        self.finish(state, fx)
+    }
+
     /// The queue is used: it was declared again (QU-100).
     pub fn touch(self: &Arc<Self>, fx: &mut Effects) {
         let mut state = self.state();
