@@ -83,6 +83,7 @@ fn texts<const N: usize>(texts: [&str; N]) -> Vec<Value> {
     texts.into_iter().map(Value::from).collect()
 }
 
+// FH-003, FH-004, FH-005, FH-006
 #[test]
 fn a_publish_and_its_delivery_are_told_with_all_that_is_known_of_them() {
     let firehose = Firehose::open();
@@ -143,6 +144,7 @@ fn a_publish_and_its_delivery_are_told_with_all_that_is_known_of_them() {
     firehose.listener.expect_nothing();
 }
 
+// FH-004
 #[test]
 fn a_message_that_is_got_is_told_and_whether_it_was_delivered_before() {
     let firehose = Firehose::open();
@@ -164,6 +166,7 @@ fn a_message_that_is_got_is_told_and_whether_it_was_delivered_before() {
     firehose.listener.expect_nothing();
 }
 
+// FH-003, FH-007
 #[test]
 fn what_goes_nowhere_is_told_and_comes_back_and_is_confirmed() {
     let firehose = Firehose::open();
@@ -187,6 +190,7 @@ fn what_goes_nowhere_is_told_and_comes_back_and_is_confirmed() {
     firehose.listener.expect_nothing();
 }
 
+// FH-007
 #[test]
 fn a_queue_that_is_not_there_is_not_told() {
     if !only_on_lepus("RabbitMQ tells whatever the default exchange is given as a queue") {
@@ -200,6 +204,7 @@ fn a_queue_that_is_not_there_is_not_told() {
     }
 }
 
+// FH-005, FH-006
 #[test]
 fn every_queue_and_every_key_is_told_but_not_the_header_bcc() {
     let firehose = Firehose::open();
@@ -226,6 +231,7 @@ fn every_queue_and_every_key_is_told_but_not_the_header_bcc() {
     }));
 }
 
+// FH-006, FH-009
 #[test]
 fn dead_letters_are_delivered_but_nobody_publishes_them() {
     let firehose = Firehose::open();
@@ -247,6 +253,7 @@ fn dead_letters_are_delivered_but_nobody_publishes_them() {
     firehose.listener.expect_nothing();
 }
 
+// FH-008
 #[test]
 fn what_was_told_and_dies_is_delivered_like_any_other_letter() {
     let firehose = Firehose::open();
@@ -267,6 +274,7 @@ fn what_was_told_and_dies_is_delivered_like_any_other_letter() {
     firehose.listener.expect_nothing();
 }
 
+// FH-003
 #[test]
 fn a_transaction_is_told_when_it_is_made() {
     let firehose = Firehose::open();
@@ -284,6 +292,7 @@ fn a_transaction_is_told_when_it_is_made() {
     firehose.listener.expect_nothing();
 }
 
+// FH-005
 #[test]
 fn long_bodies_are_told_whole() {
     let firehose = Firehose::open();
@@ -300,6 +309,7 @@ fn long_bodies_are_told_whole() {
     }
 }
 
+// FH-004
 #[test]
 fn replies_that_go_straight_to_who_asked_are_told() {
     let firehose = Firehose::open();
@@ -348,6 +358,25 @@ fn a_trace_that_takes_no_more_refuses_nobody_elses_messages() {
     assert_eq!(channel.drain(&q), expected);
     let told: Vec<_> = (0..count).map(|_| firehose.next().text()).collect();
     assert_eq!(told, expected);
+}
+
+#[test]
+fn who_takes_a_long_queue_apart_waits_for_what_is_told_of_it() {
+    let Some(private) = private_broker("store_inbox_max = \"1MiB\"") else { return };
+    let channel = private.open().channel(1);
+    channel.declare(&queue("told").durable().arg("x-queue-type", "quorum"));
+    channel.call(&bind("told", EXCHANGE, "deliver.#"));
+    let q = channel.queue();
+    let bodies: Vec<String> = (0..100).map(|n| format!("{n}{}", ".".repeat(200_000))).collect();
+    for body in &bodies {
+        channel.publish(&publish("", &q, body.as_str()));
+    }
+    channel.expect_ready(&q, 100);
+    private.operator().trace("/", true);
+    channel.consume(&consume(&q, "c").no_ack());
+    assert!(channel.deliveries(100) == bodies);
+    channel.cancel("c");
+    assert!(channel.drain("told") == bodies);
 }
 
 /// Whether something is over.
@@ -399,6 +428,7 @@ fn tracing_that_comes_and_goes_leaves_confirmed_messages_alone() {
     assert_eq!(channel.drain(&q), expected);
 }
 
+// FH-001
 #[test]
 fn a_vhost_is_told_of_alone_and_as_long_as_it_is_traced() {
     let firehose = Firehose::open();
@@ -442,6 +472,7 @@ fn keys_are_told_by_topic() {
     assert_eq!(others.drain("dq"), exchanges);
 }
 
+// FH-001, FH-002
 #[test]
 fn the_flag_is_set_and_shown_through_the_api() {
     let firehose = Firehose::open();
@@ -475,6 +506,7 @@ fn the_flag_is_set_and_shown_through_the_api() {
     assert!(own.get("tracing").is_none() && own["metadata"].get("tracing").is_none(), "{own}");
 }
 
+// FH-010
 #[test]
 fn what_the_api_publishes_and_gets_is_told() {
     let firehose = Firehose::open();
@@ -498,6 +530,7 @@ fn what_the_api_publishes_and_gets_is_told() {
     firehose.listener.expect_nothing();
 }
 
+// FH-001
 #[test]
 fn no_restart_keeps_it() {
     let Some(mut private) = private_broker("") else { return };
@@ -508,6 +541,7 @@ fn no_restart_keeps_it() {
     assert_eq!(private.api().get("/vhosts/v")["tracing"], false);
 }
 
+// FH-011
 #[test]
 fn the_longest_names_are_told_cut_short() {
     if !only_on_lepus("RabbitMQ ends the publisher's connection with an internal error") {
