@@ -251,7 +251,8 @@ fn each_queue_has_series_of_its_own_whatever_it_is_called() {
     // A queue's name loses its ends of lines; a vhost's does not.
     let hostile = &*channel.declare(&queue(HOSTILE).durable()).queue;
     channel.fill(hostile, ["m"]);
-    channel.fill_persistent(hostile, ["no"]);
+    let stamped = Properties { timestamp: Some(1_700_000_000), ..Properties::persistent() };
+    channel.publish(&publish("", hostile, "no").properties(stamped));
     channel.take(hostile, "m");
     private.operator().add_vhost(HOSTILE);
     let metrics = private.metrics().unwrap();
@@ -263,6 +264,7 @@ fn each_queue_has_series_of_its_own_whatever_it_is_called() {
     assert_eq!(seen.value("rabbitmq_queue_messages_persistent", &labels), 1.0);
     assert_eq!(seen.value("rabbitmq_queue_messages_persistent_bytes", &labels), 2.0);
     assert_eq!(seen.value("rabbitmq_queue_consumer_capacity", &labels), 0.0);
+    assert_eq!(seen.value("rabbitmq_queue_head_message_timestamp", &labels), 1_700_000_000.0);
     assert_eq!(seen.value("lepus_queue_resident_messages", &labels), 1.0);
     let published = [("queue_vhost", "/"), ("queue", hostile)];
     assert_eq!(seen.value("rabbitmq_queue_messages_published_total", &published), 2.0);
@@ -515,6 +517,13 @@ fn what_left_memory_is_told_from_what_is_in_it() {
     assert_eq!(value("paged_out_bytes"), value("paged_out_messages") * 10_000.0);
     assert!(value("resident_bytes") >= value("resident_messages") * 10_000.0);
     assert_eq!(seen.value("lepus_resident_limit_bytes", &[]), f64::from(1 << 20));
+    assert_eq!(seen.value("rabbitmq_queue_messages_persistent", &[]), count as f64);
+    assert_eq!(seen.value("rabbitmq_msg_store_write_total", &[]), count as f64);
+    let paged_out = value("paged_out_messages");
+    assert_eq!(channel.drain(&q).len() as u64, count);
+    let seen = private.metrics().unwrap().scrape("/metrics");
+    assert!(seen.value("rabbitmq_msg_store_read_total", &[]) >= paged_out);
+    assert_eq!(seen.value("rabbitmq_queue_messages_persistent", &[]), 0.0);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Counts over everything there is: what overviews show, and what samples are taken of.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, ops::AddAssign};
 
 use super::{
     Api,
@@ -8,28 +8,44 @@ use super::{
 };
 use crate::{
     broker::{
+        queue::Counts,
         registry::OpenConnection,
         stats::{QueueChurn, Tally},
     },
     machine,
     names::Name,
+    store::StoreStats,
 };
 
 /// Messages in queues.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Depth {
-    pub(super) ready: u64,
-    pub(super) unacked: u64,
+    /// With those that wait for something before they can be delivered.
+    all: u64,
+    ready: u64,
+    unacked: u64,
 }
 
 impl Depth {
+    pub(super) fn of(counts: &Counts) -> Self {
+        Self { all: counts.all().messages, ready: counts.ready, unacked: counts.unacked }
+    }
+
     /// Its fields as the API calls them.
     pub(super) fn named(self) -> [(&'static str, u64); 3] {
         [
-            ("messages", self.ready + self.unacked),
+            ("messages", self.all),
             ("messages_ready", self.ready),
             ("messages_unacknowledged", self.unacked),
         ]
+    }
+}
+
+impl AddAssign for Depth {
+    fn add_assign(&mut self, other: Self) {
+        self.all += other.all;
+        self.ready += other.ready;
+        self.unacked += other.unacked;
     }
 }
 
@@ -83,8 +99,7 @@ pub(super) fn vhosts(api: &Api) -> HashMap<Name, VhostCensus> {
         census.queues = queues.len() as u64;
         for queue in queues {
             let counts = queue.counts();
-            census.depth.ready += counts.ready + counts.delayed;
-            census.depth.unacked += counts.unacked;
+            census.depth += Depth::of(&counts);
             census.consumers += counts.consumers as u64;
         }
     }
@@ -129,14 +144,29 @@ pub(super) fn node(api: &Api) -> [(&'static str, u64); 5] {
     ]
 }
 
+/// What the store wrote to the disk, and how often, as the API calls it.
+pub(super) fn disk(store: &StoreStats) -> [(&'static str, u64); 5] {
+    [
+        ("io_write_count", store.commits),
+        ("io_write_bytes", store.written_bytes),
+        ("io_sync_count", store.commits),
+        ("msg_store_write_count", store.written_messages),
+        ("msg_store_read_count", store.read_messages),
+    ]
+}
+
+/// The same as overviews call it.
+pub(super) fn disk_messages(store: &StoreStats) -> [(&'static str, u64); 2] {
+    [("disk_reads", store.read_messages), ("disk_writes", store.written_messages)]
+}
+
 /// A sample of everything that has moved.
 pub(super) fn take(api: &Api) -> Vec<(Subject, Sample)> {
     let vhosts = vhosts(api);
     let (mut depth, mut messages) = (Depth::default(), Tally::default());
     let mut samples = Vec::new();
     for (name, census) in &vhosts {
-        depth.ready += census.depth.ready;
-        depth.unacked += census.depth.unacked;
+        depth += census.depth;
         let mut sample = sample_of(&census.messages);
         sample.extend(census.depth.named());
         sample.extend(census.traffic.named());
@@ -146,8 +176,11 @@ pub(super) fn take(api: &Api) -> Vec<(Subject, Sample)> {
     let mut sample = sample_of(&messages);
     sample.extend(depth.named());
     sample.extend(churn(api));
+    let store = api.broker.store.stats();
+    sample.extend(disk_messages(&store));
     samples.push((Subject::Broker, sample));
-    samples.push((Subject::Node, node(api).into()));
+    let node = node(api).into_iter().chain(disk(&store)).chain(churn(api));
+    samples.push((Subject::Node, node.collect()));
     for connection in api.broker.registry.connections() {
         let id = connection.info.id;
         let traffic = Traffic::of(&connection);
@@ -182,7 +215,7 @@ fn take_vhost(vhost: &crate::broker::Vhost, samples: &mut Vec<(Subject, Sample)>
     for queue in queues {
         let Some(view) = queue.view() else { continue };
         let counts = view.counts;
-        let depth = Depth { ready: counts.ready + counts.delayed, unacked: counts.unacked };
+        let depth = Depth::of(&counts);
         if depth == Depth::default() && view.tally.messages.is_zero() {
             continue;
         }

@@ -198,6 +198,12 @@ impl Look<'_> {
         Self { windows: Windows::default(), ..self }
     }
 
+    /// The same of the node: all of it is looked at as far back as its own values are.
+    pub(super) fn of_node(self) -> Self {
+        let Windows { node, .. } = self.windows;
+        Self { windows: Windows { messages: node, ..self.windows }, ..self }
+    }
+
     /// The same, but without samples if they would be too many for so many things.
     pub(super) fn for_each_of(self, things: usize) -> Self {
         let is_much = self.windows.samples().saturating_mul(things as u64) > SAMPLES_MAX_TOLD;

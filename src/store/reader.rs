@@ -34,6 +34,9 @@ pub(super) fn run(shared: &Arc<Shared>, volumes: &Arc<Volumes>, jobs: &mpsc::Rec
         } else {
             Err(shared.failure_error())
         };
+        if let Ok(batch) = &batch {
+            shared.counters.read(batch.messages.len() as u64);
+        }
         done(batch);
     }
 }

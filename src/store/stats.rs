@@ -15,6 +15,10 @@ pub struct StoreStats {
     pub ops: u64,
     /// Messages settled before they had to be written.
     pub elided: u64,
+    /// Messages written.
+    pub written_messages: u64,
+    /// Messages read back.
+    pub read_messages: u64,
     /// Batches written.
     pub commits: u64,
     /// Batches in which nothing was left to write.
@@ -64,6 +68,8 @@ pub(super) struct BatchDone {
 pub(super) struct Counters {
     ops: AtomicU64,
     elided: AtomicU64,
+    written_messages: AtomicU64,
+    read_messages: AtomicU64,
     empty_batches: AtomicU64,
     commit_nanos_max: AtomicU64,
     batch_ops_max: AtomicU64,
@@ -78,6 +84,8 @@ impl Default for Counters {
         Self {
             ops: AtomicU64::new(0),
             elided: AtomicU64::new(0),
+            written_messages: AtomicU64::new(0),
+            read_messages: AtomicU64::new(0),
             empty_batches: AtomicU64::new(0),
             commit_nanos_max: AtomicU64::new(0),
             batch_ops_max: AtomicU64::new(0),
@@ -104,8 +112,14 @@ impl Counters {
         }
     }
 
-    pub(super) fn elided(&self, messages: u64) {
-        self.elided.fetch_add(messages, Relaxed);
+    /// Of so many messages of a batch so many were settled before they had to be written.
+    pub(super) fn written(&self, messages: u64, elided: u64) {
+        self.elided.fetch_add(elided, Relaxed);
+        self.written_messages.fetch_add(messages.saturating_sub(elided), Relaxed);
+    }
+
+    pub(super) fn read(&self, messages: u64) {
+        self.read_messages.fetch_add(messages, Relaxed);
     }
 
     pub(super) fn stats(&self) -> StoreStats {
@@ -113,6 +127,8 @@ impl Counters {
         StoreStats {
             ops: self.ops.load(Relaxed),
             elided: self.elided.load(Relaxed),
+            written_messages: self.written_messages.load(Relaxed),
+            read_messages: self.read_messages.load(Relaxed),
             commits: commit_times.count(),
             empty_batches: self.empty_batches.load(Relaxed),
             commit_nanos: commit_times.sum,

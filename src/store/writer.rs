@@ -115,14 +115,15 @@ impl Writer {
         for op in ops.drain(..) {
             self.directory.apply(op, &mut changes);
         }
-        self.shared.counters.elided(changes.elided);
         let is_over = self.hot.bytes + changes.fresh_bytes as u64 > self.hot_bytes_max;
         let is_direct = (is_over && changes.fresh_bytes >= self.direct_bytes_min)
             || changes.fresh_bytes > HOT_TXN_BYTES_MAX;
         let mut batch = HotBatch::default();
         let mut spill = SpillBatch::default();
+        let mut messages = 0;
         for (queue, shelf) in mem::take(&mut changes.fresh) {
             let Some(stacks) = self.directory.queues.get_mut(&queue) else { continue };
+            messages += stacks.stack(shelf).fresh.len() as u64;
             match shelf {
                 Shelf::Durable => {
                     let (drafts, emptied) = stacks.durable.pack(!is_direct);
@@ -136,6 +137,7 @@ impl Writer {
                 }
             }
         }
+        self.shared.counters.written(messages, changes.elided);
         self.note_dead(mem::take(&mut changes.dead), &mut batch, &mut spill);
         self.note_dirty(&changes.dirty, &mut batch, &mut spill);
         self.note_heads(&changes.heads, &mut batch);

@@ -4,7 +4,8 @@
 use serde_json::{Value as Json, json};
 
 use crate::harness::{
-    Channel, Realm, Table, ack, api, broker, get, name, only_on_lepus, part, qos, queue,
+    Channel, DEADLINE, Properties, Realm, Table, ack, api, broker, get, nack, name, only_on_lepus,
+    part, publish, qos, queue, reject,
 };
 
 /// Asserts that an object has these keys, each of the type of the value here.
@@ -27,7 +28,7 @@ fn assert_shape(found: &Json, shape: &Json) {
 /// Waits until the API shows what is looked for: RabbitMQ's lists are late, ours are not.
 #[track_caller]
 fn shown(path: &str, is_meant: impl Fn(&Json) -> bool) -> Json {
-    let deadline = std::time::Instant::now() + crate::harness::DEADLINE;
+    let deadline = std::time::Instant::now() + DEADLINE;
     loop {
         let list = api().get(path);
         let items = list.as_array().expect("a list");
@@ -36,6 +37,19 @@ fn shown(path: &str, is_meant: impl Fn(&Json) -> bool) -> Json {
         }
         let is_late = broker().is_external && std::time::Instant::now() < deadline;
         assert!(is_late, "not in {path} at once: {list}");
+    }
+}
+
+/// Waits until a queue is what it is to be.
+#[track_caller]
+fn comes_to(queue: &str, is_so: impl Fn(&Json) -> bool) {
+    let deadline = std::time::Instant::now() + DEADLINE;
+    loop {
+        let found = api().get(&format!("/queues/%2F/{}", part(queue)));
+        if is_so(&found) {
+            return;
+        }
+        assert!(std::time::Instant::now() < deadline, "{found}");
     }
 }
 
@@ -171,22 +185,100 @@ fn persistent_messages_are_counted_at_once() {
     }
 }
 
+// HT-078, QT-026
+#[test]
+fn quorum_queues_tell_what_came_back_and_of_which_priority_the_others_are() {
+    let channel = Channel::open();
+    let queue = channel.durable_queue(Table::new().with("x-queue-type", "quorum"));
+    for priority in [0, 5, 5] {
+        let properties = Properties { priority: Some(priority), ..Properties::default() };
+        channel.publish(&publish("", &queue, "m").properties(properties));
+    }
+    channel.publish(&publish("", &queue, "usual"));
+    channel.expect_ready(&queue, 4);
+    let tag = channel.take(&queue, "m");
+    channel.take(&queue, "m");
+    channel.send(&nack(tag, true));
+    channel.expect_ready(&queue, 3);
+    let found = shown("/queues/detailed", |item| {
+        item["name"] == queue.as_str() && item["messages_ready_returned"] == 1
+    });
+    assert_eq!(found["messages_by_priority"], json!({"0": 1, "4": 1, "5": 1}));
+    assert_eq!(found["messages_active_priorities"], 3);
+    assert_eq!((&found["messages_dlx"], &found["message_bytes_dlx"]), (&json!(0), &json!(0)));
+    api().delete(&format!("/queues/%2F/{}", part(&queue)));
+}
+
+// HT-078, QU-120
+#[test]
+fn dead_letters_that_have_nowhere_to_go_are_counted_apart() {
+    let channel = Channel::open();
+    let arguments = Table::new()
+        .with("x-queue-type", "quorum")
+        .with("x-dead-letter-exchange", name("nowhere").as_str())
+        .with("x-dead-letter-strategy", "at-least-once")
+        .with("x-overflow", "reject-publish");
+    let queue = channel.durable_queue(arguments);
+    channel.publish(&publish("", &queue, "body"));
+    channel.expect_ready(&queue, 1);
+    channel.send(&reject(channel.take(&queue, "body"), false));
+    // While it is tried again it is not there for a moment.
+    comes_to(&queue, |found| {
+        let counts = ["messages", "messages_dlx", "messages_ready", "messages_delayed"];
+        counts.map(|key| &found[key]) == [1, 1, 0, 0].map(|count| json!(count)).each_ref()
+            && found["message_bytes_dlx"].as_u64() >= Some(4)
+            && found["message_bytes"].as_u64() >= Some(4)
+    });
+    api().delete(&format!("/queues/%2F/{}", part(&queue)));
+}
+
+// HT-014
+#[test]
+fn what_is_told_at_no_cost_is_what_a_queue_is_and_what_holds_for_it() {
+    let channel = Channel::open();
+    let queue = channel.durable_queue(Table::new().with("x-queue-type", "quorum"));
+    let is_it = |item: &Json| item["name"] == queue.as_str();
+    let found = shown("/queues/%2F?disable_stats=true", is_it);
+    let shape = json!({
+        "arguments": {}, "auto_delete": true, "delivery_limit": 0, "durable": true,
+        "effective_policy_definition": {}, "exclusive": true, "internal": true,
+        "internal_owner": true, "leader": "", "members": [], "name": "", "node": "",
+        "online": [], "operator_policy": null, "policy": null, "state": "", "type": "",
+        "vhost": "",
+    });
+    assert_shape(&found, &shape);
+    assert!(found.get("messages").is_none(), "{found}");
+    let path = "/queues/%2F?disable_stats=true&enable_queue_totals=true";
+    let found = shown(path, |item| is_it(item) && item["messages"] == 0);
+    assert!(found.get("memory").is_none(), "{found}");
+    api().delete(&format!("/queues/%2F/{}", part(&queue)));
+}
+
+// HT-076
+#[test]
+fn what_a_connection_without_tls_has_no_word_for_is_empty_when_it_is_looked_at_alone() {
+    let channel = Channel::open();
+    let queue = channel.queue();
+    channel.subscribe(&queue, "tag");
+    let consumer = shown("/consumers/%2F", of_queue(&queue));
+    let name = consumer["channel_details"]["connection_name"].as_str().unwrap().to_owned();
+    let listed = shown("/connections", |item| item["name"] == name.as_str());
+    let alone = api().get(&format!("/connections/{}", part(&name)));
+    for key in ["ssl_protocol", "ssl_cipher", "peer_cert_subject", "peer_cert_serial_number"] {
+        assert_eq!((&listed[key], &alone[key]), (&json!(null), &json!("")), "{key}");
+    }
+}
+
 // HT-078
 #[test]
 fn how_well_consumers_keep_up_is_told() {
     let channel = Channel::open();
     let queue = channel.queue();
-    let path = format!("/queues/%2F/{}", part(&queue));
     let capacity_is = |is_so: &dyn Fn(f64) -> bool| {
-        let deadline = std::time::Instant::now() + crate::harness::DEADLINE;
-        loop {
-            let found = api().get(&path);
+        comes_to(&queue, |found| {
             assert_eq!(found["consumer_capacity"], found["consumer_utilisation"], "{found}");
-            if found["consumer_capacity"].as_f64().is_some_and(is_so) {
-                return;
-            }
-            assert!(std::time::Instant::now() < deadline, "{found}");
-        }
+            found["consumer_capacity"].as_f64().is_some_and(is_so)
+        });
     };
     capacity_is(&|capacity| capacity <= 0.0);
     channel.call(&qos(1));
@@ -317,10 +409,25 @@ fn overview_and_node_have_what_tools_read() {
             "erlang_version": "", "gc_num": 0, "context_switches": 0, "cluster_links": [],
         }),
     );
+    assert_shape(
+        &nodes[0],
+        &json!({
+            "gc_bytes_reclaimed": 0, "io_read_avg_time": 0, "io_write_avg_time": 0,
+            "io_sync_avg_time": 0, "io_seek_avg_time": 0, "io_seek_count": 0,
+            "io_reopen_count": 0, "msg_store_read_count": 0, "msg_store_write_count": 0,
+            "queue_index_read_count": 0, "queue_index_write_count": 0,
+            "mnesia_disk_tx_count": 0, "mnesia_ram_tx_count": 0, "io_sync_avg_time_details": {},
+            "metrics_gc_queue_length": {}, "ra_open_file_metrics": {},
+        }),
+    );
+    assert_shape(&overview["message_stats"], &json!({"disk_reads": 0, "disk_writes": 0}));
     assert_eq!(overview["node"], nodes[0]["name"]);
     let node = format!("/nodes/{}", part(nodes[0]["name"].as_str().unwrap()));
     assert_eq!(api().get(&node)["name"], nodes[0]["name"]);
-    let memory = &api().get(&format!("{node}/memory"))["memory"];
+    let memory = &api().get(&format!("{node}?memory=true"))["memory"];
+    let keys = |memory: &Json| memory.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    let alone = &api().get(&format!("{node}/memory"))["memory"];
+    assert_eq!(keys(memory), keys(alone));
     // RabbitMQ's second rabbitmqadmin reads all of it.
     assert_shape(
         memory,

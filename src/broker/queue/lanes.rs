@@ -132,6 +132,17 @@ impl Lanes {
         self.all().map(Ready::body_bytes).sum()
     }
 
+    /// Messages that came back.
+    pub(super) fn returned(&self) -> u64 {
+        self.all().map(Ready::returned).sum()
+    }
+
+    /// Messages of each level that has any, the lowest first.
+    pub(super) fn by_level(&self) -> Vec<(u8, u64)> {
+        let counts = self.lanes.iter().map(|lane| (lane.level, lane.ready.count()));
+        counts.filter(|(_, count)| *count > 0).collect()
+    }
+
     /// The persistent messages.
     pub(super) fn persistent(&self) -> Amount {
         self.all().map(Ready::persistent).fold(Amount::default(), Amount::and)

@@ -156,6 +156,11 @@ impl Ready {
         self.run.is_some()
     }
 
+    /// Messages that came back.
+    pub(super) fn returned(&self) -> u64 {
+        self.returned.len() as u64 + self.away_count
+    }
+
     /// Whether a message at this place would stand among those that never came back: whether a run,
     /// this one or a later one, may take the place in.
     pub(super) fn is_ahead(&self, position: Position) -> bool {

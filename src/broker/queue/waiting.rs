@@ -6,8 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use super::Held;
-use crate::{names::Position, store::Standing};
+use super::{Amount, Held};
+use crate::{broker::dead_letter::Reason, names::Position, store::Standing};
 
 /// A message that waits.
 #[derive(Debug)]
@@ -24,8 +24,26 @@ pub(super) struct Waiting {
     waiters: BTreeMap<(u64, Position), Waiter>,
     /// Bytes of memory of their messages.
     bytes: usize,
-    /// How many of them are persistent.
-    persistent: u64,
+    counts: WaitingCounts,
+}
+
+/// What waits, but for what it waits for, and those of all that are persistent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct WaitingCounts {
+    /// Messages that came back and will be ready again.
+    pub(super) delayed: Amount,
+    /// Dead messages whose letters have nowhere to go yet.
+    pub(super) letters: Amount,
+    pub(super) persistent: Amount,
+}
+
+impl WaitingCounts {
+    /// The counts that a message is among.
+    fn of(&mut self, waiter: &Waiter) -> impl Iterator<Item = &mut Amount> {
+        let is_dead = Reason::of_ready_at(waiter.standing.ready_at).is_some();
+        let kind = if is_dead { &mut self.letters } else { &mut self.delayed };
+        [kind].into_iter().chain(waiter.message.is_persistent().then_some(&mut self.persistent))
+    }
 }
 
 impl Waiting {
@@ -42,7 +60,8 @@ impl Waiting {
             waiter.message.leave_to_store();
         }
         self.bytes += waiter.message.footprint();
-        self.persistent += u64::from(waiter.message.is_persistent());
+        let body_bytes = waiter.message.body_bytes() as u64;
+        self.counts.of(&waiter).for_each(|amount| amount.add(body_bytes));
         self.waiters.insert((due, position), waiter);
     }
 
@@ -51,7 +70,8 @@ impl Waiting {
         let first = self.waiters.first_entry().filter(|first| first.key().0 <= time)?;
         let ((_, position), waiter) = first.remove_entry();
         self.bytes -= waiter.message.footprint();
-        self.persistent -= u64::from(waiter.message.is_persistent());
+        let body_bytes = waiter.message.body_bytes() as u64;
+        self.counts.of(&waiter).for_each(|amount| amount.take(body_bytes));
         Some((position, waiter))
     }
 
@@ -64,9 +84,8 @@ impl Waiting {
         self.waiters.len()
     }
 
-    /// How many of them are persistent.
-    pub(super) fn persistent(&self) -> u64 {
-        self.persistent
+    pub(super) fn counts(&self) -> WaitingCounts {
+        self.counts
     }
 
     /// Bytes of memory in use.
@@ -99,7 +118,10 @@ mod tests {
             waiting.add(10 - position, Position(position), waiter(is_stored), max);
         }
         assert_eq!((waiting.len(), waiting.bytes()), (3, 2 * max));
-        assert_eq!(waiting.persistent(), 2);
+        assert_eq!(
+            (waiting.counts().delayed.messages, waiting.counts().persistent.bytes),
+            (3, 200)
+        );
         assert_eq!(waiting.next_due(), Some(7));
         assert!(waiting.pop_due(6).is_none());
         let is_in_memory = |waiter: &Waiter| matches!(waiter.message, Held::Message(_));
@@ -107,6 +129,6 @@ mod tests {
             .map(|(position, waiter)| (position.0, is_in_memory(&waiter)))
             .collect();
         assert_eq!(popped, [(3, true), (2, false), (1, true)]);
-        assert_eq!((waiting.bytes(), waiting.persistent()), (0, 0));
+        assert_eq!((waiting.bytes(), waiting.counts()), (0, WaitingCounts::default()));
     }
 }

@@ -144,6 +144,7 @@ fn describe(
     put("messages_uncommitted", json!(channel.uncommitted.get()));
     put("acks_uncommitted", json!(channel.uncommitted_acks.get()));
     put("pending_raft_commands", json!(0));
+    put("cached_segments", json!(0));
     put("idle_since", json!(UnixTime(channel.used_at.get()).to_rfc3339()));
     erlang::put_process(&mut object);
     let tally = channel.tally.get();

@@ -63,7 +63,15 @@ async fn one(
     blocking(move || {
         let connection = find(&api, &caller, &name)?;
         let look = api.history().look(&query);
-        Ok(query.item(describe(&api, &connection, &look)))
+        let mut object = describe(&api, &connection, &look);
+        // Of one alone RabbitMQ says it with words where lists say null.
+        if let Some(fields) = object.as_object_mut() {
+            let untold = over_tls(None).map(|(key, _)| key);
+            let is_untold = |key: &str, value: &Value| value.is_null() && untold.contains(&key);
+            let untold = fields.iter_mut().filter(|(key, value)| is_untold(key, value));
+            untold.for_each(|(_, value)| *value = json!(""));
+        }
+        Ok(query.item(object))
     })
     .await
 }

@@ -113,8 +113,7 @@ fn put_totals(object: &mut Map<String, Value>, api: &Api, caller: &Caller, query
     let (mut depth, mut tally) = (Depth::default(), crate::broker::stats::Tally::default());
     let mut objects = [0_u64; 5];
     for (_, census) in seen {
-        depth.ready += census.depth.ready;
-        depth.unacked += census.depth.unacked;
+        depth += census.depth;
         tally += census.messages;
         let counts = [
             census.connections,
@@ -135,6 +134,11 @@ fn put_totals(object: &mut Map<String, Value>, api: &Api, caller: &Caller, query
     let mut stats = Map::new();
     if !tally.is_zero() {
         past.put_tally(&mut stats, &tally, &Stat::ALL);
+        if caller.is_monitor() {
+            for (name, value) in census::disk_messages(&api.broker.store.stats()) {
+                past.put(&mut stats, name, value);
+            }
+        }
     }
     let mut totals = Map::new();
     for (name, value) in depth.named() {

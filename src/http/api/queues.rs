@@ -232,25 +232,14 @@ fn answer(
 
 /// The cheap form of lists, for whoever reads names and totals alone (HT-014).
 fn describe_briefly(api: &Api, vhost: &Vhost, queue: &Queue, with_totals: bool) -> Value {
-    let mut object = json!({
-        "name": queue.name.as_str(),
-        "vhost": vhost.name().as_str(),
-        "type": queue.queue_type.as_str(),
-        "durable": queue.spec.durable,
-        "auto_delete": queue.spec.auto_delete,
-        "exclusive": queue.owner.is_some(),
-        "arguments": json::of_table(&queue.spec.arguments),
-        "node": api.config.node(),
-        "state": "running",
-    });
+    let mut object = Map::new();
+    put_identity(&mut object, api, vhost, queue);
     if with_totals {
-        let counts = queue.counts();
-        let ready = counts.ready + counts.delayed;
-        for (name, value) in (Depth { ready, unacked: counts.unacked }).named() {
-            object[name] = json!(value);
+        for (name, value) in Depth::of(&queue.counts()).named() {
+            object.insert(name.to_owned(), json!(value));
         }
     }
-    object
+    Value::Object(object)
 }
 
 /// A queue as lists have it (HT-078); none if it was deleted just now.
@@ -261,13 +250,52 @@ fn describe(
     look: &Look<'_>,
 ) -> Option<Map<String, Value>> {
     let view = queue.view()?;
+    let name_of = |name: Option<&str>| name.map_or(Value::Null, |name| json!(name));
+    let mut object = Map::new();
+    put_identity(&mut object, api, vhost, queue);
+    let mut put = |key: &str, value: Value| object.insert(key.to_owned(), value);
+    put("consumers", json!(view.counts.consumers));
+    put("exclusive_consumer_tag", name_of(view.exclusive_consumer.as_deref()));
+    put("single_active_consumer_tag", name_of(view.active_consumer.as_deref()));
+    put("storage_version", json!(2));
+    put("head_message_timestamp", json!(view.head_timestamp));
+    if view.used_at.0 > 0 {
+        put("idle_since", json!(view.used_at.to_rfc3339()));
+    }
+    if let Some(owner) = queue.owner.and_then(|owner| api.broker.registry.connection(owner)) {
+        let ends = owner.info.ends;
+        let details = json!({
+            "name": owner.info.name(),
+            "peer_host": ends.peer.ip().to_string(),
+            "peer_port": ends.peer.port(),
+        });
+        put("owner_pid_details", details);
+    }
+    put_contents(&mut object, &view);
+    if queue.queue_type == QueueType::Quorum {
+        put_quorum_contents(&mut object, &view);
+        object.insert("open_files".to_owned(), json!({api.config.node(): 0}));
+    }
+    erlang::put_process(&mut object);
+    let past = look.of(&Subject::Queue(queue.id));
+    for (name, value) in Depth::of(&view.counts).named() {
+        past.put(&mut object, name, value);
+    }
+    if !view.tally.messages.is_zero() {
+        let mut stats = Map::new();
+        past.put_tally(&mut stats, &view.tally.messages, &STATS);
+        object.insert("message_stats".to_owned(), Value::Object(stats));
+    }
+    Some(object)
+}
+
+/// What a queue is, and what holds for it.
+fn put_identity(object: &mut Map<String, Value>, api: &Api, vhost: &Vhost, queue: &Queue) {
     let applied = vhost.policies().for_queue(&queue.name, queue.queue_type);
     let policy = |policy: &Option<Arc<Policy>>| {
         policy.as_ref().map_or(Value::Null, |policy| json!(policy.name.as_str()))
     };
-    let name_of = |name: Option<&str>| name.map_or(Value::Null, |name| json!(name));
     let node = api.config.node();
-    let mut object = Map::new();
     let mut put = |key: &str, value: Value| object.insert(key.to_owned(), value);
     put("name", json!(queue.name.as_str()));
     put("vhost", json!(vhost.name().as_str()));
@@ -280,49 +308,18 @@ fn describe(
     put("arguments", json::of_table(&queue.spec.arguments));
     put("node", json!(node));
     put("state", json!("running"));
-    put("consumers", json!(view.counts.consumers));
     put("policy", policy(&applied.policy));
     put("operator_policy", policy(&applied.operator_policy));
     put("effective_policy_definition", json::of_map(&applied.definition()));
-    put("exclusive_consumer_tag", name_of(view.exclusive_consumer.as_deref()));
-    put("single_active_consumer_tag", name_of(view.active_consumer.as_deref()));
-    put("storage_version", json!(2));
-    put("head_message_timestamp", json!(view.head_timestamp));
-    if view.used_at.0 > 0 {
-        put("idle_since", json!(view.used_at.to_rfc3339()));
-    }
     if queue.queue_type == QueueType::Quorum {
         put("leader", json!(node));
         put("members", json!([node]));
         put("online", json!([node]));
-        put("open_files", json!({node: 0}));
-        put("messages_dlx", json!(0));
         let limit = queue.delivery_limit();
         put("delivery_limit", limit.map_or(json!("unlimited"), |limit| json!(limit)));
+        // That of RabbitMQ's arguments, which do nothing here.
+        put("delayed_retry", json!("disabled"));
     }
-    if let Some(owner) = queue.owner.and_then(|owner| api.broker.registry.connection(owner)) {
-        let ends = owner.info.ends;
-        let details = json!({
-            "name": owner.info.name(),
-            "peer_host": ends.peer.ip().to_string(),
-            "peer_port": ends.peer.port(),
-        });
-        put("owner_pid_details", details);
-    }
-    put_contents(&mut object, &view);
-    erlang::put_process(&mut object);
-    let counts = view.counts;
-    let depth = Depth { ready: counts.ready + counts.delayed, unacked: counts.unacked };
-    let past = look.of(&Subject::Queue(queue.id));
-    for (name, value) in depth.named() {
-        past.put(&mut object, name, value);
-    }
-    if !view.tally.messages.is_zero() {
-        let mut stats = Map::new();
-        past.put_tally(&mut stats, &view.tally.messages, &STATS);
-        object.insert("message_stats".to_owned(), Value::Object(stats));
-    }
-    Some(object)
 }
 
 /// What is in a queue and where, and how well its consumers keep up.
@@ -330,9 +327,9 @@ fn put_contents(object: &mut Map<String, Value>, view: &QueueView) {
     let mut put = |key: &str, value: u64| object.insert(key.to_owned(), json!(value));
     let counts = view.counts;
     put("memory", view.resident_bytes);
-    put("messages_delayed", counts.delayed);
+    put("messages_delayed", counts.delayed.messages);
     put("messages_persistent", counts.persistent.messages);
-    put("message_bytes", counts.ready_bytes + counts.unacked_bytes);
+    put("message_bytes", counts.all().bytes);
     put("message_bytes_ready", counts.ready_bytes);
     put("message_bytes_unacknowledged", counts.unacked_bytes);
     put("message_bytes_persistent", counts.persistent.bytes);
@@ -350,4 +347,17 @@ fn put_contents(object: &mut Map<String, Value>, view: &QueueView) {
     for key in ["consumer_capacity", "consumer_utilisation"] {
         object.insert(key.to_owned(), capacity.clone());
     }
+}
+
+/// What only quorum queues tell of their messages.
+fn put_quorum_contents(object: &mut Map<String, Value>, view: &QueueView) {
+    let mut put = |key: &str, value: Value| object.insert(key.to_owned(), value);
+    put("messages_dlx", json!(view.counts.letters.messages));
+    put("message_bytes_dlx", json!(view.counts.letters.bytes));
+    put("messages_ready_returned", json!(view.returned));
+    let by_priority = view.by_priority.iter();
+    let by_priority: Map<_, _> =
+        by_priority.map(|(priority, count)| (priority.to_string(), json!(count))).collect();
+    put("messages_active_priorities", json!(by_priority.len()));
+    put("messages_by_priority", Value::Object(by_priority));
 }

@@ -80,6 +80,12 @@ pub(super) fn write(page: &mut Page, scrape: &Scrape<'_>, store: &StoreStats) {
     if scrape.wants(Family::NodePersister) {
         let help = "Total number of I/O bytes written";
         page.single((prefix, "io_write_bytes_total"), Counter, help, store.written_bytes);
+        let help = "Total number of I/O write operations";
+        page.single((prefix, "io_write_ops_total"), Counter, help, store.commits);
+        let help = "Total number of Message Store read operations";
+        page.single((prefix, "msg_store_read_total"), Counter, help, store.read_messages);
+        let help = "Total number of Message Store write operations";
+        page.single((prefix, "msg_store_write_total"), Counter, help, store.written_messages);
         let help = "Total number of I/O sync operations";
         page.single((prefix, "io_sync_ops_total"), Counter, help, store.sync_times.count());
         let seconds = store.sync_times.sum as f64 / 1e9;
@@ -141,7 +147,10 @@ pub(super) fn write_alarms(page: &mut Page, scrape: &Scrape<'_>) {
         page.single((scrape.prefix, name), Untyped, help, u8::from(gate.is_raised(alarm)));
     }
     let help = "Number of peers in the cluster the current node cannot reach.";
-    page.single((scrape.prefix, "unreachable_cluster_peers_count"), Untyped, help, 0);
+    page.single((scrape.prefix, "unreachable_cluster_peers_count"), Gauge, help, 0);
+    let help = "Start time of the process since unix epoch in seconds.";
+    let seconds = scrape.api.started_at.0 as f64 / 1000.0;
+    page.single(("", "process_start_time_seconds"), Gauge, help, seconds);
 }
 
 /// `/metrics/memory-breakdown`: what the memory in use is used for, as far as it is known. What is

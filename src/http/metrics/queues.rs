@@ -37,7 +37,7 @@ const COARSE: [Metric<QueueNumbers>; 3] = [
         name: "queue_messages",
         kind: Gauge,
         help: "Sum of ready and unacknowledged messages - total queue depth",
-        value: |queue| queue.ready + queue.unacked + queue.delayed,
+        value: |queue| queue.ready + queue.unacked + queue.waiting,
     },
 ];
 
@@ -236,6 +236,9 @@ pub(super) fn write(page: &mut Page, scrape: &Scrape<'_>) {
     if scrape.wants(Family::Queue) {
         page.table(prefix, &CAPACITY, things);
         page.table(prefix, &MEMORY, things);
+        if scrape.each() {
+            write_head_timestamps(page, scrape);
+        }
     }
     if scrape.wants(Family::QueueDelivery) {
         page.table(prefix, &DELIVERY, things);
@@ -257,6 +260,17 @@ fn labelled(
     label: impl Fn(&QueueItem) -> String,
 ) -> Vec<(String, QueueNumbers)> {
     scrape.queues().map(|item| (label(item), item.numbers)).collect()
+}
+
+/// Those of queues whose first message has none are left out; RabbitMQ calls them `NaN`.
+fn write_head_timestamps(page: &mut Page, scrape: &Scrape<'_>) {
+    let help = "Timestamp of the first message in the queue, if any";
+    let mut heads = page.family((scrape.prefix, "queue_head_message_timestamp"), Gauge, help);
+    for item in scrape.queues() {
+        if let Some(timestamp) = item.head_timestamp {
+            heads.put(&labels(&[("vhost", &item.vhost), ("queue", &item.name)]), timestamp);
+        }
+    }
 }
 
 /// HT-148

@@ -63,7 +63,8 @@ pub(super) struct QueueNumbers {
     pub(super) ready_bytes: u64,
     pub(super) unacked: u64,
     pub(super) unacked_bytes: u64,
-    pub(super) delayed: u64,
+    /// Messages that wait for something before they can be delivered.
+    pub(super) waiting: u64,
     pub(super) persistent: Amount,
     pub(super) consumers: u64,
     /// As its consumers have it; 0 without any.
@@ -83,7 +84,7 @@ impl QueueNumbers {
             ready_bytes: view.counts.ready_bytes,
             unacked: view.counts.unacked,
             unacked_bytes: view.counts.unacked_bytes,
-            delayed: view.counts.delayed,
+            waiting: view.counts.delayed.and(view.counts.letters).messages,
             persistent: view.counts.persistent,
             consumers: view.counts.consumers as u64,
             capacity: if is_consumed { view.capacity.at(now) } else { 0.0 },
@@ -101,7 +102,7 @@ impl AddAssign for QueueNumbers {
         self.ready_bytes += other.ready_bytes;
         self.unacked += other.unacked;
         self.unacked_bytes += other.unacked_bytes;
-        self.delayed += other.delayed;
+        self.waiting += other.waiting;
         self.persistent = self.persistent.and(other.persistent);
         self.capacity += other.capacity;
         self.consumers += other.consumers;
@@ -119,6 +120,8 @@ pub(super) struct QueueItem {
     pub(super) name: Name,
     pub(super) queue_type: QueueType,
     pub(super) numbers: QueueNumbers,
+    /// The `timestamp` of its first message, if that is known.
+    pub(super) head_timestamp: Option<u64>,
 }
 
 /// A channel's numbers, or those of all channels together.
@@ -276,6 +279,7 @@ fn look_at_queues(broker: &Broker, counted: &mut Counted) -> (Vec<QueueItem>, Qu
             name: queue.name.clone(),
             queue_type: queue.queue_type,
             numbers: QueueNumbers::of(&view, now),
+            head_timestamp: view.head_timestamp,
         }));
     });
     for (sum, gone) in counted.by_type.iter_mut().zip(gone) {

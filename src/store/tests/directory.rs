@@ -315,4 +315,13 @@ fn settled_before_written_is_never_written() {
     assert!(wait_durable(&store, last));
     let stats = store.stats();
     assert_eq!((stats.elided, stats.commits, stats.empty_batches), (1000, 0, 1));
+    assert_eq!(stats.written_messages, 0);
+    let group = store.group();
+    for position in 1000..1010 {
+        publish(&store, queue, position, b"m");
+    }
+    let last = store.submit(StoreOp::Settle { queue, position: Position(1003) });
+    drop(group);
+    assert!(wait_durable(&store, last));
+    assert_eq!(store.stats().written_messages, 9);
 }

@@ -17,11 +17,22 @@ pub struct Counts {
     /// Bytes of their bodies.
     pub unacked_bytes: u64,
     /// Messages that came back and wait before they are ready again.
-    pub delayed: u64,
-    /// Messages of all those that outlive the broker; their bodies but for those that wait.
+    pub delayed: Amount,
+    /// Dead messages that stay until their letters have somewhere to go.
+    pub letters: Amount,
+    /// Those of all these messages that outlive the broker.
     pub persistent: Amount,
     /// Consumers.
     pub consumers: usize,
+}
+
+impl Counts {
+    /// All messages that are there.
+    pub fn all(&self) -> Amount {
+        let ready = Amount { messages: self.ready, bytes: self.ready_bytes };
+        let unacked = Amount { messages: self.unacked, bytes: self.unacked_bytes };
+        ready.and(unacked).and(self.delayed).and(self.letters)
+    }
 }
 
 /// A queue as seen from outside, at one moment.
@@ -37,6 +48,10 @@ pub struct QueueView {
     pub resident: u64,
     /// Bytes of their bodies.
     pub resident_body_bytes: u64,
+    /// Ready messages that came back.
+    pub returned: u64,
+    /// Ready messages of each priority that has any, the lowest first; of quorum queues alone.
+    pub by_priority: Vec<(u8, u64)>,
     /// When anything last happened to it; 0 if nothing has since it was made or restored.
     pub used_at: UnixTime,
     /// The `timestamp` of its first ready message, if it has one and is in memory.
@@ -57,6 +72,8 @@ impl State {
             resident_bytes: self.ready.resident_bytes() as u64,
             resident: self.ready.in_memory() as u64,
             resident_body_bytes: self.ready.resident_body_bytes(),
+            returned: self.ready.returned(),
+            by_priority: if self.settings.is_quorum { self.ready.by_level() } else { Vec::new() },
             used_at: UnixTime(self.used_at),
             head_timestamp: self
                 .ready
@@ -72,12 +89,14 @@ impl State {
     }
 
     pub(in crate::broker::queue) fn counts(&self) -> Counts {
+        let waiting = self.waiting.counts();
         let counts = Counts {
             ready: self.ready.count(),
             ready_bytes: self.ready.body_bytes(),
             unacked: self.unacked,
             unacked_bytes: self.unacked_bytes,
-            delayed: self.waiting.len() as u64,
+            delayed: waiting.delayed,
+            letters: waiting.letters,
             consumers: self.consumers.len(),
             persistent: Amount::default(),
         };
@@ -90,10 +109,9 @@ impl State {
             return Amount::default();
         }
         if self.settings.is_quorum {
-            let messages = all.ready + all.delayed + all.unacked;
-            return Amount { messages, bytes: all.ready_bytes + all.unacked_bytes };
+            return all.all();
         }
-        let waiting = Amount { messages: self.waiting.persistent(), bytes: 0 };
+        let waiting = self.waiting.counts().persistent;
         self.ready.persistent().and(self.unacked_persistent).and(waiting)
     }
 }

@@ -154,11 +154,10 @@ impl Reference {
             let is_there = !matches!(known.place, Place::Dying(_) | Place::Gone(_));
             let is_counted = u64::from(is_there && self.is_kept(known));
             counts.persistent.messages += is_counted;
+            counts.persistent.bytes += is_counted * bytes;
             match known.place {
-                Place::Waiting(_) | Place::Kept(_) if !known.is_unread => {
-                    counts.delayed += 1;
-                    continue;
-                }
+                Place::Waiting(_) if !known.is_unread => counts.delayed.add(bytes),
+                Place::Kept(_) if !known.is_unread => counts.letters.add(bytes),
                 Place::Ready | Place::Waiting(_) | Place::Kept(_) => {
                     counts.ready += 1;
                     counts.ready_bytes += bytes;
@@ -169,7 +168,6 @@ impl Reference {
                 }
                 Place::Dying(_) | Place::Gone(_) => {}
             }
-            counts.persistent.bytes += is_counted * bytes;
         }
         counts
     }
