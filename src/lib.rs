@@ -67,7 +67,7 @@
 //! | whether the vhost is traced ([`broker::trace`]) | read only | each batch that comes or goes |
 //! | what an exchange counted | two atomics | each turn that published by it |
 //! | memory of all queues | one atomic | each 64 KiB that a queue grows or shrinks by |
-//! | **the store's inbox** | **one mutex** | each run of durable publishes, each batch of durable settles |
+//! | **the store's inbox** | **one mutex** | each run of durable publishes, each batch of settles |
 //! | deadlines | one mutex | a message whose time to live is the earliest of its queue |
 //!
 //! So transient messages of independent queues share nothing that is written for each message; the

@@ -231,6 +231,23 @@ fn every_queue_and_every_key_is_told_but_not_the_header_bcc() {
     }));
 }
 
+// FH-003
+#[test]
+fn a_publish_is_told_before_its_queue_has_it() {
+    let firehose = Firehose::open();
+    let channel = firehose.realm.channel();
+    let q = channel.queue();
+    channel.call(&bind(&q, EXCHANGE, "publish.#"));
+    let bodies: Vec<String> = (0..20).map(|n| n.to_string()).collect();
+    let frames = bodies.iter().flat_map(|body| publish("", &q, body.as_str()).frames(1, 131_072));
+    channel.connection().send_bytes(&frames.flat_map(|frame| frame.bytes()).collect::<Vec<_>>());
+    let expected: Vec<String> =
+        bodies.iter().flat_map(|body| [body.clone(), body.clone()]).collect();
+    assert_eq!(channel.drain(&q), expected);
+    let exchanges: Vec<_> = bodies.iter().map(|_| firehose.next().routing_key).collect();
+    assert!(exchanges.iter().all(|key| key == "publish."), "{exchanges:?}");
+}
+
 // FH-006, FH-009
 #[test]
 fn dead_letters_are_delivered_but_nobody_publishes_them() {

@@ -28,6 +28,8 @@ impl Session {
     /// Tells of a publish that takes the current route.
     #[cold]
     pub(super) fn trace_publish(&mut self, id: ChannelId, message: &Message) {
+        // What is told goes to queues, perhaps to that of the run.
+        self.flush_publishes();
         let (node, connection) = (self.context.config.node(), self.info.name());
         let by = Client { node: &node, connection: &connection, channel: id.0, user: &self.user };
         self.vhost.trace_publish(message, self.routes.queues(), by, &mut self.fx);

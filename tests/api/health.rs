@@ -23,6 +23,10 @@ fn all_is_well() {
         "below-node-connection-limit",
         "metadata-store/initialized",
         "certificate-expiration/1/weeks",
+        "quorum-queues-without-elected-leaders/all-vhosts",
+        "quorum-queues-without-elected-leaders/all-vhosts/pattern/.*",
+        "quorum-queues-without-elected-leaders/vhost/%2F",
+        "quorum-queues-without-elected-leaders/vhost/%2F/pattern/.*",
     ] {
         assert_ok(&format!("/health/checks/{check}"));
     }

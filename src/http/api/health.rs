@@ -35,10 +35,13 @@ pub(super) fn routes() -> Router<Api> {
         .route("/health/checks/below-node-connection-limit", get(connections))
         .route("/health/checks/node-is-quorum-critical", get(quorum))
         .route("/health/checks/node-is-mirror-sync-critical", get(quorum))
-        .route("/health/checks/quorum-queues-without-elected-leaders/all-vhosts", always())
-        .route(
-            "/health/checks/quorum-queues-without-elected-leaders/vhost/{vhost}/pattern/{pattern}",
-            always(),
+        .nest(
+            "/health/checks/quorum-queues-without-elected-leaders",
+            Router::new()
+                .route("/all-vhosts", always())
+                .route("/all-vhosts/pattern/{pattern}", always())
+                .route("/vhost/{vhost}", always())
+                .route("/vhost/{vhost}/pattern/{pattern}", always()),
         )
         .route("/health/checks/certificate-expiration/{within}/{unit}", get(certificates))
         .route("/healthchecks/node", get(store))

@@ -13,6 +13,8 @@ const RESOLVER: &str = "names are resolved by the system: see /etc/resolv.conf a
                         try one with resolve_hostname";
 const SYSTEM: &str = "ask the operating system of the broker's machine";
 const METRICS: &str = "see the histogram rabbitmq_message_size_bytes among the metrics, port 15692";
+const PEEK: &str = "the messages of a queue are shown on its page of the management page, and by \
+                    POST /api/queues/VHOST/QUEUE/get with the ackmode ack_requeue_true";
 const DISK: &str = "the disk is always watched; set_disk_free_limit 0 lets it fill up";
 const STREAMS: &str = "there are no streams yet";
 
@@ -30,6 +32,7 @@ pub(in crate::cli::ctl) const VERBS: &[Verb] = &[
     Verb::refused("add_member", CLUSTER),
     Verb::refused("delete_member", CLUSTER),
     Verb::refused("grow", CLUSTER),
+    Verb::refused("grow_to_count", CLUSTER),
     Verb::refused("shrink", CLUSTER),
     Verb::refused("transfer_leadership", CLUSTER),
     Verb::refused("encode", ENCRYPTED),
@@ -51,6 +54,10 @@ pub(in crate::cli::ctl) const VERBS: &[Verb] = &[
     Verb::refused("message_size_stats", METRICS),
     Verb::refused("deactivate_free_disk_space_monitoring", DISK),
     Verb::refused("set_channel_interceptor_priorities", "there are no interceptors"),
+    Verb::refused("peek", PEEK),
+    Verb::refused("add_replica", STREAMS),
+    Verb::refused("delete_replica", STREAMS),
+    Verb::refused("restart_stream", STREAMS),
     Verb::refused("stream_status", STREAMS),
     Verb::refused("coordinator_status", STREAMS),
 ];
