@@ -248,6 +248,30 @@ fn a_publish_is_told_before_its_queue_has_it() {
     assert!(exchanges.iter().all(|key| key == "publish."), "{exchanges:?}");
 }
 
+// FH-003, FH-004, FH-008
+#[test]
+fn who_publishes_and_consumes_may_listen_on_the_same_channel() {
+    let realm = Realm::permitting(EVERYTHING);
+    let channel = realm.channel();
+    let (q, told) = (channel.queue(), channel.queue());
+    channel.call(&bind(&told, EXCHANGE, "#"));
+    channel.consume(&consume(&q, "own").no_ack());
+    channel.consume(&consume(&told, "told").no_ack());
+    realm.operator.trace(&realm.vhost, true);
+    let count = 500;
+    for n in 0..count {
+        channel.publish(&publish("", &q, n.to_string()));
+    }
+    let expected: Vec<String> = (0..count).map(|n| n.to_string()).collect();
+    let all: Vec<_> = (0..3 * count).map(|_| channel.delivery()).collect();
+    let deliver = format!("deliver.{q}");
+    for (tag, key) in [("own", q.as_str()), ("told", "publish."), ("told", &deliver)] {
+        let found = all.iter().filter(|m| m.consumer_tag == tag && m.routing_key == key);
+        assert_eq!(found.map(Message::text).collect::<Vec<_>>(), expected, "{tag} {key}");
+    }
+    channel.expect_nothing();
+}
+
 // FH-006, FH-009
 #[test]
 fn dead_letters_are_delivered_but_nobody_publishes_them() {
