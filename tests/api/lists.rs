@@ -190,16 +190,16 @@ fn persistent_messages_are_counted_at_once() {
 fn quorum_queues_tell_what_came_back_and_of_which_priority_the_others_are() {
     let channel = Channel::open();
     let queue = channel.durable_queue(Table::new().with("x-queue-type", "quorum"));
-    for priority in [0, 5, 5] {
+    for priority in [0, 5, 5, 5] {
         let properties = Properties { priority: Some(priority), ..Properties::default() };
         channel.publish(&publish("", &queue, "m").properties(properties));
     }
     channel.publish(&publish("", &queue, "usual"));
-    channel.expect_ready(&queue, 4);
+    channel.expect_ready(&queue, 5);
     let tag = channel.take(&queue, "m");
     channel.take(&queue, "m");
     channel.send(&nack(tag, true));
-    channel.expect_ready(&queue, 3);
+    channel.expect_ready(&queue, 4);
     let found = shown("/queues/detailed", |item| {
         item["name"] == queue.as_str() && item["messages_ready_returned"] == 1
     });
@@ -269,9 +269,40 @@ fn what_a_connection_without_tls_has_no_word_for_is_empty_when_it_is_looked_at_a
     }
 }
 
+// HT-079
+#[test]
+fn what_consumers_do_is_told() {
+    let channel = Channel::open();
+    let single = Table::new().with("x-single-active-consumer", true);
+    let (turns, queue) = (channel.queue_with(single), channel.queue());
+    channel.call(&qos(1));
+    for (queue, tag) in [(&turns, "first"), (&turns, "second"), (&queue, "alone")] {
+        channel.subscribe(queue, tag);
+    }
+    let is = |tag: &'static str, status: &'static str| {
+        comes_to(if tag == "alone" { &queue } else { &turns }, |found| {
+            let consumers = found["consumer_details"].as_array().unwrap().iter();
+            let mut consumers = consumers.filter(|consumer| consumer["consumer_tag"] == tag);
+            consumers.any(|consumer| consumer["activity_status"] == status)
+        });
+    };
+    is("first", "single_active");
+    is("second", "waiting");
+    channel.fill(&queue, ["a"]);
+    let held = channel.delivery();
+    is("alone", "up");
+    channel.fill(&queue, ["b"]);
+    is("alone", "blocked");
+    channel.send(&ack(held.delivery_tag));
+    is("alone", "up");
+}
+
 // HT-078
 #[test]
 fn how_well_consumers_keep_up_is_told() {
+    if !only_on_lepus("RabbitMQ looks at a queue again only when something happens to it") {
+        return;
+    }
     let channel = Channel::open();
     let queue = channel.queue();
     let capacity_is = |is_so: &dyn Fn(f64) -> bool| {

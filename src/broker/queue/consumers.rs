@@ -67,6 +67,10 @@ pub struct ConsumerView {
     pub unacked: u32,
     /// Whether it may be served: where one is served at a time, whether it is that one.
     pub is_active: bool,
+    /// Whether it is served alone, and others may wait for their turn.
+    pub is_single: bool,
+    /// Whether it can take the next message: it has credit, and its client reads.
+    pub is_free: bool,
 }
 
 impl ConsumerHandle {
@@ -158,6 +162,8 @@ impl Consumers {
                 prefetch: consumer.prefetch,
                 unacked: entry.unacked,
                 is_active: self.is_active(at),
+                is_single: self.active == Some(at),
+                is_free: entry.is_in_line,
             }
         };
         entries.into_iter().map(view).collect()

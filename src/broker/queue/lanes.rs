@@ -137,9 +137,10 @@ impl Lanes {
         self.all().map(Ready::returned).sum()
     }
 
-    /// Messages of each level that has any, the lowest first.
+    /// Messages that did not come back, of each level that has any, the lowest first.
     pub(super) fn by_level(&self) -> Vec<(u8, u64)> {
-        let counts = self.lanes.iter().map(|lane| (lane.level, lane.ready.count()));
+        let new = |lane: &Lane| lane.ready.count() - lane.ready.returned();
+        let counts = self.lanes.iter().map(|lane| (lane.level, new(lane)));
         counts.filter(|(_, count)| *count > 0).collect()
     }
 

@@ -9,7 +9,7 @@ use super::{Reply, channels};
 use crate::{
     broker::{
         Vhost,
-        arguments::milliseconds,
+        arguments::{QueueType, milliseconds},
         queue::{ConsumerView, Queue},
         registry::OpenConnection,
     },
@@ -63,10 +63,11 @@ pub(super) fn of_queue(
     queue: &Queue,
 ) -> Vec<Value> {
     let consumers = queue.consumers();
+    let is_waited_for = queue.counts().ready > 0;
     let objects = consumers.iter().map(|consumer| {
         // One whose connection has just ended is about to end itself.
         let connection = connections.0.get(&consumer.connection);
-        describe(api, connection, vhost.name(), queue, consumer)
+        describe(api, connection, vhost.name(), (queue, is_waited_for), consumer)
     });
     objects.collect()
 }
@@ -82,7 +83,8 @@ pub(super) fn of_channel(api: &Api, connection: &OpenConnection, channel: Channe
         consumer.connection == connection.info.id && consumer.channel == channel
     });
     let describe = |(queue, consumer): (&Arc<Queue>, ConsumerView)| {
-        describe(api, Some(connection), vhost.name(), queue, &consumer)
+        let is_waited_for = queue.counts().ready > 0;
+        describe(api, Some(connection), vhost.name(), (queue, is_waited_for), &consumer)
     };
     own.map(describe).collect()
 }
@@ -91,7 +93,7 @@ fn describe(
     api: &Api,
     connection: Option<&OpenConnection>,
     vhost: &str,
-    queue: &Queue,
+    (queue, is_waited_for): (&Queue, bool),
     consumer: &ConsumerView,
 ) -> Value {
     let channel = connection.map_or(json!({}), |connection| {
@@ -112,12 +114,27 @@ fn describe(
         "channel_details": channel,
         "ack_required": !consumer.no_ack,
         "active": consumer.is_active,
-        "activity_status": if consumer.is_active { "up" } else { "waiting" },
+        "activity_status": activity(queue, is_waited_for, consumer),
         "exclusive": consumer.exclusive,
         "prefetch_count": consumer.prefetch,
         "arguments": consumer.arguments.as_ref().map_or(json!({}), |table| json::of_table(table)),
         "consumer_timeout": timeout(api, queue, consumer).as_millis() as u64,
     })
+}
+
+/// RabbitMQ's word for what a consumer does. Only of classic queues it tells who takes no messages
+/// although there are some.
+fn activity(queue: &Queue, is_waited_for: bool, consumer: &ConsumerView) -> &'static str {
+    match consumer {
+        ConsumerView { is_single: true, .. } => "single_active",
+        ConsumerView { is_active: false, .. } => "waiting",
+        ConsumerView { is_free: false, .. }
+            if is_waited_for && queue.queue_type == QueueType::Classic =>
+        {
+            "blocked"
+        }
+        _ => "up",
+    }
 }
 
 /// How long a delivery may stay unacknowledged; 0 where there is no such limit. Clients take it

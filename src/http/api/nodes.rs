@@ -76,7 +76,7 @@ const NOT_COUNTED: [&str; 23] = [
     "reserved_unallocated",
 ];
 
-/// What RabbitMQ counts and Lepus does not do, or does not count. Of most of it RabbitMQ 4.3 says 0.
+/// What RabbitMQ counts and Lepus does not do or count. Of most of it RabbitMQ 4.3 says 0.
 const NOT_HERE: [&str; 11] = [
     "gc_num",
     "gc_bytes_reclaimed",

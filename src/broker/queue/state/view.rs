@@ -50,7 +50,7 @@ pub struct QueueView {
     pub resident_body_bytes: u64,
     /// Ready messages that came back.
     pub returned: u64,
-    /// Ready messages of each priority that has any, the lowest first; of quorum queues alone.
+    /// The others, of each priority that has any, the lowest first; of quorum queues alone.
     pub by_priority: Vec<(u8, u64)>,
     /// When anything last happened to it; 0 if nothing has since it was made or restored.
     pub used_at: UnixTime,
