@@ -36,6 +36,20 @@ fn everything_is_measured_and_nothing_is_lost() {
 }
 
 #[test]
+fn delayed_messages_come_once_and_not_before_their_time() {
+    let home = tempfile::tempdir().unwrap();
+    let broker = Lepus::start(home.path());
+    let uri = format!("amqp://guest:guest@{}/", broker.options.address);
+    let args = ["delayed", "--uri", &uri, "--backlog=500", "--rate=1000", "--json"];
+    let (code, out, err) = perf(&args);
+    assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
+    let rows: Json = serde_json::from_str(&out).unwrap();
+    assert_eq!((&rows[0]["count"], &rows[0]["faults"]), (&500.into(), &0.into()), "{rows}");
+    assert_eq!(rows[0]["times_of"], "lateness", "{rows}");
+    broker.stop();
+}
+
+#[test]
 fn a_login_that_is_refused_is_told_from_a_broker_that_is_not_there() {
     let home = tempfile::tempdir().unwrap();
     let broker = Program::start(&mut lepus(home.path(), &["--amqp-port=0"]));

@@ -2,7 +2,8 @@
 //!
 //! Each connection has a thread of its own; a producer with confirms has one more that reads them.
 //! A message carries its number and when it was sent in its first sixteen bytes. Consumers check
-//! that nothing is lost, doubled or out of order where one producer fills one queue.
+//! that nothing is lost, doubled or out of order where one producer fills one queue, and that
+//! nothing comes before its time.
 
 use std::{
     io::Write,
@@ -99,7 +100,7 @@ impl Shared {
 }
 
 impl Plan {
-    fn queue(&self, index: usize) -> String {
+    pub(super) fn queue(&self, index: usize) -> String {
         format!("{}-{index}", self.prefix)
     }
 
@@ -149,7 +150,7 @@ impl Plan {
         tell: &mut dyn FnMut(u64),
     ) -> Result<Outcome, Error> {
         let shared = Arc::new(Shared::default());
-        let consumers = self.start_consumers(uri, &shared)?;
+        let consumers = self.start_consumers(uri, &shared, self.is_ordered())?;
         let producers = self.start_producers(uri, &shared, None)?;
         wait(warm_up, &mut |_| {}, &shared, &producers, &consumers);
         shared.is_measured.store(true, Relaxed);
@@ -197,7 +198,7 @@ impl Plan {
         filled.seconds = clock::now().since(begin).as_secs_f64();
         [filled.published, filled.confirmed, _] = shared.counts();
         let begin = clock::now();
-        let consumers = self.start_consumers(uri, &shared)?;
+        let consumers = self.start_consumers(uri, &shared, self.is_ordered())?;
         self.await_rest(&shared);
         let mut drained = Outcome {
             seconds: clock::now().since(begin).as_secs_f64(),
@@ -234,8 +235,19 @@ impl Plan {
         }
     }
 
-    fn start_consumers(&self, uri: &Uri, shared: &Arc<Shared>) -> Result<Vec<Worker>, Error> {
-        (0..self.consumers).map(|index| self.start_consumer(uri, shared, index)).collect()
+    /// Whether messages come in the order in which they were published.
+    fn is_ordered(&self) -> bool {
+        self.producers == 1 && self.consumers <= self.queues && self.queues == 1
+    }
+
+    fn start_consumers(
+        &self,
+        uri: &Uri,
+        shared: &Arc<Shared>,
+        is_ordered: bool,
+    ) -> Result<Vec<Worker>, Error> {
+        let indices = 0..self.consumers;
+        indices.map(|index| self.start_consumer(uri, shared, index, is_ordered)).collect()
     }
 
     fn start_consumer(
@@ -243,6 +255,7 @@ impl Plan {
         uri: &Uri,
         shared: &Arc<Shared>,
         index: usize,
+        is_ordered: bool,
     ) -> Result<Worker, Error> {
         let mut link = Link::open(uri)?;
         if self.ack_every > 0 {
@@ -272,7 +285,7 @@ impl Plan {
             link,
             shared: Arc::clone(shared),
             ack_every: self.ack_every,
-            is_ordered: self.producers == 1 && self.consumers <= self.queues && self.queues == 1,
+            is_ordered,
             latency: Histogram::default(),
         };
         Ok(thread::spawn(move || consumer.run()))
@@ -301,6 +314,36 @@ impl Plan {
                 Ok(thread::spawn(move || producer.run(link)))
             })
             .collect()
+    }
+}
+
+/// Consumers of what somebody else publishes, in any order.
+pub(super) struct Arriving<'a> {
+    plan: &'a Plan,
+    shared: Arc<Shared>,
+    consumers: Vec<Worker>,
+}
+
+impl<'a> Arriving<'a> {
+    pub(super) fn start(plan: &'a Plan, uri: &Uri) -> Result<Self, Error> {
+        let shared = Arc::new(Shared::default());
+        shared.is_measured.store(true, Relaxed);
+        let consumers = plan.start_consumers(uri, &shared, false)?;
+        Ok(Self { plan, shared, consumers })
+    }
+
+    /// Waits for the rest of `count` messages, or until nothing more comes.
+    pub(super) fn finish(self, count: u64) -> Result<Outcome, Error> {
+        self.shared.published.store(count, Relaxed);
+        self.plan.await_rest(&self.shared);
+        self.shared.is_over.store(true, Relaxed);
+        let mut outcome = Outcome { published: count, ..Outcome::default() };
+        for consumer in self.consumers {
+            outcome.latency.merge(&joined(consumer)?);
+        }
+        outcome.consumed = self.shared.consumed.load(Relaxed);
+        outcome.faults = self.shared.faults.load(Relaxed) + count.abs_diff(outcome.consumed);
+        Ok(outcome)
     }
 }
 
@@ -566,7 +609,8 @@ impl Consumer {
                         if is_measured {
                             latency.add(now.since(state.sent));
                         }
-                        if is_ordered && state.number != state.expected {
+                        let is_misplaced = is_ordered && state.number != state.expected;
+                        if is_misplaced || now < state.sent {
                             shared.faults.fetch_add(1, Relaxed);
                         }
                         state.expected = state.number + 1;

@@ -5,6 +5,7 @@
 //! than a broker does, so that on a small machine it is the broker that is measured.
 
 mod churn;
+mod delayed;
 mod flow;
 mod histogram;
 mod link;
@@ -20,6 +21,7 @@ use std::{
 use clap::{Args, ValueEnum};
 
 use self::{
+    delayed::Delayed,
     flow::{Plan, STAMP_BYTES},
     link::{Error, Link},
     report::Row,
@@ -91,6 +93,8 @@ enum What {
     Confirm,
     /// A backlog is filled, then drained
     Backlog,
+    /// How late delayed messages come: --backlog of them, durable, 5,000 due each second (--rate)
+    Delayed,
     /// Connections that come and go
     Connections,
     /// Durable queues that come and go
@@ -182,6 +186,12 @@ impl Perf {
                 Ok(vec![self.flow("confirm", &plan)?])
             }
             What::Backlog => self.filled_and_drained(&self.plan(), ""),
+            What::Delayed => {
+                let rate = if self.rate == 0 { 5000 } else { self.rate };
+                let plan = Plan { queues: 1, persistent: true, ..self.plan() };
+                let delayed = Delayed { plan: &plan, count: self.backlog, rate };
+                Ok(vec![self.delayed("delayed", &delayed)?])
+            }
             What::Connections => {
                 let churned = churn::connections(&self.uri, time)?;
                 Ok(vec![Row::of_churn("connect, publish, close", "connections/s", churned)])
@@ -240,6 +250,15 @@ impl Perf {
         plan.delete(&mut control)?;
         control.close();
         outcome
+    }
+
+    fn delayed(&self, name: &str, delayed: &Delayed<'_>) -> Result<Row, Error> {
+        let mut control = Link::open(&self.uri)?;
+        delayed.plan.declare(&mut control)?;
+        let outcome = delayed.run(&self.uri, &mut control);
+        delayed.plan.delete(&mut control)?;
+        control.close();
+        Ok(Row::of_lateness(name, outcome?))
     }
 
     fn filled_and_drained(&self, plan: &Plan, what: &str) -> Result<Vec<Row>, Error> {

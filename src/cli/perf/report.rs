@@ -7,7 +7,8 @@ use serde_json::{Map, Value, json};
 use super::{churn::Churned, flow::Outcome, histogram::Histogram};
 
 /// The shares of times that are told.
-const SHARES: [(&str, f64); 4] = [("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("max", 1.0)];
+const SHARES: [(&str, f64); 5] =
+    [("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)];
 
 /// One row of the result.
 #[derive(Clone, Debug)]
@@ -52,6 +53,13 @@ impl Row {
     pub(super) fn of_latency(name: impl Into<String>, mut outcome: Outcome) -> Self {
         outcome.confirms = Histogram::default();
         Self::of_messages(name, outcome)
+    }
+
+    /// The time from when they were due to arrival.
+    pub(super) fn of_lateness(name: impl Into<String>, outcome: Outcome) -> Self {
+        let mut row = Self::of_latency(name, outcome);
+        row.times = row.times.map(|(_, times)| ("lateness", times));
+        row
     }
 
     /// What came and went.
@@ -99,8 +107,8 @@ pub(super) fn json(rows: &[Row]) -> String {
 pub(super) fn table(rows: &[Row]) -> String {
     let width = rows.iter().map(|row| row.name.len()).max().unwrap_or(0);
     let mut text = format!(
-        "{:width$}  {:>12} {:<12} {:<8} {:>9} {:>9} {:>9} {:>9}\n",
-        "", "rate", "", "time of", "p50", "p95", "p99", "max"
+        "{:width$}  {:>12} {:<12} {:<8} {:>9} {:>9} {:>9} {:>9} {:>9}\n",
+        "", "rate", "", "time of", "p50", "p95", "p99", "p99.9", "max"
     );
     for row in rows {
         let rate = grouped(row.per_second);
