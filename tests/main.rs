@@ -18,6 +18,7 @@ mod bindings;
 mod bursts;
 mod channel;
 mod complaints;
+mod configured;
 mod confirm;
 mod connection;
 mod consume;

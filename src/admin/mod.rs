@@ -10,6 +10,7 @@
 //! - A change returns what the store must reach for it to be durable; [`Admin::durable`] waits.
 
 mod alarm_limits;
+mod gifts;
 mod limits;
 mod node;
 mod users;
@@ -21,6 +22,7 @@ use std::{
 };
 
 pub use alarm_limits::{AlarmLimits, Limits};
+use gifts::Gifts;
 pub use node::{Lacks, Node, SetLogLevel};
 pub use users::NewPassword;
 
@@ -35,6 +37,7 @@ use crate::{
         policy::{Authority, Draft, Invalid, Policy},
         registry::Place,
     },
+    config::Config,
     names::{CommitSeq, ConnectionId, Name},
     pattern::InvalidPattern,
     store::Registration,
@@ -50,6 +53,8 @@ pub struct Admin {
     auth: Arc<Authenticator>,
     alarm_limits: AlarmLimits,
     node: Node,
+    config: Arc<Config>,
+    gifts: Arc<Gifts>,
     /// Held while a change is made, so that memory and store see the same order.
     changing: Arc<Mutex<()>>,
 }
@@ -73,6 +78,17 @@ pub enum Error {
     /// The vhost was declared protected from deletion.
     #[error("Refusing to delete virtual host '{0}' because it is protected from deletion")]
     Protected(Name),
+    /// There are as many vhosts as there may be.
+    #[error("cannot create vhost '{0}': vhost limit of {1} is reached")]
+    VhostLimit(Name, u32),
+    /// What every vhost is to be given makes no sense.
+    #[error("the operator policy `{name}` of new vhosts: {reason}")]
+    Gift {
+        /// The name that the configuration has for it.
+        name: String,
+        /// What is wrong, on one line.
+        reason: String,
+    },
     /// A name is empty or too long.
     #[error("a name is empty, or longer than 255 bytes")]
     Name,
@@ -107,8 +123,17 @@ pub enum Error {
 
 impl Admin {
     /// The administration of this broker.
-    pub fn new(broker: Arc<Broker>, auth: Arc<Authenticator>, alarm_limits: AlarmLimits) -> Self {
-        Self { broker, auth, alarm_limits, node: Node::default(), changing: Arc::default() }
+    ///
+    /// # Errors
+    /// [`Error::Gift`], [`Error::Name`].
+    pub fn new(
+        broker: Arc<Broker>,
+        auth: Arc<Authenticator>,
+        alarm_limits: AlarmLimits,
+        config: Arc<Config>,
+    ) -> Result<Self, Error> {
+        let (node, gifts) = (Node::default(), Arc::new(Gifts::of(&config)?));
+        Ok(Self { broker, auth, alarm_limits, node, config, gifts, changing: Arc::default() })
     }
 
     /// Waits until a change is durable.

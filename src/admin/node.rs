@@ -132,7 +132,7 @@ impl Admin {
         let vhost = Name::from(config.default_vhost.as_str());
         if lacks.vhosts {
             let description = "Default virtual host".to_owned();
-            self.broker.put_vhost(&vhost, Metadata { description, ..Metadata::default() });
+            self.make_vhost(&vhost, Metadata { description, ..Metadata::default() })?;
         }
         if !lacks.users {
             return Ok(self.broker.store.submitted());

@@ -25,7 +25,7 @@ impl std::fmt::Debug for NewPassword<'_> {
 }
 
 impl NewPassword<'_> {
-    fn hash(self) -> Result<Option<PasswordHash>, Error> {
+    pub(super) fn hash(self) -> Result<Option<PasswordHash>, Error> {
         match self {
             Self::Plain(password) => PasswordHash::new(password.as_bytes())
                 .map(Some)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Admin, Error, checked_name};
 use crate::{
     broker::{Metadata, Vhost, arguments::QueueType},
-    names::CommitSeq,
+    names::{CommitSeq, Name},
 };
 
 impl Admin {
@@ -13,18 +13,50 @@ impl Admin {
     /// something else about the one of that name (PO-076).
     ///
     /// # Errors
-    /// [`Error::Name`].
+    /// [`Error::Name`], [`Error::VhostLimit`].
     pub fn put_vhost(&self, name: &str, metadata: Metadata) -> Result<CommitSeq, Error> {
         let name = checked_name(name)?;
         let _changing = self.changing();
-        Ok(self.broker.put_vhost(&name, metadata))
+        self.make_vhost(&name, metadata)
+    }
+
+    /// Makes the default vhost, if there is none at all.
+    ///
+    /// # Errors
+    /// As [`Self::put_vhost`]'s.
+    pub fn introduce_vhost(&self) -> Result<CommitSeq, Error> {
+        if !self.broker.vhosts().is_empty() {
+            return Ok(CommitSeq(0));
+        }
+        let description = "Default virtual host".to_owned();
+        let metadata = Metadata { description, ..Metadata::default() };
+        self.put_vhost(&self.config.default_vhost, metadata)
+    }
+
+    /// Puts a vhost while nothing else is changed; a new one is given what the configuration has
+    /// for it.
+    pub(super) fn make_vhost(&self, name: &Name, metadata: Metadata) -> Result<CommitSeq, Error> {
+        if self.broker.vhost(name).is_some() {
+            return Ok(self.broker.put_vhost(name, metadata));
+        }
+        if let Some(limit) = self.config.vhosts_max
+            && self.broker.vhosts().len() >= limit as usize
+        {
+            return Err(Error::VhostLimit(name.clone(), limit));
+        }
+        // With half of its limits it would be worse than not there.
+        let _group = self.broker.store.group();
+        self.broker.put_vhost(name, metadata);
+        let vhost = self.vhost(name)?;
+        self.give(&vhost)?;
+        Ok(self.broker.store.submitted())
     }
 
     /// Changes what is said about a vhost, which is added if it is not there. Returns whether it
     /// was added.
     ///
     /// # Errors
-    /// [`Error::Name`].
+    /// [`Error::Name`], [`Error::VhostLimit`].
     pub fn change_vhost(
         &self,
         name: &str,
@@ -35,7 +67,7 @@ impl Admin {
         let found = self.broker.vhost(&name);
         let mut metadata = found.as_ref().map(|vhost| vhost.metadata()).unwrap_or_default();
         change(&mut metadata);
-        Ok((found.is_none(), self.broker.put_vhost(&name, metadata)))
+        Ok((found.is_none(), self.make_vhost(&name, metadata)?))
     }
 
     /// Has whatever is published and delivered in a vhost told to its exchange

@@ -276,6 +276,29 @@ pub enum Error {
         limit: u64,
     },
 
+    /// There are as many queues as there may be.
+    ///
+    /// 406 `PRECONDITION_FAILED - cannot declare queue 'q': queue limit in cluster (1) is reached`
+    #[error("cannot declare queue '{name}': queue limit in cluster ({limit}) is reached")]
+    ClusterQueueLimit {
+        /// The queue.
+        name: Name,
+        /// The limit.
+        limit: u32,
+    },
+
+    /// There are as many exchanges as there may be.
+    ///
+    /// 406 `PRECONDITION_FAILED - cannot declare exchange 'e' in vhost 'v': exchange limit of 1 is
+    /// reached`
+    #[error("cannot declare exchange '{name}': exchange limit of {limit} is reached")]
+    ExchangeLimit {
+        /// The exchange.
+        name: Name,
+        /// The limit.
+        limit: u32,
+    },
+
     /// The vhost was deleted while the connection was in it (CN-126).
     ///
     /// 320 `CONNECTION_FORCED - vhost 'v' is deleted`
@@ -354,6 +377,9 @@ impl Error {
             E::QueueLimit { name, limit } => format!(
                 "cannot declare queue '{name}': queue limit in vhost '{vhost}' ({limit}) is reached"
             ),
+            E::ExchangeLimit { name, limit } => {
+                format!("cannot declare {}: exchange limit of {limit} is reached", exchange(name))
+            }
             E::InExclusiveUse { name } => format!("{} in exclusive use", queue(name)),
             other => other.to_string(),
         }

@@ -68,10 +68,12 @@ pub struct Settings {
     pub resident_max: usize,
     /// The same for one queue.
     pub queue_resident_max: usize,
-    /// The vhost that is created when there is none, if any.
-    pub default_vhost: Option<Name>,
     /// The type of queues that new vhosts say where they are created without one.
     pub default_queue_type: QueueType,
+    /// Queues that there may be in all vhosts.
+    pub queues_max: Option<u32>,
+    /// Exchanges that there may be in all vhosts.
+    pub exchanges_max: Option<u32>,
     /// What random numbers begin at.
     pub seed: u64,
 }
@@ -97,7 +99,7 @@ pub struct Broker {
     pub letters_arrived: Arc<AtomicU64>,
     /// How long queues found no room in a consumer's outbox.
     pub stalls: Histogram,
-    vhosts: DashMap<Name, Arc<Vhost>>,
+    vhosts: Arc<DashMap<Name, Arc<Vhost>>>,
     /// A vhost that nobody can name, for connections that have not named theirs yet.
     limbo: Arc<Vhost>,
     /// The runtime parameters, by whose they are and by name.
@@ -131,7 +133,11 @@ impl Broker {
         let departed = Arc::new(Departed::default());
         let departed_replies = Arc::new(Departed::default());
         let letters_arrived = Arc::new(AtomicU64::new(0));
+        let vhosts = Arc::new(DashMap::new());
         let shared = vhost::Shared {
+            vhosts: Arc::downgrade(&vhosts),
+            queues_max: settings.queues_max,
+            exchanges_max: settings.exchanges_max,
             store: store.clone(),
             budget: Arc::clone(&budget),
             timers: Arc::clone(&timers),
@@ -151,19 +157,13 @@ impl Broker {
             departed_replies,
             letters_arrived,
             stalls: Histogram::of_time(),
-            vhosts: DashMap::new(),
+            vhosts,
             limbo: Vhost::new(Name::from(""), shared.clone()),
             parameters: RwLock::default(),
             default_queue_type: settings.default_queue_type,
             shared,
         };
         broker.restore(recovered)?;
-        if let Some(default) = settings.default_vhost.as_ref().filter(|_| broker.vhosts.is_empty())
-        {
-            let description = "Default virtual host".to_owned();
-            let metadata = Metadata { description, ..Metadata::default() };
-            broker.put_vhost(default, metadata);
-        }
         Ok(broker)
     }
 
@@ -217,7 +217,7 @@ impl Broker {
                 tracing::warn!(%source, ?destination, %error, "a binding was not restored");
             }
         }
-        for vhost in &self.vhosts {
+        for vhost in self.vhosts.iter() {
             vhost.apply_policies();
         }
         if !leftovers.is_empty() {

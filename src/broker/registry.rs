@@ -118,6 +118,15 @@ pub enum Full {
     Suspended,
 }
 
+/// Why a channel is not opened: as many are open as may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FullOfChannels {
+    /// The user has (CH-004).
+    User(u64),
+    /// All users together have (CH-005).
+    Node(u64),
+}
+
 /// A limit as a number: none if it is negative or not said (PO-070).
 pub fn as_limit(limit: Option<i64>) -> Option<u64> {
     u64::try_from(limit?).ok()
@@ -202,23 +211,29 @@ impl Registry {
         Ok(())
     }
 
-    /// Opens a channel, if the user's limit allows.
+    /// Opens a channel, if the user's limit and that of all together allow.
     ///
     /// # Errors
-    /// The limit.
+    /// [`FullOfChannels`], the user's first.
     pub fn open_channel(
         &self,
         id: ConnectionId,
         channel: Arc<ChannelInfo>,
         limit: Option<i64>,
-    ) -> Result<(), u64> {
+        node_limit: Option<u32>,
+    ) -> Result<(), FullOfChannels> {
         let mut state = self.state();
         let State { connections, users, churn, .. } = &mut *state;
         let Some(connection) = connections.get_mut(&id) else { return Ok(()) };
         let Some(place) = connection.place.as_mut() else { return Ok(()) };
+        // They are counted only where they are limited.
+        let all = node_limit.map_or(0, |_| users.values().map(|user| user.channels).sum());
         let of_user = users.entry(place.user.clone()).or_default();
         if let Some(limit) = reached(of_user.channels, limit) {
-            return Err(limit);
+            return Err(FullOfChannels::User(limit));
+        }
+        if let Some(limit) = reached(all, node_limit.map(i64::from)) {
+            return Err(FullOfChannels::Node(limit));
         }
         of_user.channels += 1;
         place.channels += 1;
@@ -394,12 +409,16 @@ mod tests {
         registry.connect(outbox, Ends { peer: address, local: address }, UnixTime(0)).id
     }
 
-    fn open(registry: &Registry, id: ConnectionId, limit: Option<i64>) -> Result<ChannelId, u64> {
+    fn open(
+        registry: &Registry,
+        id: ConnectionId,
+        limit: Option<i64>,
+    ) -> Result<ChannelId, FullOfChannels> {
         let taken = registry.connection(id).map_or(0, |found| found.info.channel_count());
         let channel = ChannelId(taken as u16 + 1);
         let info = Arc::new(ChannelInfo::new(channel, UnixTime(0)));
         info.tally.add(crate::broker::stats::Stat::Publish, 1);
-        registry.open_channel(id, info, limit).map(|()| channel)
+        registry.open_channel(id, info, limit, None).map(|()| channel)
     }
 
     fn enter(registry: &Registry, user: &str, limits: [Option<i64>; 2]) -> Result<(), Full> {
@@ -444,7 +463,7 @@ mod tests {
             registry.enter(id, place("u"), None, None).unwrap();
             assert_eq!(open(&registry, id, Some(2)), Ok(ChannelId(1)));
         }
-        assert_eq!(open(&registry, ids[0], Some(2)), Err(2));
+        assert_eq!(open(&registry, ids[0], Some(2)), Err(FullOfChannels::User(2)));
         registry.close_channel(ids[1], ChannelId(1));
         assert_eq!(open(&registry, ids[0], Some(2)), Ok(ChannelId(2)));
         registry.disconnect(ids[0]);

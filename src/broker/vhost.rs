@@ -49,6 +49,12 @@ const SEEDS_APART: u64 = 0x9e37_79b9_7f4a_7c15;
 #[derive(Clone, Debug)]
 pub(super) struct Shared {
     pub(super) store: Store,
+    /// All vhosts. They share this, so that it must not keep them.
+    pub(super) vhosts: Weak<DashMap<Name, Arc<Vhost>>>,
+    /// Queues that there may be in all of them.
+    pub(super) queues_max: Option<u32>,
+    /// Exchanges that there may be.
+    pub(super) exchanges_max: Option<u32>,
     pub(super) budget: Arc<Budget>,
     pub(super) timers: Arc<Timers>,
     pub(super) departed: Arc<Departed>,
@@ -61,6 +67,22 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    /// The limit, if there is one and so much of it is there in all vhosts. Those who declare at
+    /// the same time may go beyond it together, as with RabbitMQ.
+    ///
+    /// # Locks
+    /// Each topology's, one after the other.
+    fn full(
+        &self,
+        limit: Option<u32>,
+        count: impl Fn(&Topology<Arc<Queue>>) -> usize,
+    ) -> Option<u32> {
+        let (limit, vhosts) = (limit?, self.vhosts.upgrade()?);
+        let vhosts: Vec<_> = vhosts.iter().map(|vhost| Arc::clone(&vhost)).collect();
+        let there: usize = vhosts.iter().map(|vhost| count(&vhost.topology())).sum();
+        (there >= limit as usize).then_some(limit)
+    }
+
     /// A number for a queue; those of its lanes follow it.
     fn next_queue_id(&self, max_priority: u8) -> QueueId {
         let lanes = u64::from(max_priority) + 1;
@@ -212,6 +234,10 @@ impl Vhost {
 
     /// Declares an exchange.
     pub fn declare_exchange(&self, name: &str, spec: ExchangeSpec) -> Result<CommitSeq, Error> {
+        let full = self.shared.full(self.shared.exchanges_max, |t| t.exchanges().count());
+        if let Some(limit) = full.filter(|_| self.topology().exchange(name).is_none()) {
+            return Err(Error::ExchangeLimit { name: name.into(), limit });
+        }
         let ((), needed) = self.change(|topology, ops| {
             if topology.declare_exchange(name, spec.clone())? == Declared::Existing {
                 return Ok(());
@@ -395,6 +421,7 @@ impl Vhost {
         owner: Option<ConnectionId>,
         by: &DeclaredBy,
     ) -> Result<DeclaredQueue, Error> {
+        let full = self.shared.full(self.shared.queues_max, Topology::queues_count);
         let (queue, needed) = self.change(|topology, ops| {
             // Not even a name that the broker gave may be declared again.
             if !by.gave_name {
@@ -419,6 +446,9 @@ impl Vhost {
             }
             let queue_type = check_new_queue(name, &spec, owner.is_some(), by.gave_name)?;
             self.check_queue_limit(name, topology.queues_count())?;
+            if let Some(limit) = full {
+                return Err(Error::ClusterQueueLimit { name: name.into(), limit });
+            }
             let id = self.shared.next_queue_id(arguments::max_priority(&spec.arguments));
             let name = Name::from(name);
             if spec.durable {

@@ -13,6 +13,7 @@
 
 mod choice;
 mod error;
+mod given;
 mod loaded;
 mod rabbitmq;
 mod source;
@@ -37,6 +38,7 @@ pub use choice::{
     LogFormat, SanType, SyncMode, TlsVersion,
 };
 pub use error::{Error, Origin};
+pub use given::{Gift, Given, GivenLimits, GivenPolicy, GivenUser};
 pub use loaded::{Loaded, Note, Sources};
 pub use table::Setting;
 pub use value::{DiskLimit, LogFilter, MemoryLimit, Seconds, Secret, ServerVersion, Size};
@@ -151,6 +153,15 @@ settings! {
     /// Time that a delivery may stay unacknowledged before it is taken back from its consumer,
     /// where neither the consumer nor its queue says. Empty stands for any time.
     consumer_timeout: Option<Duration> = None;
+    /// Channels open at a time on all connections together. Empty stands for any number, here and
+    /// for the three that follow.
+    channels_max: Option<u32> = None;
+    /// Vhosts that there may be; no more are added then.
+    vhosts_max: Option<u32> = None;
+    /// Queues that there may be in all vhosts together.
+    queues_max: Option<u32> = None;
+    /// Exchanges that there may be in all vhosts together, the seven of each vhost among them.
+    exchanges_max: Option<u32> = None;
     /// Bytes of messages kept in memory for one channel while they are unacknowledged; what is
     /// beyond and on the disk is read again if it comes back.
     unacked_bytes_max: Size = Size::mib(2), Size::kib(4)..=Size::mib(1 << 10);
@@ -195,6 +206,16 @@ settings! {
     default_permissions_write: String = ".*".into(), RegularExpression;
     /// What the created user may read from.
     default_permissions_read: String = ".*".into(), RegularExpression;
+    /// Users that vhosts are given when they are made, with what they may do there: a list of
+    /// properties such as `qa.vhost_pattern=^qa-`, `qa.password=secret`, `qa.read=.*`. A user that
+    /// is there already keeps password and tags.
+    default_users: Vec<Given<GivenUser>> = Vec::new();
+    /// Operator policies that vhosts are given when they are made, written in the same way:
+    /// `ci.vhost_pattern=^ci-`, `ci.queue_pattern=.*`, `ci.expires=1h`.
+    default_operator_policies: Vec<Given<GivenPolicy>> = Vec::new();
+    /// Limits that vhosts are given when they are made, written in the same way, of which the
+    /// first whose pattern matches count: `ci.pattern=^ci-`, `ci.max_queues=100`.
+    default_vhost_limits: Vec<Given<GivenLimits>> = Vec::new();
     /// Users who may only connect from this machine.
     loopback_users: Vec<String> = vec!["guest".into()];
     /// Mechanisms of login that clients may choose from. EXTERNAL is for those whose

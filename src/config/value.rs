@@ -181,6 +181,8 @@ impl Value for PathBuf {
 
 /// The empty text stands for "not set".
 impl<T: Value> Value for Option<T> {
+    const IS_SECRET: bool = T::IS_SECRET;
+
     fn kind() -> String {
         T::kind()
     }
@@ -194,6 +196,8 @@ impl<T: Value> Value for Option<T> {
 
 /// In the environment a list is separated by commas, and `none` is the empty list.
 impl<T: Value> Value for Vec<T> {
+    const IS_SECRET: bool = T::IS_SECRET;
+
     fn kind() -> String {
         format!("a list, each {}", T::kind())
     }

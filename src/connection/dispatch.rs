@@ -10,7 +10,7 @@ use super::{
     settle::Verdict,
 };
 use crate::{
-    broker::{client::ChannelInfo, queue::Cause},
+    broker::{client::ChannelInfo, queue::Cause, registry::FullOfChannels},
     clock,
     names::ChannelId,
     wire::{
@@ -222,16 +222,23 @@ impl Session {
         let limit = user.and_then(|user| user.limits.max_channels);
         let info = Arc::new(ChannelInfo::new(id, self.fx.time));
         let registry = &self.broker().registry;
-        if let Err(limit) = registry.open_channel(self.id, Arc::clone(&info), limit) {
-            return Err(Code::NotAllowed.failure(
-                (0, 0),
-                format_args!(
+        let of_all = self.context.config.channels_max;
+        let opened = registry.open_channel(self.id, Arc::clone(&info), limit, of_all);
+        opened.map_err(|full| {
+            let text = match full {
+                FullOfChannels::User(limit) => format!(
                     "number of channels opened for user '{}' has reached the maximum allowed user \
                      limit of {limit}",
                     self.user
                 ),
-            ));
-        }
+                FullOfChannels::Node(limit) => format!(
+                    "number of channels opened on node '{}' has reached the maximum allowed limit \
+                     of {limit}",
+                    self.context.config.node()
+                ),
+            };
+            Code::NotAllowed.failure((0, 0), text)
+        })?;
         let channel = Channel::new(info, self.context.config.unacked_bytes_max.bytes());
         self.channels.set(id, ChannelState::Open(Box::new(channel)));
         self.reply(id, &AMQPClass::Channel(channel::AMQPMethod::OpenOk(channel::OpenOk {})));

@@ -183,7 +183,10 @@ impl Server {
         };
         let amqp = [listening("amqp", &addresses), listening("amqp/ssl", &tls_addresses)].concat();
         let (broker, auth) = (Arc::clone(&context.broker), Arc::clone(&context.auth));
-        let admin = Admin::new(broker, auth, alarm_limits.clone());
+        let admin = Admin::new(broker, auth, alarm_limits.clone(), Arc::clone(&config))?;
+        if lacks.vhosts {
+            admin.introduce_vhost()?;
+        }
         // Nobody finds half of what is defined.
         let needed = definitions.apply(&admin, &config.default_user)?;
         admin.durable(needed).await?;

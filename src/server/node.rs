@@ -43,11 +43,12 @@ pub(super) fn open_blocking(
     let settings = Settings {
         resident_max: config.resident_max.bytes(),
         queue_resident_max: config.resident_max.bytes() / QUEUE_SHARE,
-        default_vhost: lacks.vhosts.then(|| config.default_vhost.as_str().into()),
         default_queue_type: match config.default_queue_type {
             DefaultQueueType::Classic => QueueType::Classic,
             DefaultQueueType::Quorum => QueueType::Quorum,
         },
+        queues_max: config.queues_max,
+        exchanges_max: config.exchanges_max,
         seed: getrandom::u64()?,
     };
     let broker = Broker::new(&settings, store.clone(), &recovered)?;

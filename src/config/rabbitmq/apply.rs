@@ -8,7 +8,7 @@ use super::{
     syntax::Entry,
 };
 use crate::config::{
-    AuthMechanism, Error, MemoryLimit, Origin, Setting, Size,
+    AuthMechanism, Config, Error, MemoryLimit, Origin, Setting, Size,
     loaded::{Loaded, Note},
     value::Written,
 };
@@ -16,6 +16,10 @@ use crate::config::{
 /// Keys that are neither a setting nor without effect.
 const ANONYMOUS_USER: &str = "anonymous_login_user";
 const TOTAL_MEMORY: &str = "total_memory_available_override_value";
+
+/// How a value begins that only RabbitMQ can read, and what is said of it.
+const ENCRYPTED: &str = "encrypted:";
+const NOT_ENCRYPTED: &str = "plain text here: encrypted values cannot be read";
 
 /// What the files say; of each key what was said last.
 #[derive(Debug, Default)]
@@ -167,6 +171,7 @@ impl Entries {
                     None => return Err(refused(&entry.origin, key, value, form.expected())),
                 },
                 Members::Pairs => values.push(format!("{name}={value}")),
+                Members::Properties => values.push(property(setting, name, entry)?),
                 Members::Names => match value.as_str() {
                     "true" => values.push(name.to_owned()),
                     "false" => {}
@@ -197,6 +202,25 @@ impl Entries {
     }
 }
 
+/// One property of what vhosts are given when they are made, as the setting has it.
+fn property(setting: &str, name: &str, entry: &Entry) -> Result<String, Error> {
+    let Entry { key, value, origin } = entry;
+    let setting = Setting::named(setting, origin)?;
+    if setting.is_secret && value.starts_with(ENCRYPTED) {
+        return Err(refused(origin, key, "that", NOT_ENCRYPTED.into()));
+    }
+    let bytes = name.ends_with("_bytes").then(|| Form::BinaryUnits.read(value)).flatten();
+    let property = format!("{name}={}", bytes.as_deref().unwrap_or(value));
+    let written = Written::Many(vec![property.clone()]);
+    match setting.apply(&mut Config::default(), &written, origin) {
+        Err(Error::BadValue { expected, .. }) => {
+            let shown = if setting.is_secret { "that" } else { value.as_str() };
+            Err(refused(origin, key, shown, expected))
+        }
+        other => other.map(|()| property),
+    }
+}
+
 /// Whether the key belongs to a list or to the listeners.
 fn is_member(key: &str) -> bool {
     let is_below = |prefix: &str| {
@@ -223,9 +247,8 @@ pub(super) fn apply_key(
         return Ok(false);
     };
     let setting = Setting::named(setting, origin)?;
-    if setting.is_secret && value.starts_with("encrypted:") {
-        let expected = "plain text here: encrypted values cannot be read".into();
-        return Err(refused(origin, key, "that", expected));
+    if setting.is_secret && value.starts_with(ENCRYPTED) {
+        return Err(refused(origin, key, "that", NOT_ENCRYPTED.into()));
     }
     let Some(ours) = form.read(value) else {
         return Err(refused(origin, key, &format!("{value:?}"), form.expected()));

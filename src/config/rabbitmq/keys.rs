@@ -9,6 +9,8 @@ pub(super) enum Form {
     Same,
     /// A number, where `0` or `infinity` stands for as many as there can be, which are these.
     Count { most: &'static str },
+    /// A number from `least`, or `infinity` for any number.
+    Limit { least: u64 },
     /// A number of milliseconds.
     Millis,
     /// A number of seconds.
@@ -63,6 +65,10 @@ impl Form {
             Self::Same => Some(value.into()),
             Self::Count { most } if value == "0" || value == "infinity" => Some(most.into()),
             Self::Count { .. } => whole(value),
+            Self::Limit { .. } if value == "infinity" => Some(String::new()),
+            Self::Limit { least } => {
+                whole(value).filter(|number| number.parse().is_ok_and(|n: u64| n >= least))
+            }
             Self::Millis => whole(value).map(|number| number + "ms"),
             Self::Seconds => whole(value).map(|number| number + "s"),
             Self::Units => bytes(value, 1000),
@@ -86,7 +92,8 @@ impl Form {
     pub(super) fn expected(self) -> String {
         match self {
             Self::Same => "text".into(),
-            Self::Count { .. } => "a whole number, or infinity".into(),
+            Self::Count { .. } | Self::Limit { least: 0 } => "a whole number, or infinity".into(),
+            Self::Limit { least } => format!("a whole number from {least}, or infinity"),
             Self::Millis => "a whole number of milliseconds".into(),
             Self::Seconds => "a whole number of seconds".into(),
             Self::Units | Self::BinaryUnits => {
@@ -137,6 +144,10 @@ pub(super) const KEYS: &[(&str, &str, Form)] = &[
     ("consumer_max_per_channel", "channel_consumers_max", Form::Count { most: "10000000" }),
     ("max_connections", "connections_max", CONNECTIONS),
     ("connection_max", "connections_max", CONNECTIONS),
+    ("channel_max_per_node", "channels_max", Form::Limit { least: 1 }),
+    ("vhost_max", "vhosts_max", Form::Limit { least: 0 }),
+    ("cluster_queue_limit", "queues_max", Form::Limit { least: 0 }),
+    ("cluster_exchange_limit", "exchanges_max", Form::Limit { least: 0 }),
     ("max_message_size", "max_message_size", Form::Units),
     ("tcp_listen_options.backlog", "listen_backlog", Form::Same),
     ("vm_memory_high_watermark.relative", "memory_watermark", Form::Share),
@@ -209,12 +220,17 @@ pub(super) enum Members {
     Names,
     /// Of `name=value`.
     Pairs,
+    /// The same, each held to what it may be where it stands.
+    Properties,
 }
 
 /// Prefixes, settings, and what the list is made of.
 pub(super) const LISTS: &[(&str, &str, Members)] = &[
     ("loopback_users", "loopback_users", Members::Names),
     ("default_user_tags", "default_user_tags", Members::Names),
+    ("default_users", "default_users", Members::Properties),
+    ("default_policies.operator", "default_operator_policies", Members::Properties),
+    ("default_limits.vhosts", "default_vhost_limits", Members::Properties),
     ("auth_mechanisms", "auth_mechanisms", Members::Values(Form::Same)),
     ("auth_backends", "auth_backends", Members::Backends(BACKENDS)),
     ("ssl_options.versions", "tls_versions", Members::Values(TLS_VERSIONS)),
@@ -273,12 +289,6 @@ pub(super) const SAFETY: &[&str] = &[
 
 /// Beginnings of keys that say something which somebody may count on, and which has no effect.
 pub(super) const MISSED: &[&str] = &[
-    "channel_max_per_node",
-    "cluster_exchange_limit",
-    "cluster_queue_limit",
-    "default_limits.",
-    "default_policies.",
-    "default_users.",
     "definitions.",
     "log.exchange",
     "log.file",
@@ -293,7 +303,6 @@ pub(super) const MISSED: &[&str] = &[
     "queue_types.",
     "runtime_parameters.",
     "stomp.",
-    "vhost_max",
     "web_mqtt.",
     "web_stomp.",
 ];

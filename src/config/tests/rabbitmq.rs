@@ -158,6 +158,37 @@ fn every_key_sets_what_it_means() {
     }
 }
 
+// EN-047, EN-051, PO-075
+#[test]
+fn keys_of_limits_and_of_what_vhosts_are_given_set_what_they_mean() {
+    for (text, setting, expected) in [
+        ("vhost_max = 5", "vhosts_max", "\"5\""),
+        ("cluster_queue_limit = 0", "queues_max", "\"0\""),
+        ("cluster_exchange_limit = infinity", "exchanges_max", "\"\""),
+        ("channel_max_per_node = 9", "channels_max", "\"9\""),
+        (
+            "default_policies.operator.a.expires = 1h\n\
+             default_policies.operator.a.max_length_bytes = 1MB\n\
+             default_policies.operator.a.classic_queues.queue_version = 2",
+            "default_operator_policies",
+            "[\"a.classic_queues.queue_version=2\", \"a.expires=1h\", \
+             \"a.max_length_bytes=1048576\"]",
+        ),
+        (
+            "default_limits.vhosts.1.pattern = ^device\ndefault_limits.vhosts.1.max_queues = 10",
+            "default_vhost_limits",
+            "[\"1.max_queues=10\", \"1.pattern=^device\"]",
+        ),
+        (
+            "default_users.a\\.b.password = x # y\ndefault_users.a\\.b.read = 'a,b'",
+            "default_users",
+            "[\"a.b.password=x\", \"a.b.read=a,b\"]",
+        ),
+    ] {
+        assert_eq!(show(text, setting), expected, "{text}");
+    }
+}
+
 #[test]
 fn a_share_is_one_of_the_memory_that_there_is_said_to_be() {
     let text =
@@ -265,6 +296,21 @@ fn bad_values_are_named_with_file_line_key_and_what_is_allowed() {
             "`auth_backends.1.authz` cannot be internal: it is oauth2 like `auth_backends.1.authn`",
         ),
         ("auth_backends.1.other = internal", "`auth_backends.1.other` cannot be internal: it is w"),
+        (
+            "channel_max_per_node = 0",
+            "`channel_max_per_node` cannot be \"0\": it is a whole number f",
+        ),
+        (
+            "default_limits.vhosts.a.pattern = x\ndefault_limits.vhosts.a.max_queues = -1",
+            "`default_limits.vhosts.a.max_queues` cannot be -1: it is a list, each \
+             NAME.PROPERTY=VALUE with one of pattern (a regular expression), max_connections (a \
+             number from 1), max_queues (a number from 1)",
+        ),
+        (
+            "default_users.me.read = x\ndefault_users.me.write = [",
+            "`default_users.me.write` cannot be that: it is a list, each NAME.PROPERTY",
+        ),
+        ("default_users.me.password = encrypted:x", "`default_users.me.password` cannot be that"),
         ("auth_backends.1 = ldap", "`auth_backends.1` cannot be ldap: it is one of internal, "),
         ("loopback_users.guest = no", "`loopback_users.guest` cannot be no: it is true or false"),
         ("vm_memory_high_watermark.relative = 2.0", "`vm_memory_high_watermark.relative` cannot"),
@@ -291,11 +337,11 @@ fn keys_without_effect_are_named_once() {
         "collect_statistics_interval = 5000\nderecated_features = 1\n\
          cluster_formation.node_type = disc\nmqtt.listeners.tcp.1 = 1883\nlog.console = true\n\
          log.file = rabbit.log\ndefinitions.import_backend = local_filesystem\n\
-         cluster_queue_limit = 9",
+         queue_types.x = 9",
     );
     let [unknown, missed] = &warnings(&loaded)[..] else { panic!("{:?}", loaded.notes) };
     assert!(unknown.ends_with("rabbitmq.conf:2: RabbitMQ knows no `derecated_features`"));
-    for key in ["mqtt.listeners.tcp.1", "log.file", "cluster_queue_limit"] {
+    for key in ["mqtt.listeners.tcp.1", "log.file", "queue_types.x"] {
         assert!(missed.contains(key), "{missed}");
     }
     let idle = "collect_statistics_interval, cluster_formation.node_type";
@@ -309,7 +355,7 @@ fn keys_that_keep_others_out_without_effect_have_a_warning_of_their_own() {
     let loaded = read(
         "ssl_options.crl_check = true\nmanagement.tcp.port = 1\nmanagement.ssl.versions.1 = \
          tlsv1.3\nssl_options.depth = 2\nmanagement.disable_basic_auth = true\n\
-         credential_validator.min_length = 10\nvhost_max = 5\n\
+         credential_validator.min_length = 10\nproxy_protocol = true\n\
          ssl_options.client_renegotiation = false\ncollect_statistics = none",
     );
     let [unlocked, missed] = &warnings(&loaded)[..] else { panic!("{:?}", loaded.notes) };
@@ -323,7 +369,7 @@ fn keys_that_keep_others_out_without_effect_have_a_warning_of_their_own() {
     ] {
         assert!(unlocked.contains(&format!("{key} (")), "{unlocked}");
     }
-    assert!(missed.contains("vhost_max") && !missed.contains("ssl_options"), "{missed}");
+    assert!(missed.contains("proxy_protocol") && !missed.contains("ssl_options"), "{missed}");
 }
 
 #[test]
