@@ -90,7 +90,8 @@
 //! | 8 | [`cli`]: the program |
 //!
 //! `redb` is used only in `store`, `amq_protocol` only in `wire`, a clock only in `clock`; JSON
-//! only in `http`, in the client of the command line, `cli::ctl`, and in what `cli::perf` prints.
+//! only in `http`, in the tokens of `auth::oauth2`, in the client of the command line, `cli::ctl`,
+//! and in what `cli::perf` prints.
 //!
 //! # Rules
 //!
@@ -107,7 +108,15 @@
 //! * **R7** Whoever makes an outbox non-empty owes its wake, and pays before its own task waits.
 //! * **R8** Every buffer and list has a named limit.
 //! * **R9** The broker is given the time and returns plain data; only `clock` reads clocks.
-//! * **R10** Reply codes exist only in `connection`, JSON only in `http`.
+//! * **R10** Reply codes exist only in `connection`, and in what `http` quotes of them; JSON only
+//!   where it is said above.
+//!
+//! # What comments cite
+//!
+//! `BA-044`, `R6`: the letter R stands for a rule above. All others are statements of how RabbitMQ
+//! behaves, each with the version on which it was seen; their list, COMPATIBILITY, is kept beside
+//! this repository. A test that cites one says in code what it states, and can be run against
+//! RabbitMQ itself.
 
 pub mod admin;
 pub mod auth;

@@ -176,10 +176,9 @@ settings! {
     outbox_bytes_max: Size = Size::mib(1), Size::kib(4)..=Size::mib(1 << 10);
     /// Deliveries and other events that wait to be written to one connection.
     outbox_events_max: u32 = 4096, 16..=1_000_000;
-    /// Bytes read from a connection at a time.
-    read_buffer: Size = Size::kib(64), Size::kib(4)..=Size::mib(16);
-    /// Bytes written to a connection at a time.
-    write_buffer: Size = Size::kib(64), Size::kib(4)..=Size::mib(16);
+    /// Bytes ready to be written to one connection, beyond which its deliveries wait; beyond
+    /// twice as many its methods wait, too.
+    write_buffer: Size = Size::kib(256), Size::kib(4)..=Size::mib(16);
 
     /// Name of this node, as clients and tools see it. Where it has no `@`, that and the name
     /// of the machine are added. Empty stands for `rabbit`.

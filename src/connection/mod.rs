@@ -241,7 +241,7 @@ impl Session {
             access: Access::new(Arc::clone(context.auth.permissions())),
             heartbeat: Heartbeat::default(),
             out: Output::default(),
-            output_max: config.write_buffer.bytes() * 4,
+            output_max: config.write_buffer.bytes(),
             channels: Channels::default(),
             sources: Sources::default(),
             routes: Routes::default(),

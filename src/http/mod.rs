@@ -1,6 +1,6 @@
 //! The management API, as RabbitMQ's tools expect it (COMPATIBILITY chapter 8).
 //!
-//! Floor 6, over `admin`, `broker` and `auth`. The only place that knows JSON (R10).
+//! Floor 6, over `admin`, `broker` and `auth`. What the API says and reads as JSON is here (R10).
 //!
 //! - [`caller`]: who asks, and what that user may see and do.
 //! - [`failure`]: RabbitMQ's status codes and bodies for what cannot be done.

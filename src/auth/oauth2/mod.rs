@@ -2,8 +2,7 @@
 //!
 //! - [`Unverified`] takes a token apart, [`Keys`] finds the key that it names, and what is then
 //!   read from its claims is a [`Token`]: a user, tags, scopes and an end.
-//! - Tokens and keys are JSON by their standards (RFC 7519, RFC 7517); this and `http` are the only
-//!   modules that read JSON.
+//! - Tokens and keys are JSON by their standards (RFC 7519, RFC 7517).
 //! - Signatures are checked with ring, which TLS brings along. A key is only ever used for
 //!   algorithms of its own kind, so that nobody can choose a weaker one.
 

@@ -7,7 +7,7 @@
 //!   output and the exit codes that scripts expect of them (EN-060 to EN-078). `verb` is what a
 //!   command is, `verbs` has them all;
 //! * speaking to the broker: all commands use its management API, through the socket in its data
-//!   directory or over the network (`target`, `client`). The only JSON outside `http` is here;
+//!   directory or over the network (`target`, `client`);
 //! * lists as tables for people and as text or JSON for programs (`table`, `cell`).
 //!
 //! A command is a plain function that asks and says. It waits for each answer, since nothing else
