@@ -78,6 +78,14 @@ fn tool(name: &str, home: &Path, args: &[&str]) -> Said {
     command.args(args).stdin(Stdio::null()).output().unwrap().into()
 }
 
+/// The port on which the broker below a home listens for a protocol.
+#[track_caller]
+fn port(home: &Path, protocol: &str) -> u64 {
+    let listeners = ctl(home, &["listeners", "--formatter", "json"]).json()["listeners"].take();
+    let found = listeners.as_array().unwrap().iter().find(|found| found["protocol"] == protocol);
+    found.unwrap_or_else(|| panic!("no {protocol} in {listeners}"))["port"].as_u64().unwrap()
+}
+
 #[track_caller]
 fn assert_contains(text: &str, words: &[&str]) {
     for word in words {

@@ -22,7 +22,7 @@ fn dlx(exchange: &str) -> Table {
     Table::new().with("x-dead-letter-exchange", exchange)
 }
 
-// BA-230, BA-231, BA-233, BA-236
+// BA-230, BA-231, BA-233, BA-236, EX-077
 #[test]
 fn rejected_message_goes_to_the_dead_letter_exchange_with_its_story() {
     let channel = Channel::open();
@@ -235,29 +235,27 @@ fn story_grows_by_queue_and_reason_the_newest_first() {
 #[test]
 fn one_queue_may_stand_in_the_story_for_several_reasons() {
     let channel = Channel::open();
-    let dead = channel.queue();
-    let q = name("queue");
-    channel.declare(&queue(&q).exclusive().args(letters_to(&dead).with("x-message-ttl", 300)));
+    let (q, back) = (name("queue"), name("back"));
+    let arguments = letters_to(&back).with("x-max-length", 1);
+    channel.declare(&queue(&q).exclusive().args(arguments));
+    channel.declare(&queue(&back).exclusive().args(letters_to(&q)));
     channel.fill(&q, ["m"]);
     refuse(&channel, &q);
-    let once = arrival(&channel, &dead);
-    // Only the broker continues a story, so it must come back by itself.
-    channel.send(&ack(once.delivery_tag));
-    let back = channel.queue_with(letters_to(&q));
-    let both = channel.exchange("fanout");
-    channel.call(&bind(&back, &both, ""));
-    let start = channel.queue_with(dlx(&both));
-    channel.fill(&start, ["n"]);
-    refuse(&channel, &start);
-    let at_back = arrival(&channel, &back);
-    channel.send(&reject(at_back.delivery_tag, false));
-    let letter = arrival(&channel, &dead);
+    channel.send(&reject(arrival(&channel, &back).delivery_tag, false));
+    channel.expect_ready(&q, 1);
+    // It has come back to the queue, and has to make room there.
+    channel.fill(&q, ["n"]);
+    let letter = arrival(&channel, &back);
+    assert_eq!(letter.text(), "m");
+    let expected = [(&*q, "maxlen", 1), (&back, "rejected", 1), (&q, "rejected", 1)];
+    assert_eq!(letter.history(), history(expected));
+    let headers = letter.headers();
     assert_eq!(
-        letter.history(),
-        history([(&q, "expired", 1), (&back, "rejected", 1), (&start, "rejected", 1)])
+        (headers.text("x-first-death-queue"), headers.text("x-last-death-queue")),
+        (&*q, &*q)
     );
-    assert_eq!(letter.headers().text("x-last-death-exchange"), "");
-    assert_eq!(letter.headers().text("x-first-death-queue"), start);
+    assert_eq!(headers.text("x-first-death-reason"), "rejected");
+    assert_eq!(headers.text("x-last-death-reason"), "maxlen");
 }
 
 // BA-237, TOP-29
@@ -532,7 +530,7 @@ fn messages_refused_together_arrive_in_their_order() {
     assert_eq!(channel.drain(&q), ["d"]);
 }
 
-// BA-230, QU-083
+// BA-230, QU-083, QU-088
 #[test]
 fn only_what_dies_is_a_dead_letter() {
     let connection = Connection::open();
@@ -614,5 +612,9 @@ fn circles_are_seen_after_a_restart() {
     let channel = connection.channel(1);
     let letter = arrival(&channel, "copy");
     assert_eq!(letter.history(), history([("two", "expired", 1), ("one", "expired", 1)]));
-    assert_eq!(channel.get("one"), None);
+    // Had it gone to the first queue again, it would be in the second by now.
+    outlive(&connection, 100);
+    for q in ["one", "two"] {
+        assert_eq!(channel.get(q), None, "{q}");
+    }
 }

@@ -75,11 +75,13 @@ fn messages_come_when_they_are_due_and_say_how_long_they_waited() {
     channel.call(&bind(&q, &x, "a.*"));
     channel.subscribe(&q, "c");
     let start = Instant::now();
-    channel.publish(&after(&x, "a.b", "late", 300));
-    channel.publish(&after(&x, "a.b", "text", "150"));
-    channel.publish(&after(&x, "a.b", "float", 75.5));
-    channel.publish(&after(&x, "a.b", "early", 20));
-    channel.publish(&after(&x, "b.b", "nowhere", 20));
+    channel.publish_together(&[
+        after(&x, "a.b", "late", 300),
+        after(&x, "a.b", "text", "150"),
+        after(&x, "a.b", "float", 75.5),
+        after(&x, "a.b", "early", 20),
+        after(&x, "b.b", "nowhere", 20),
+    ]);
     for (body, delay) in [("early", 20), ("float", 75), ("text", 150), ("late", 300)] {
         let got = channel.delivery();
         let waited = start.elapsed();
@@ -166,7 +168,7 @@ fn bindings_are_those_of_the_moment_when_a_message_is_due() {
     // Keeps the auto-delete exchange.
     channel.call(&bind(&before, &x, "other"));
     channel.call(&bind(&before, &x, "k"));
-    channel.publish(&after(&x, "k", "m", 100));
+    channel.publish(&after(&x, "k", "m", 1000));
     channel.call(&unbind(&before, &x, "k"));
     channel.call(&bind(&later, &x, "k"));
     channel.subscribe(&later, "c");

@@ -124,7 +124,7 @@ fn messages_of_an_expired_queue_are_no_dead_letters() {
 fn time_of_an_unused_queue_begins_anew_with_a_restart() {
     let Some(mut private) = private_broker("") else { return };
     let channel = private.open().channel(1);
-    channel.declare(&queue("q").durable().args(unused(500)));
+    channel.declare(&queue("q").durable().args(unused(1500)));
     channel.confirm_select();
     channel.publish(&publish("", "q", "m").persistent());
     channel.expect_acked(1);
@@ -133,7 +133,7 @@ fn time_of_an_unused_queue_begins_anew_with_a_restart() {
     private.restart();
     let connection = private.open();
     expect_gone(&connection, "q");
-    assert_not_before(start, 500);
+    assert_not_before(start, 1500);
     // It does not come back, and neither do its messages.
     private.restart();
     let channel = private.open().channel(1);

@@ -262,14 +262,10 @@ fn tokens_that_are_not_to_be_trusted_are_refused() {
         with("exp", json!("tomorrow")),
         without("exp"),
         with("nbf", json!(seconds_from_now(3600))),
-        with("scope", (0..2100).map(|n| format!("rabbit.{n}")).collect()),
         "guest".to_owned(),
     ];
     for token in bad {
-        // Longer ones do not fit the first frame.
-        if token.len() < 7000 {
-            assert_refused(&guarded.with(&token));
-        }
+        assert_refused(&guarded.with(&token));
     }
     // The broker's own users are asked next.
     guarded.broker.open().close();
@@ -593,4 +589,19 @@ fn a_token_with_the_name_of_another_user_shows_nothing_of_that_one() {
     let other = format!("/connections/{}", part(own[0].as_str().unwrap()));
     assert_eq!(guarded.broker.api().login("", &token).delete(&other).status, 401);
     assert_eq!(guarded.broker.api().get("/connections").as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn a_token_may_have_so_many_scopes() {
+    let issuer = Issuer::ed25519("k1");
+    let settings = "oauth2_scope_prefix = \"none\"";
+    let Some(guarded) = Guarded::new(&[&issuer], settings) else { return };
+    // Too long for the first frame of AMQP, but not for a header of HTTP.
+    let status = |count: usize| {
+        let scopes = std::iter::once("tag:monitoring".to_owned());
+        let scopes: Vec<_> = scopes.chain((1..count).map(|n| format!("{n:x}"))).collect();
+        let token = issuer.token(&claims(&scopes.join(" ")));
+        guarded.broker.api().login("", &token).call("GET", "/whoami", "").status
+    };
+    assert_eq!((status(2048), status(2049)), (200, 401));
 }

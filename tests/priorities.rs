@@ -59,7 +59,7 @@ fn equal_priorities_keep_their_order() {
     assert_eq!(channel.drain(&q), expected);
 }
 
-// QU-132, QU-042
+// QU-044, QU-132
 #[test]
 fn queue_without_priorities_ignores_them() {
     let channel = Channel::open();

@@ -142,9 +142,10 @@ fn message_expires_while_it_waits() {
     let connection = Connection::open();
     let (channel, letters) = (connection.channel(1), DeadLetters::open());
     let q = channel.queue_with(letters.args().with("x-retry-delay", 3_600_000));
+    channel.subscribe(&q, "t");
     let start = Instant::now();
     channel.publish(&publish("", &q, "m").expiration("200"));
-    channel.send(&nack(channel.take(&q, "m"), true));
+    channel.send(&nack(channel.delivery().delivery_tag, true));
     let letter = letters.next();
     assert_not_before(start, 200);
     assert_eq!(letter.history(), history([(&q, "expired", 1)]));

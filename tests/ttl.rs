@@ -90,11 +90,15 @@ fn message_without_a_moment_to_live_is_not_returned() {
 fn requeue_does_not_prolong_a_life() {
     let (channel, letters) = (Channel::open(), DeadLetters::open());
     let q = channel.queue_with(letters.args().with("x-message-ttl", 100));
+    channel.call(&qos(1));
+    channel.subscribe(&q, "t");
     channel.fill(&q, ["first", "second"]);
-    let first = channel.take(&q, "first");
+    let first = channel.delivery();
+    assert_eq!(first.text(), "first");
+    channel.cancel("t");
     // The second expires later than the first would have.
     assert_eq!(letters.next().text(), "second");
-    channel.send(&nack(first, true));
+    channel.send(&nack(first.delivery_tag, true));
     let letter = letters.next();
     assert_eq!(letter.text(), "first");
     assert_eq!(letter.history(), history([(&q, "expired", 1)]));
@@ -106,10 +110,14 @@ fn requeue_does_not_prolong_a_life() {
 fn delivered_message_does_not_expire() {
     let (channel, letters) = (Channel::open(), DeadLetters::open());
     let q = channel.queue_with(letters.args().with("x-message-ttl", 50));
+    channel.call(&qos(1));
+    channel.subscribe(&q, "t");
     channel.fill(&q, ["first", "second"]);
-    let first = channel.take(&q, "first");
+    let first = channel.delivery();
+    assert_eq!(first.text(), "first");
     assert_eq!(letters.next().text(), "second");
-    channel.send(&ack(first));
+    channel.cancel("t");
+    channel.send(&ack(first.delivery_tag));
     channel.fill(&q, ["third"]);
     assert_eq!(letters.next().text(), "third");
 }
@@ -153,11 +161,14 @@ fn message_expires_wherever_it_stands() {
     }
     let (channel, letters) = (Channel::open(), DeadLetters::open());
     let q = channel.queue_with(letters.args());
-    channel.publish(&publish("", &q, "stays"));
-    for (body, expiration) in [("third", "300"), ("first", "50"), ("second", "150")] {
-        channel.publish(&publish("", &q, body).expiration(expiration));
-    }
-    channel.publish(&publish("", &q, "stays too").expiration("60000"));
+    let mortal = |body: &str, expiration: &str| publish("", &q, body).expiration(expiration);
+    channel.publish_together(&[
+        publish("", &q, "stays"),
+        mortal("third", "300"),
+        mortal("first", "50"),
+        mortal("second", "150"),
+        mortal("stays too", "60000"),
+    ]);
     assert_eq!(letters.bodies(3), ["first", "second", "third"]);
     assert_eq!(channel.drain(&q), ["stays", "stays too"]);
 }
@@ -171,10 +182,10 @@ fn a_thousand_lives_end_in_the_order_of_their_ends() {
     let (channel, letters) = (Channel::open(), DeadLetters::open());
     let q = channel.queue_with(letters.args());
     let start = Instant::now();
-    for n in 0..1000 {
-        let life = 500 + (n * 7 % 10) * 200;
-        channel.publish(&publish("", &q, life.to_string()).expiration(&life.to_string()));
-    }
+    let lives = (0..1000).map(|n| (500 + (n * 7 % 10) * 200).to_string());
+    let messages: Vec<_> =
+        lives.map(|life| publish("", &q, life.as_str()).expiration(&life)).collect();
+    channel.publish_together(&messages);
     let mut last = 0;
     for _ in 0..1000 {
         let life: i32 = letters.next().text().parse().unwrap();
@@ -301,7 +312,7 @@ fn message_expires_deep_in_what_a_restart_left_on_the_disk() {
 fn message_expires_that_came_back_and_left_memory() {
     let Some(private) = private_broker("resident_max = \"1MiB\"") else { return };
     let start = Instant::now();
-    with_deep_deadlines(&private, Table::new(), true, 2000);
+    with_deep_deadlines(&private, Table::new(), true, 4000);
     let channel = private.open().channel(1);
     channel.subscribe("q", "t");
     let mut last = 0;
@@ -310,5 +321,5 @@ fn message_expires_that_came_back_and_left_memory() {
     }
     channel.cancel("t");
     channel.send(&nack(last, true).multiple());
-    expect_deep_deaths(&private, start, 2000);
+    expect_deep_deaths(&private, start, 4000);
 }

@@ -15,7 +15,7 @@
 
 use std::{
     fs::{self, OpenOptions},
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader, Read, Write},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::{Arc, mpsc},
@@ -276,7 +276,8 @@ fn grow(count: u64, body: usize) {
     waiter.durable(&store, last);
     rate("grow", count, body.len(), start, cpu_before, &store);
     println!("grown");
-    thread::sleep(Duration::from_secs(3600));
+    // Whoever started it kills it, or is gone.
+    let _ = std::io::stdin().read_to_end(&mut Vec::new());
 }
 
 /// Lets a child grow a backlog, kills it, and opens what it left.
@@ -285,6 +286,7 @@ fn reopen(count: u64, body: usize) -> Store {
     let arguments = ["grow".to_owned(), count.to_string(), body.to_string()];
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(arguments)
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();

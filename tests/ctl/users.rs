@@ -146,10 +146,9 @@ fn permissions_are_given_and_taken() {
 #[test]
 fn whoever_comes_over_the_network_needs_a_user_who_may() {
     let home = tempfile::tempdir().unwrap();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let mut command = lepus(home.path(), &["--amqp-port=0", "--log-level=off"]);
-    let broker = Program::start(command.env("LEPUS_HTTP_PORT", port.to_string()));
+    let broker = Program::start(&mut lepus(home.path(), &["--amqp-port=0", "--log-level=off"]));
     broker.line();
+    let port = port(home.path(), "http");
     let uri = |login: &str| format!("http://{login}@127.0.0.1:{port}");
     let ask =
         |login: &str, args: &[&str]| ctl(home.path(), &[&["--uri", &uri(login)], args].concat());
@@ -189,14 +188,13 @@ fn whoever_comes_over_the_network_needs_a_user_who_may() {
 fn the_management_api_is_spoken_to_over_tls() {
     let pki = Certificates::new();
     let home = tempfile::tempdir().unwrap();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let mut command = lepus(home.path(), &["--amqp-port=0", "--log-level=off"]);
-    command.env("LEPUS_HTTPS_PORT", port.to_string());
+    command.env("LEPUS_HTTPS_PORT", "0");
     command.env("LEPUS_HTTPS_CERTIFICATE", pki.path("cert.pem"));
     command.env("LEPUS_HTTPS_KEY", pki.path("key.pem"));
     let broker = Program::start(&mut command);
     broker.line();
-    let uri = format!("https://guest:guest@localhost:{port}");
+    let uri = format!("https://guest:guest@localhost:{}", port(home.path(), "https"));
     let ask =
         |more: &[&str]| ctl(home.path(), &[&["-s", "list_users", "--uri", &uri], more].concat());
     let ca = pki.path("ca.pem");

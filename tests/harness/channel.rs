@@ -42,9 +42,15 @@ impl Channel {
     }
 
     pub(crate) fn publish(&self, publish: &Publish) {
+        self.publish_together(std::slice::from_ref(publish));
+    }
+
+    /// Publishes with one write, so that nothing of this machine comes between the messages.
+    pub(crate) fn publish_together(&self, messages: &[Publish]) {
         let mut wire = self.wire.borrow_mut();
-        let frames = publish.frames(self.number, wire.frame_max);
-        let bytes: Vec<u8> = frames.iter().flat_map(Frame::bytes).collect();
+        let frame_max = wire.frame_max;
+        let frames = messages.iter().flat_map(|message| message.frames(self.number, frame_max));
+        let bytes: Vec<u8> = frames.flat_map(|frame| frame.bytes()).collect();
         wire.write(&bytes);
     }
 
@@ -150,7 +156,7 @@ impl Channel {
         }
     }
 
-    /// Waits until the queue has no more than this many ready messages.
+    /// Waits until the queue, which may have more, has this many ready messages.
     #[track_caller]
     pub(crate) fn expect_left(&self, queue_name: &str, count: u32) {
         let start = std::time::Instant::now();
@@ -357,14 +363,13 @@ impl Channel {
                 _ => panic!("expected a confirm of {undecided:?}, got {got:?}"),
             };
             let (tag, is_multiple) = (read.longlong(), read.octet() & 1 != 0);
+            assert!(undecided.remove(&tag), "publish {tag} was decided twice or never made");
             if is_multiple {
-                let later = undecided.split_off(&(tag + 1));
+                let later = undecided.split_off(&tag);
                 decided.append(undecided);
                 *undecided = later;
-            } else {
-                assert!(undecided.remove(&tag), "publish {tag} was decided twice or never made");
-                decided.insert(tag);
             }
+            decided.insert(tag);
         }
         out
     }

@@ -1,12 +1,6 @@
 //! What an operator does to the broker under test: directly where it is ours, over RabbitMQ's
 //! management API where it is not.
 
-use std::{
-    fmt::Write as _,
-    io::{Read, Write},
-    net::TcpStream,
-};
-
 use lepus::{
     admin::{Admin, NewPassword},
     broker::{
@@ -17,7 +11,7 @@ use lepus::{
 };
 use serde_json::{Value as Json, json};
 
-use super::{Channel, DEADLINE, Options, broker, name};
+use super::{Api, Channel, Options, api, broker, name, part};
 
 /// The password of every user that tests make.
 pub(crate) const PASSWORD: &str = "secret";
@@ -29,8 +23,7 @@ pub(crate) const EVERYTHING: [&str; 3] = [".*", ".*", ".*"];
 #[derive(Clone, Debug)]
 pub(crate) enum Operator {
     Lepus(Admin),
-    /// The address of the management API.
-    RabbitMq(String),
+    RabbitMq(Api),
 }
 
 /// The operator of the broker that all tests share.
@@ -38,7 +31,7 @@ pub(crate) fn operator() -> Operator {
     if let Some(admin) = &broker().admin {
         return Operator::Lepus(admin.clone());
     }
-    Operator::RabbitMq(broker().http_address.clone())
+    Operator::RabbitMq(api())
 }
 
 /// A definition of a policy, or limits.
@@ -58,45 +51,15 @@ fn json(value: &Datum) -> Json {
     }
 }
 
-/// A path of the API.
-fn path(parts: &[&str]) -> String {
-    let mut out = String::from("/api");
-    for part in parts {
-        out.push('/');
-        for byte in part.bytes() {
-            match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' => {
-                    out.push(char::from(byte));
-                }
-                _ => write!(out, "%{byte:02X}").expect("strings can be written to"),
-            }
-        }
-    }
-    out
-}
-
-/// Asks the API; the reason if it refuses.
-fn ask(address: &str, method: &str, parts: &[&str], body: &Json) -> Result<(), String> {
-    let mut socket = TcpStream::connect(address)
-        .unwrap_or_else(|error| panic!("no management API at {address}: {error}"));
-    socket.set_read_timeout(Some(DEADLINE)).expect("the deadline is not zero");
-    let (path, body) = (path(parts), body.to_string());
-    let request = format!(
-        "{method} {path} HTTP/1.1\r\nhost: {address}\r\nauthorization: Basic \
-         Z3Vlc3Q6Z3Vlc3Q=\r\ncontent-type: application/json\r\nconnection: close\r\n\
-         content-length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    socket.write_all(request.as_bytes()).expect("the API reads");
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer).expect("the API answers");
-    let (head, body) = answer.split_once("\r\n\r\n").expect("an answer has a head");
-    if head.split(' ').nth(1).is_some_and(|status| status.starts_with('2')) {
+/// Asks the API for a path of these parts; the reason if it refuses.
+fn ask(api: &Api, method: &str, parts: &[&str], body: &Json) -> Result<(), String> {
+    let path: String = parts.iter().map(|name| format!("/{}", part(name))).collect();
+    let answer = api.call(method, &path, &body.to_string());
+    if (200..300).contains(&answer.status) {
         return Ok(());
     }
-    let body: Json =
-        serde_json::from_str(body).unwrap_or_else(|_| panic!("{method} {path}: {answer}"));
-    Err(body["reason"].as_str().map_or_else(|| body["reason"].to_string(), str::to_owned))
+    let reason = &answer.json()["reason"];
+    Err(reason.as_str().map_or_else(|| reason.to_string(), str::to_owned))
 }
 
 impl Operator {
@@ -111,7 +74,7 @@ impl Operator {
     ) {
         let done = match self {
             Self::Lepus(admin) => lepus(admin).map(drop).map_err(|error| error.to_string()),
-            Self::RabbitMq(address) => ask(address, method, parts, body),
+            Self::RabbitMq(api) => ask(api, method, parts, body),
         };
         done.unwrap_or_else(|reason| panic!("{method} {parts:?}: {reason}"));
     }
@@ -211,14 +174,14 @@ impl Operator {
                 let set = admin.set_policy(vhost, authority, name, draft);
                 set.map(drop).map_err(|error| error.to_string())
             }
-            Self::RabbitMq(address) => {
+            Self::RabbitMq(api) => {
                 let body = json!({
                     "pattern": json(&draft.pattern),
                     "apply-to": json(&draft.apply_to),
                     "priority": json(&draft.priority),
                     "definition": json(&draft.definition),
                 });
-                ask(address, "PUT", &[policies(authority), vhost, name], &body)
+                ask(api, "PUT", &[policies(authority), vhost, name], &body)
             }
         }
     }
@@ -324,7 +287,7 @@ impl Operator {
     fn try_delete(&self, parts: &[&str]) -> Result<(), String> {
         match self {
             Self::Lepus(_) => Ok(()),
-            Self::RabbitMq(address) => ask(address, "DELETE", parts, &json!({})),
+            Self::RabbitMq(api) => ask(api, "DELETE", parts, &json!({})),
         }
     }
 }
