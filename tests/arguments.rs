@@ -96,6 +96,11 @@ fn arguments() -> Vec<Argument> {
     add(quorum, "x-quorum-initial-group-size", 1.into(), 3.into(), &[]);
     add(quorum, "x-max-in-memory-length", 1.into(), 2.into(), &[]);
     add(quorum, "x-max-in-memory-bytes", 1.into(), 2.into(), &[]);
+    add(quorum, "x-consumer-disconnected-timeout", 60_000.into(), 60_001.into(), &[]);
+    add(quorum, "x-delayed-retry-type", "all".into(), "failed".into(), &[]);
+    for key in ["x-delayed-retry-min", "x-delayed-retry-max"] {
+        add(quorum, key, 1000.into(), 2000.into(), &[]);
+    }
     add(both, "x-retry-delay", 1000.into(), 1001.into(), both);
     add(both, "x-retry-delay-max", 1000.into(), 1001.into(), both);
     add(both, "x-message-deduplication", true.into(), false.into(), both);

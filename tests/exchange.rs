@@ -42,11 +42,11 @@ fn four_types_can_be_declared() {
     }
 }
 
-// EX-003, VM-05
+// EX-003, EX-102, VM-05
 #[test]
 fn unknown_type_closes_the_channel() {
     let channel = Channel::open();
-    for kind in ["foo", "x-no-such-type", "DIRECT", ""] {
+    for kind in ["foo", "x-no-such-type", "x-jms-topic", "x-rtopic", "DIRECT", ""] {
         channel.send(&exchange(name("x"), kind));
         channel.expect_close(406, contains(format!("exchange type '{kind}'")), (40, 10));
         channel.reopen();

@@ -105,7 +105,7 @@ fn exchanges_are_declared_and_deleted_with_configure() {
     takes(exchange_delete("x"), &[("configure", "exchange", "x")]);
 }
 
-// PO-011
+// PO-011, EX-011
 #[test]
 fn a_new_exchange_with_an_alternate_takes_reading_it_and_writing_to_the_alternate() {
     takes(
@@ -161,7 +161,7 @@ fn bindings_take_writing_to_the_destination_and_reading_from_the_source() {
     takes(exchange_unbind("destination", "source", "k"), &exchanges);
 }
 
-// PO-020
+// PO-020, BA-093
 #[test]
 fn queues_are_read_with_read() {
     takes(purge("q"), &[("read", "queue", "q")]);

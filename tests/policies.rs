@@ -3,7 +3,7 @@
 mod queues;
 
 use lepus::broker::{
-    datum::Datum,
+    datum::{Datum, Map},
     policy::{Authority, Draft},
 };
 
@@ -96,6 +96,8 @@ fn a_policy_that_makes_no_sense_is_refused_in_words() {
         ("dead-letter-strategy", "x".into(), "<<\"x\">> is not a valid dead letter strategy"),
         ("alternate-exchange", 1.into(), "1 is not a valid alternate exchange name"),
         ("queue-mode", "x".into(), "<<\"x\">> is not a valid queue-mode value"),
+        // QU-134: that is for arguments alone.
+        ("max-priority", 5.into(), "[{<<\"max-priority\">>,5}] are not recognised policy settings"),
     ] {
         assert_eq!(user(key, value), failed(line));
     }

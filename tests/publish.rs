@@ -293,6 +293,19 @@ fn message_above_the_size_limit_closes_the_channel() {
     channel.expect_close(406, text, (60, 40));
 }
 
+// BA-002
+#[test]
+fn largest_message_is_a_setting() {
+    let Some(private) = private_broker("max_message_size = 100") else { return };
+    let channel = private.open().channel(1);
+    let q = channel.queue();
+    channel.fill(&q, ["x".repeat(100).as_str()]);
+    assert_eq!(channel.get(&q).unwrap().body.len(), 100);
+    channel.fill(&q, ["x".repeat(101).as_str()]);
+    let text = "PRECONDITION_FAILED - message size 101 is larger than configured max size 100";
+    channel.expect_close(406, text, (60, 40));
+}
+
 // BA-281
 #[test]
 fn channels_may_interleave_their_content() {
@@ -324,7 +337,7 @@ fn body_frames_of_no_bytes_are_ignored() {
     assert_eq!(channel.drain(&q), ["abcd"]);
 }
 
-// EX-062
+// BA-095
 #[test]
 fn order_of_a_publisher_is_the_order_of_the_queue() {
     let (channel, q) = with_queue();

@@ -184,3 +184,19 @@ fn global_prefetch_across_queues_loses_no_message() {
     seen.sort_unstable();
     assert_eq!(seen, (0..500).collect::<Vec<_>>());
 }
+
+// BA-105, VM-14
+#[test]
+fn global_prefetch_may_be_that_of_each_consumer() {
+    // RabbitMQ 4.3 knows no other.
+    let private = private_broker("global_prefetch = \"consumer\"");
+    let options = private.as_ref().map_or_else(Options::new, PrivateBroker::options);
+    let channel = options.open().channel(1);
+    let q = channel.queue();
+    channel.subscribe(&q, "before");
+    channel.cancel("before");
+    channel.call(&qos(2).global());
+    channel.subscribe(&q, "a");
+    channel.subscribe(&q, "b");
+    expect_credit(&channel, &q, 4);
+}

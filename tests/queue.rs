@@ -435,6 +435,15 @@ fn queue_type_is_a_known_word() {
     ]);
 }
 
+// QU-050
+#[test]
+fn streams_are_not_supported() {
+    if only_on_lepus("RabbitMQ has streams") {
+        let reason = "\"unsupported queue type 'stream'\"";
+        check_arguments(vec![("x-queue-type", "stream".into(), Reason(reason))]);
+    }
+}
+
 // QU-051, QU-052, QU-053, VM-16, VM-17
 #[test]
 fn mode_version_and_locator_of_a_classic_queue() {
@@ -638,7 +647,7 @@ fn messages_of_a_deleted_queue_may_still_be_settled() {
     channel.expect_nothing();
 }
 
-// VM-15
+// VM-15: QU-021 is what RabbitMQ answers where its default is left as it is.
 #[test]
 fn transient_queue_need_not_be_exclusive() {
     let channel = Channel::open();

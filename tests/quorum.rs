@@ -61,7 +61,7 @@ fn arguments_of_other_types_are_not_for_a_quorum_queue() {
     }
 }
 
-// QT-008, QT-009
+// QT-008 to QT-010
 #[test]
 fn quorum_queue_is_deleted_without_conditions() {
     let channel = Channel::open();
@@ -424,4 +424,71 @@ fn failures_are_counted_on_after_a_restart() {
     channel.send(&reject(message.delivery_tag, true));
     channel.subscribe("dead", "dead");
     assert_eq!(channel.delivery().history(), history([("q", "delivery_limit", 1)]));
+}
+
+// QT-015, BA-086
+#[test]
+fn consumers_of_a_quorum_queue_have_priorities() {
+    let channel = Channel::open();
+    let q = channel.durable_queue(quorum());
+    channel.call(&qos(1));
+    channel.consume(&consume(&q, "low").arg("x-priority", -1));
+    channel.consume(&consume(&q, "high").arg("x-priority", 10));
+    for tag in ["high", "low"] {
+        channel.fill(&q, ["m"]);
+        assert_eq!(channel.delivery().consumer_tag, tag);
+    }
+    channel.send(&ack(1));
+    channel.fill(&q, ["m"]);
+    assert_eq!(channel.delivery().consumer_tag, "high");
+    remove(&channel, &q);
+}
+
+// QT-028, QT-030
+#[test]
+fn message_of_a_quorum_queue_tells_where_it_was_published() {
+    let channel = Channel::open();
+    let q = channel.durable_queue(quorum());
+    let x = channel.exchange("direct");
+    channel.call(&bind(&q, &x, "key"));
+    channel.publish(&publish(&x, "key", "m"));
+    channel.subscribe(&q, "t");
+    for redelivered in [false, true, true] {
+        let message = channel.delivery();
+        let from = (message.exchange.as_str(), message.routing_key.as_str(), message.redelivered);
+        assert_eq!(from, (x.as_str(), "key", redelivered));
+        channel.send(&nack(message.delivery_tag, true));
+    }
+    remove(&channel, &q);
+}
+
+// QT-033, QU-087
+#[test]
+fn consumers_of_a_quorum_queue_are_cancelled_with_it() {
+    let channel = Channel::open();
+    let q = channel.durable_queue(quorum());
+    channel.subscribe(&q, "t");
+    channel.send(&delete(&q));
+    let mut seen = [channel.next().method, channel.next().method];
+    seen.sort_by_key(|method| method.id);
+    assert_eq!(seen.each_ref().map(|method| method.id), [(50, 41), (60, 30)]);
+    assert_eq!(seen[1].read().short_string(), "t");
+}
+
+// QT-024, QU-114
+#[test]
+fn quorum_queue_refuses_what_is_too_much() {
+    let channel = Channel::open();
+    let limit = quorum().with("x-max-length", 2).with("x-overflow", "reject-publish");
+    let q = channel.durable_queue(limit);
+    channel.confirm_select();
+    let is_taken = |_: &u32| {
+        channel.fill(&q, ["m"]);
+        channel.next_confirm().0 == (60, 80)
+    };
+    let taken = (0..10).take_while(is_taken).count();
+    // RabbitMQ may take one more than it should.
+    assert!((2..=2 + usize::from(broker().is_external)).contains(&taken), "{taken}");
+    assert_eq!(channel.drain(&q).len(), taken);
+    remove(&channel, &q);
 }

@@ -168,3 +168,53 @@ fn other_reply_names_are_left_alone() {
         assert_eq!(channel.get(&q).unwrap().properties.reply_to.as_deref(), Some(reply_to));
     }
 }
+
+// QU-020
+#[test]
+fn every_declare_of_a_reply_name_only_asks_whether_it_is_alive() {
+    let (requester, responder) = (requester(), Channel::open());
+    let q = responder.durable_queue(Table::new());
+    let to = name_of(&requester, &responder, &q);
+    let declares = |name: &str| {
+        let plain = queue(name);
+        [plain.clone(), plain.clone().passive(), plain.clone().durable(), plain.exclusive()]
+    };
+    // Where replies go to is there even for those who wait for none.
+    for name in [REPLY_TO, &to] {
+        let alive = Declared { queue: name.to_owned(), messages: 0, consumers: 1 };
+        for declare in declares(name) {
+            assert_eq!(responder.declare(&declare), alive, "{declare:?}");
+        }
+    }
+    requester.cancel("replies");
+    for declare in declares(&to) {
+        let text = format!("NOT_FOUND - no queue '{to}' in vhost '/'");
+        responder.refused(&declare, 404, text);
+        responder.reopen();
+    }
+    responder.call(&delete(&q));
+}
+
+// BA-064
+#[test]
+fn replies_are_not_got() {
+    let channel = requester();
+    channel.refused(&get(REPLY_TO), 404, format!("NOT_FOUND - no queue '{REPLY_TO}' in vhost '/'"));
+}
+
+// EX-052
+#[test]
+fn nothing_is_bound_to_a_reply_name() {
+    let (requester, responder) = (requester(), Channel::open());
+    let q = responder.durable_queue(Table::new());
+    let to = name_of(&requester, &responder, &q);
+    for name in [REPLY_TO, &to] {
+        for request in [bind(name, "amq.direct", "k"), unbind(name, "amq.direct", "k")] {
+            let text =
+                "ACCESS_REFUSED - cannot bind or unbind to a volatile (direct reply-to) queue";
+            responder.refused(&request, 403, text);
+            responder.reopen();
+        }
+    }
+    responder.call(&delete(&q));
+}

@@ -34,6 +34,8 @@ fn durable_things_come_back_and_transient_ones_do_not() {
         channel.refused(&queue(missing).passive(), 404, text);
         channel.reopen();
     }
+    let text = "NOT_FOUND - no exchange 'transient' in vhost '/'";
+    channel.refused(&exchange("transient", "direct").passive(), 404, text);
 }
 
 // BA-017
@@ -183,4 +185,19 @@ fn restarts_in_a_row_change_nothing() {
     }
     private.restart();
     assert_eq!(private.open().channel(1).drain("q"), ["first", "0", "1", "2"]);
+}
+
+#[test]
+fn what_is_synced_late_survives_a_clean_stop() {
+    for sync in ["interval", "off"] {
+        let settings = format!("sync = {sync:?}\nsync_interval = \"1h\"");
+        let Some(mut private) = private_broker(&settings) else { return };
+        let channel = private.open().channel(1);
+        channel.declare(&queue("q").durable());
+        channel.confirm_select();
+        channel.fill_persistent("q", ["a", "b"]);
+        channel.expect_acked(2);
+        private.restart();
+        assert_eq!(private.open().channel(1).drain("q"), ["a", "b"], "{sync}");
+    }
 }

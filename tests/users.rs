@@ -154,3 +154,24 @@ fn an_operator_closes_a_connection_with_a_reason() {
     connection.expect_close(320, "CONNECTION_FORCED - enough", (0, 0));
     bystander.expect_settled();
 }
+
+// BA-007, PO-035
+#[test]
+fn an_impersonator_may_name_any_user() {
+    let realm = Realm::permitting(EVERYTHING);
+    let claim = || {
+        let user_id = Some("somebody else".to_owned());
+        publish("", "q", "m").properties(Properties { user_id, ..Properties::default() })
+    };
+    let channel = realm.channel();
+    channel.declare(&queue("q"));
+    channel.publish(&claim());
+    let text = "PRECONDITION_FAILED - user_id property set to 'somebody else' but authenticated \
+                user was '{u}'";
+    channel.expect_close(406, realm.text(text), (60, 40));
+    realm.operator.add_user(&realm.user, &["impersonator"]);
+    let channel = realm.channel();
+    channel.publish(&claim());
+    let got = channel.get("q").expect("the message");
+    assert_eq!(got.properties.user_id.as_deref(), Some("somebody else"));
+}

@@ -175,6 +175,7 @@ fn what_is_said_about_a_vhost_survives_a_restart() {
     channel.declare(&queue("").exclusive());
 }
 
+// QU-018
 #[test]
 fn new_vhosts_take_the_default_queue_type_and_keep_it() {
     let Some(mut private) = private_broker("default_queue_type = \"quorum\"") else { return };
@@ -186,7 +187,16 @@ fn new_vhosts_take_the_default_queue_type_and_keep_it() {
         let channel = private.options().vhost(vhost).open().channel(1);
         channel.declare(&queue("q").durable());
         channel.declare(&queue("q").durable().arg("x-queue-type", "quorum"));
+        // What no quorum queue can be is a classic one.
         channel.declare(&queue("").exclusive());
+        for (name, declare) in [
+            ("transient", queue("transient")),
+            ("auto-delete", queue("auto-delete").durable().auto_delete()),
+        ] {
+            channel.declare(&declare);
+            let path = format!("/queues/{}/{name}", part(vhost));
+            assert_eq!(private.api().get(&path)["type"], "classic", "{name}");
+        }
     }
 }
 

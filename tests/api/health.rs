@@ -100,3 +100,22 @@ fn certificates_that_end_soon_are_told() {
     assert_eq!(status, 503);
     assert_eq!(found["expired"][0]["certfile_expires_on"], json!(["it holds no certificate"]));
 }
+
+#[test]
+fn each_listener_may_have_addresses_of_its_own() {
+    let certificates = Certificates::new();
+    let binds = "tls_bind = ['127.0.0.2']\nhttp_bind = ['127.0.0.3']\nmetrics_bind = ['127.0.0.4']";
+    let Some(private) = private_broker(&certificates.settings(binds)) else { return };
+    let overview = private.api().get("/overview");
+    let addresses = |protocol: &str| {
+        let listeners = overview["listeners"].as_array().unwrap().iter();
+        let of_protocol = listeners.filter(|listener| listener["protocol"] == protocol);
+        of_protocol.map(|listener| listener["ip_address"].clone()).collect::<Vec<_>>()
+    };
+    assert!(addresses("amqp").contains(&json!("127.0.0.1")), "{overview}");
+    assert_eq!(addresses("amqp/ssl"), ["127.0.0.2"]);
+    assert_eq!(addresses("http"), ["127.0.0.3"]);
+    assert_eq!(addresses("http/prometheus"), ["127.0.0.4"]);
+    assert_eq!(private.tls_address().ip().to_string(), "127.0.0.2");
+    private.metrics().unwrap().scrape("/metrics");
+}

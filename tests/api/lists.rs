@@ -4,8 +4,8 @@
 use serde_json::{Value as Json, json};
 
 use crate::harness::{
-    Channel, DEADLINE, Properties, Realm, Table, ack, api, broker, get, nack, name, only_on_lepus,
-    part, publish, qos, queue, reject,
+    Channel, DEADLINE, Options, Properties, Realm, Table, ack, api, broker, get, nack, name,
+    only_on_lepus, part, publish, qos, queue, reject,
 };
 
 /// Asserts that an object has these keys, each of the type of the value here.
@@ -118,6 +118,36 @@ fn the_timeout_of_a_consumer_is_told() {
     let found = api().get(&format!("/queues/%2F/{}", part(&queue)));
     assert_eq!(found["internal"], false);
     api().delete(&format!("/queues/%2F/{}", part(&queue)));
+}
+
+// CN-027
+#[test]
+fn what_a_client_says_of_itself_is_shown() {
+    let name = name("client");
+    let mut options = Options::new();
+    let more = Table::new().with("n", 5).with("inner", Table::new().with("on", true));
+    options.properties = more.with("connection_name", &name);
+    let _connection = options.open();
+    let found = shown("/connections", |item| item["user_provided_name"] == *name);
+    let expected = json!({"n": 5, "inner": {"on": true}, "connection_name": name});
+    assert_eq!(found["client_properties"], expected);
+}
+
+// CN-125
+#[test]
+fn a_connection_is_closed_with_a_reason() {
+    let reasons = [
+        ("x-reason: go home\r\n", "CONNECTION_FORCED - go home"),
+        ("", "CONNECTION_FORCED - Closed via management plugin"),
+    ];
+    for (header, text) in reasons {
+        let connection = Options::new().open();
+        let port = connection.socket().local_addr().unwrap().port();
+        let found = shown("/connections", |item| item["peer_port"] == port);
+        let path = format!("/api/connections/{}", part(found["name"].as_str().unwrap()));
+        assert_eq!(api().ask("DELETE", &path, header, "").status, 204);
+        connection.expect_close(320, text, (0, 0));
+    }
 }
 
 // HT-078: lists are true at once.

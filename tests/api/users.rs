@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::harness::{
-    EVERYTHING, Options, Realm, api, broker, name, only_on_lepus, operator, part, queue,
+    EVERYTHING, Options, Realm, api, broker, name, only_on_lepus, operator, part, private_broker,
+    queue,
 };
 
 /// HT-127: a hash that RabbitMQ made, of the password `test12`.
@@ -208,7 +209,7 @@ fn a_deleted_users_connections_are_closed() {
     connection.expect_close(320, text, (0, 0));
 }
 
-// HT-050
+// HT-050, QU-023
 #[test]
 fn the_queues_that_a_user_declared_are_listed() {
     let realm = Realm::permitting(EVERYTHING);
@@ -220,4 +221,28 @@ fn the_queues_that_a_user_declared_are_listed() {
     let expected = json!([{"name": "fleeting"}, {"name": "mine"}]);
     assert_eq!(api().get(&path), expected);
     assert_eq!(api().get("/users/none/queues"), json!([]));
+}
+
+// PO-074, EN-003
+#[test]
+fn a_new_broker_has_one_user_in_one_vhost() {
+    let other = "default_user = 'owner'\ndefault_pass = 'key'\ndefault_vhost = 'home'\n\
+                 default_user_tags = ['administrator', 'more']\n\
+                 default_permissions_configure = '^c'\ndefault_permissions_write = '^w'\n\
+                 default_permissions_read = '^r'";
+    for (settings, user, password, vhost, tags, patterns) in [
+        ("", "guest", "guest", "/", json!(["administrator"]), [".*"; 3]),
+        (other, "owner", "key", "home", json!(["administrator", "more"]), ["^c", "^w", "^r"]),
+    ] {
+        let Some(private) = private_broker(settings) else { return };
+        let api = private.api().login(user, password);
+        private.options().login(user, password).vhost(vhost).open().close();
+        assert_eq!(api.get("/users?columns=name,tags"), json!([{"name": user, "tags": tags}]));
+        assert_eq!(api.get("/vhosts?columns=name"), json!([{"name": vhost}]));
+        let [configure, write, read] = patterns;
+        let expected = json!({
+            "user": user, "vhost": vhost, "configure": configure, "write": write, "read": read,
+        });
+        assert_eq!(api.get("/permissions"), json!([expected]));
+    }
 }

@@ -81,7 +81,25 @@ fn the_lowest_limit_of_argument_policy_and_operator_holds() {
     holds(3);
 }
 
-// PO-053, PO-054, PO-057
+// PO-052, PO-058
+#[test]
+fn policy_that_is_for_another_type_of_queue_leaves_it_to_the_next() {
+    let realm = Realm::permitting(EVERYTHING);
+    let channel = realm.channel();
+    channel.declare(&queue("q").durable());
+    let set = |name: &str, priority: i64, definition: Map| {
+        let draft = Draft { priority: priority.into(), ..Draft::new("", definition) };
+        realm.operator.try_policy(&realm.vhost, Authority::User, name, draft).unwrap();
+    };
+    set("low", 1, map([("max-length", 2.into())]));
+    set("high", 2, map([("max-length", 1.into()), ("max-age", "1h".into())]));
+    channel.fill("q", ["a", "b", "c"]);
+    channel.expect_nothing();
+    channel.expect_left("q", 2);
+    assert_eq!(channel.drain("q"), ["b", "c"]);
+}
+
+// PO-053, PO-054, PO-057, BA-245
 #[test]
 fn dead_letters_go_where_a_policy_says() {
     let realm = Realm::permitting(EVERYTHING);
