@@ -208,13 +208,17 @@ fn nothing_is_bound_to_a_reply_name() {
     let (requester, responder) = (requester(), Channel::open());
     let q = responder.durable_queue(Table::new());
     let to = name_of(&requester, &responder, &q);
-    for name in [REPLY_TO, &to] {
-        for request in [bind(name, "amq.direct", "k"), unbind(name, "amq.direct", "k")] {
-            let text =
-                "ACCESS_REFUSED - cannot bind or unbind to a volatile (direct reply-to) queue";
-            responder.refused(&request, 403, text);
-            responder.reopen();
-        }
+    for request in [bind(&to, "amq.direct", "k"), unbind(&to, "amq.direct", "k")] {
+        let text = "ACCESS_REFUSED - cannot bind or unbind to a volatile (direct reply-to) queue";
+        responder.refused(&request, 403, text);
+        responder.reopen();
+    }
+    // The name that stands for all of them is no queue's, even to those who wait for replies.
+    let text = format!("NOT_FOUND - no queue '{REPLY_TO}' in vhost '/'");
+    for channel in [&requester, &responder] {
+        channel.call(&unbind(REPLY_TO, "amq.direct", "k"));
+        channel.refused(&bind(REPLY_TO, "amq.direct", "k"), 404, text.as_str());
+        channel.reopen();
     }
     responder.call(&delete(&q));
 }

@@ -88,9 +88,9 @@ impl Session {
     }
 }
 
-/// Nothing is bound to a reply name (EX-052).
+/// Nothing is bound to a reply name (EX-052); `NAME` itself is like any name of no queue.
 pub(super) fn check_not_reply(name: &str, ids: Ids) -> Result<(), Failure> {
-    if name == NAME || is_reply_name(name.as_bytes()) {
+    if is_reply_name(name.as_bytes()) {
         return Err(Code::AccessRefused
             .failure(ids, "cannot bind or unbind to a volatile (direct reply-to) queue"));
     }
