@@ -53,8 +53,8 @@ fn json(value: &Datum) -> Json {
 
 /// Asks the API for a path of these parts; the reason if it refuses.
 fn ask(api: &Api, method: &str, parts: &[&str], body: &Json) -> Result<(), String> {
-    let path: String = parts.iter().map(|name| format!("/{}", part(name))).collect();
-    let answer = api.call(method, &path, &body.to_string());
+    let path: Vec<_> = parts.iter().map(|name| part(name)).collect();
+    let answer = api.call(method, &format!("/{}", path.join("/")), &body.to_string());
     if (200..300).contains(&answer.status) {
         return Ok(());
     }
