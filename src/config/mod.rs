@@ -31,7 +31,7 @@ use std::{
 };
 
 use table::settings;
-use value::{Limit, NotEmpty, RegularExpression, Value};
+use value::{Limit, NotEmpty, PathPrefix, RegularExpression, Value};
 
 pub use choice::{
     AuthBackend, AuthMechanism, CertificateLogin, DefaultQueueType, GlobalPrefetch, JwtAlgorithm,
@@ -41,7 +41,9 @@ pub use error::{Error, Origin};
 pub use given::{Gift, Given, GivenLimits, GivenPolicy, GivenUser};
 pub use loaded::{Loaded, Note, Sources};
 pub use table::Setting;
-pub use value::{DiskLimit, LogFilter, MemoryLimit, Seconds, Secret, ServerVersion, Size};
+pub use value::{
+    DiskLimit, HttpHeader, LogFilter, MemoryLimit, Seconds, Secret, ServerVersion, Size,
+};
 
 /// The configuration file with every setting and its default.
 pub const SHIPPED: &str = include_str!("../../config/lepus.toml");
@@ -72,6 +74,17 @@ settings! {
     http_port: u16 = 15672, 0..=65535;
     /// Port for the management API over TLS, listened on when there is an `https_certificate`.
     https_port: u16 = 15671, 0..=65535;
+    /// What the paths of the management API and its page begin with, such as `/mq`. The operator's
+    /// socket does without.
+    http_path_prefix: String = String::new(), PathPrefix;
+    /// Origins, such as `https://desk.example`, whose pages browsers let use the management API
+    /// (CORS). `*` is all: then any page may do what the user of the browser may.
+    http_cors_origins: Vec<String> = Vec::new();
+    /// Time that browsers need not ask again whether they may.
+    http_cors_max_age: Duration = Duration::from_secs(1800);
+    /// Headers that answers of the management API and its page have in place of its own, each
+    /// `NAME=VALUE`: `content-security-policy=default-src 'self'`, `x-frame-options=SAMEORIGIN`.
+    http_headers: Vec<HttpHeader> = Vec::new();
     /// Whether metrics are served, for Prometheus. Nobody has to log in for them.
     metrics: bool = true;
     /// Port for the metrics.

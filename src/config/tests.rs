@@ -65,6 +65,8 @@ fn unlike_the_defaults() -> Config {
         "tls_login_from" => "common_name",
         "tls_login_san_type" => "uri",
         "default_queue_type" => "quorum",
+        "http_path_prefix" => "/mq",
+        "http_headers" => "a=b",
         "default_users" => "me.read=.*",
         "default_operator_policies" => "mine.max_length=1",
         "default_vhost_limits" => "1.max_queues=1",

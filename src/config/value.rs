@@ -107,6 +107,45 @@ impl Limit<String> for RegularExpression {
     }
 }
 
+/// Asks for what paths may begin with, or for nothing.
+pub(super) struct PathPrefix;
+
+impl Limit<String> for PathPrefix {
+    fn allows(&self, value: &String) -> bool {
+        let is_legal = |c: char| c.is_ascii_alphanumeric() || "/-._~".contains(c);
+        let is_path = value.starts_with('/') && !value.ends_with('/') && !value.contains("//");
+        value.is_empty() || is_path && value.chars().all(is_legal)
+    }
+    fn describe(&self) -> String {
+        ", a path such as /mq of letters, digits, - . _ ~".into()
+    }
+}
+
+/// A header of HTTP that answers have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpHeader {
+    /// Its name, in small letters.
+    pub name: String,
+    /// Its value, ASCII.
+    pub value: String,
+}
+
+impl Value for HttpHeader {
+    fn kind() -> String {
+        "a header NAME=VALUE".into()
+    }
+    fn read(text: &str) -> Option<Self> {
+        let (name, value) = text.split_once('=')?;
+        let (name, value) = (name.trim().to_ascii_lowercase(), value.trim().to_owned());
+        let is_name =
+            !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
+        (is_name && value.chars().all(|c| (' '..='~').contains(&c))).then_some(Self { name, value })
+    }
+    fn show(&self) -> String {
+        format!("{}={}", self.name, self.value)
+    }
+}
+
 macro_rules! whole_number {
     ($($type:ty),*) => {$(
         impl Value for $type {

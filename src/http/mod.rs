@@ -9,7 +9,8 @@
 //! - [`listing`]: columns, sorting, filters and pages of lists.
 //! - [`json`]: arguments and properties, to JSON and back.
 //! - [`api`]: one file for each kind of thing, with its routes.
-//! - [`origin`]: what pages of other sites make a browser ask is refused.
+//! - [`origin`]: what pages of other sites make a browser ask is refused, unless they may.
+//! - [`prefix`]: what paths begin with, where that is configured.
 //! - [`serve`]: HTTP on a connection, whose other end has its time and no more ([`pace`]).
 //! - [`assets`]: the management page, which uses the API alone.
 //! - [`metrics`]: what Prometheus scrapes, on a port of its own.
@@ -34,6 +35,7 @@ mod listing;
 mod metrics;
 mod origin;
 mod pace;
+mod prefix;
 mod properties;
 mod serve;
 
@@ -48,7 +50,7 @@ use axum::{
     Router,
     extract::Request,
     http::Uri,
-    middleware::{from_fn, map_request},
+    middleware::{from_fn_with_state, map_request},
     response::{IntoResponse, Response},
     serve::Listener,
 };
@@ -170,10 +172,16 @@ impl Api {
     /// All routes, for callers who log in.
     fn router(&self) -> Router {
         let routes = Router::new().nest("/api", api::routes()).fallback(assets::serve);
-        let routes = routes.layer(from_fn(origin::guard)).with_state(self.clone());
+        let routes = routes.with_state(self.clone());
+        // Which methods a path has is known only outside of the routes.
+        let guard = from_fn_with_state(self.clone(), origin::guard);
         // What changes a path has to be done before routes are looked at.
         let trimmed = map_request(async |request| without_last_slash(request));
-        Router::new().fallback_service(routes).layer(trimmed)
+        let router = Router::new().fallback_service(routes).layer(guard).layer(trimmed);
+        if self.config.http_path_prefix.is_empty() {
+            return router;
+        }
+        router.layer(from_fn_with_state(self.clone(), prefix::strip))
     }
 
     /// Serves on a listener until `stopped` has lost its sender.
@@ -202,13 +210,17 @@ fn without_last_slash(mut request: Request) -> Request {
         return request;
     };
     let path = query.map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));
+    set_path(&mut request, &path);
+    request
+}
+
+/// Asks for another path, with its query, which is a part of the one that came.
+fn set_path(request: &mut Request, path: &str) {
     let mut parts = request.uri().clone().into_parts();
-    // What came as a path is one without its last character, too.
     parts.path_and_query = path.parse().ok();
     if let Ok(uri) = Uri::from_parts(parts) {
         *request.uri_mut() = uri;
     }
-    request
 }
 
 /// Who is at the other end.

@@ -1,21 +1,28 @@
-//! Where a request comes from, as far as a browser tells it.
+//! Where a request comes from, as far as a browser tells it, and what the answer tells browsers.
 //!
 //! A browser sends the password that its user once typed along with whatever a page of another
 //! site makes it ask. So a request that changes something is refused if another site made it.
 //! And a page may have the name of its own site lead to this machine, to be let in where only
 //! local users are: so for these the host that was asked for must be none of the open net.
+//!
+//! Pages of origins that the configuration names may do what pages of our own may (CORS).
 
 use axum::{
-    extract::Request,
+    extract::{Request, State},
     http::{
-        HeaderMap, HeaderValue, Method,
-        header::{HOST, ORIGIN, X_CONTENT_TYPE_OPTIONS},
+        HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
+        header::{
+            ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS,
+            ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE,
+            ACCESS_CONTROL_REQUEST_HEADERS, ALLOW, HOST, ORIGIN, VARY, X_CONTENT_TYPE_OPTIONS,
+        },
     },
     middleware::Next,
     response::{IntoResponse, Response},
 };
 
-use super::Failure;
+use super::{Api, Failure};
+use crate::config::HttpHeader;
 
 /// By which browsers tell who made a request. They leave it out where neither TLS nor this machine
 /// is at the other end.
@@ -34,15 +41,91 @@ const PRIVATE_DOMAINS: [&str; 7] =
 
 /// Refuses what another site made a browser ask; and no answer is taken for another type of thing
 /// than it says.
-pub(super) async fn guard(request: Request, next: Next) -> Response {
-    let mut response = if is_foreign(request.method(), request.headers()) {
+pub(super) async fn guard(State(api): State<Api>, request: Request, next: Next) -> Response {
+    let config = &api.config;
+    let allowed = Allowed::of(request.headers(), &config.http_cors_origins);
+    let preflight = (*request.method() == Method::OPTIONS)
+        .then(|| request.headers().get(ACCESS_CONTROL_REQUEST_HEADERS).cloned());
+    let mut response = if allowed.is_none() && is_foreign(request.method(), request.headers()) {
         Failure::Forbidden(FOREIGN).into_response()
     } else {
         next.run(request).await
     };
+    if preflight.is_some() {
+        tell_methods(&mut response);
+    }
     let headers = response.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if let Some(allowed) = allowed {
+        allowed.tell(headers);
+        if let Some(asked) = preflight {
+            let methods = headers.get(ALLOW).cloned();
+            headers.insert(ACCESS_CONTROL_MAX_AGE, config.http_cors_max_age.as_secs().into());
+            let told =
+                [(ACCESS_CONTROL_ALLOW_METHODS, methods), (ACCESS_CONTROL_ALLOW_HEADERS, asked)];
+            headers.extend(told.into_iter().filter_map(|(name, value)| Some((name, value?))));
+        }
+    }
+    if !config.http_cors_origins.is_empty() {
+        headers.entry(VARY).or_insert(HeaderValue::from_static("origin"));
+    }
+    for HttpHeader { name, value } in &config.http_headers {
+        // They were held to be such when they were read.
+        if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), value.parse()) {
+            headers.insert(name, value);
+        }
+    }
     response
+}
+
+/// An origin whose pages may use the API.
+enum Allowed {
+    /// Named as such; with what the browser knows of its user.
+    Named(HeaderValue),
+    /// One of all.
+    Any,
+}
+
+impl Allowed {
+    fn of(headers: &HeaderMap, origins: &[String]) -> Option<Self> {
+        let origin = headers.get(ORIGIN)?;
+        let is = |known: &str| origins.iter().any(|origin| origin == known);
+        match origin.to_str().ok()? {
+            "null" | "*" => None,
+            named if is(named) => Some(Self::Named(origin.clone())),
+            _ => is("*").then_some(Self::Any),
+        }
+    }
+
+    fn tell(self, headers: &mut HeaderMap) {
+        let origin = match self {
+            Self::Any => HeaderValue::from_static("*"),
+            Self::Named(origin) => {
+                let yes = HeaderValue::from_static("true");
+                headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, yes);
+                origin
+            }
+        };
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    }
+}
+
+/// Makes of the answer to a method that nothing has one that tells which there are.
+fn tell_methods(response: &mut Response) {
+    const METHODS: [&str; 6] = ["HEAD", "GET", "POST", "PUT", "PATCH", "DELETE"];
+    if response.status() != StatusCode::METHOD_NOT_ALLOWED {
+        return;
+    }
+    let told = response.headers().get(ALLOW).and_then(|methods| methods.to_str().ok());
+    let told: Vec<_> = told.unwrap_or_default().split(',').map(str::trim).collect();
+    let methods: String = METHODS
+        .iter()
+        .filter(|method| told.contains(*method))
+        .fold(String::new(), |methods, method| methods + method + ", ");
+    *response = StatusCode::OK.into_response();
+    if let Ok(methods) = (methods + "OPTIONS").parse() {
+        response.headers_mut().insert(ALLOW, methods);
+    }
 }
 
 /// Whether a page of another origin made a browser ask for something that changes anything.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    keys::{Form, GIVEN, IDLE, KEYS, LISTS, MISSED, Members, SAFETY},
+    keys::{Form, GIVEN, HEADERS, IDLE, KEYS, LISTS, MISSED, Members, SAFETY},
     listeners,
     syntax::Entry,
 };
@@ -79,6 +79,7 @@ impl Entries {
         for (prefix, setting, members) in LISTS {
             self.apply_list(loaded, prefix, setting, *members)?;
         }
+        self.apply_headers(loaded)?;
         listeners::apply(self, loaded)?;
         if let Some(entry) = self.get(ANONYMOUS_USER).filter(|entry| is_no_anonymous(entry)) {
             loaded.config.auth_mechanisms.retain(|other| *other != AuthMechanism::Anonymous);
@@ -185,6 +186,19 @@ impl Entries {
         loaded.set(Setting::named(setting, &origin)?, &Written::Many(values), &origin)
     }
 
+    /// Headers are one list, whatever their keys.
+    fn apply_headers(&self, loaded: &mut Loaded) -> Result<(), Error> {
+        let mut headers = Vec::new();
+        for (key, header) in HEADERS {
+            let Some(Entry { value, origin, .. }) = self.get(key) else { continue };
+            headers.push(format!("{header}={value}"));
+            let setting = Setting::named("http_headers", origin)?;
+            let set = loaded.set(setting, &Written::Many(headers.clone()), origin);
+            set.map_err(|_| refused(origin, key, value, "text of ASCII".into()))?;
+        }
+        Ok(())
+    }
+
     /// A share of the memory is one of the memory that there is said to be.
     fn apply_total_memory(&self, loaded: &mut Loaded) -> Result<(), Error> {
         let Some(entry) = self.get(TOTAL_MEMORY) else { return Ok(()) };
@@ -228,7 +242,8 @@ fn is_member(key: &str) -> bool {
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     };
     let is_list = LISTS.iter().any(|(prefix, ..)| is_below(prefix));
-    is_list || listeners::PREFIXES.iter().any(|prefix| is_below(prefix))
+    let is_header = HEADERS.iter().any(|(header, _)| *header == key);
+    is_list || is_header || listeners::PREFIXES.iter().any(|prefix| is_below(prefix))
 }
 
 /// Whether it is said that nobody comes in without a name.

@@ -21,6 +21,8 @@ pub(super) enum Form {
     BinaryUnits,
     /// An address.
     Address,
+    /// What paths begin with; the slashes at both ends do not matter.
+    Path,
     /// A share of the memory, of which 1.0 is all.
     Share,
     /// One of these words, each with what it is in the settings of our own.
@@ -77,6 +79,10 @@ impl Form {
                 let addresses = listeners::meant(value.parse().ok()?);
                 Some(addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(","))
             }
+            Self::Path => Some(match value.trim_matches('/') {
+                "" => String::new(),
+                path => format!("/{path}"),
+            }),
             Self::Share => {
                 let share: f64 = value.parse().ok()?;
                 (0.0..=1e6).contains(&share).then(|| format!("{}%", (share * 100.0).round()))
@@ -100,6 +106,7 @@ impl Form {
                 "a number of bytes, or one with a unit such as MB or GiB".into()
             }
             Self::Address => "an IP address".into(),
+            Self::Path => "a path".into(),
             Self::Share => "a share such as 0.6".into(),
             Self::Word(words) => {
                 let words: Vec<_> = words.iter().map(|(word, _)| *word).collect();
@@ -168,6 +175,8 @@ pub(super) const KEYS: &[(&str, &str, Form)] = &[
     ("log.console.level", "log", LEVELS),
     ("log.default.level", "log", LEVELS),
     ("log.console.formatter", "log_format", FORMATTERS),
+    ("management.path_prefix", "http_path_prefix", Form::Path),
+    ("management.cors.max_age", "http_cors_max_age", Form::Seconds),
     ("management.tcp.ip", "http_bind", Form::Address),
     ("management.listener.ip", "http_bind", Form::Address),
     ("management.ssl.ip", "https_bind", Form::Address),
@@ -231,6 +240,7 @@ pub(super) const LISTS: &[(&str, &str, Members)] = &[
     ("default_users", "default_users", Members::Properties),
     ("default_policies.operator", "default_operator_policies", Members::Properties),
     ("default_limits.vhosts", "default_vhost_limits", Members::Properties),
+    ("management.cors.allow_origins", "http_cors_origins", Members::Values(Form::Same)),
     ("auth_mechanisms", "auth_mechanisms", Members::Values(Form::Same)),
     ("auth_backends", "auth_backends", Members::Backends(BACKENDS)),
     ("ssl_options.versions", "tls_versions", Members::Values(TLS_VERSIONS)),
@@ -241,6 +251,16 @@ pub(super) const LISTS: &[(&str, &str, Members)] = &[
         "oauth2_preferred_username_claims",
         Members::Values(Form::Same),
     ),
+];
+
+/// Keys, and the header of the management API's answers that each gives a value.
+pub(super) const HEADERS: &[(&str, &str)] = &[
+    ("management.csp.policy", "content-security-policy"),
+    ("management.hsts.policy", "strict-transport-security"),
+    ("management.headers.content_type_options", "x-content-type-options"),
+    ("management.headers.frame_options", "x-frame-options"),
+    ("management.headers.referrer_policy", "referrer-policy"),
+    ("management.headers.xss_protection", "x-xss-protection"),
 ];
 
 /// Keys that say what is so in any case, if they have this value.
@@ -270,9 +290,7 @@ pub(super) const SAFETY: &[&str] = &[
     "auth_ldap.",
     "auth_oauth2.",
     "credential_validator.",
-    "management.csp.",
     "management.disable_basic_auth",
-    "management.hsts.",
     "management.listener.ssl",
     "management.login_session_timeout",
     "management.oauth_",
@@ -294,8 +312,6 @@ pub(super) const MISSED: &[&str] = &[
     "log.file",
     "log.journald",
     "log.syslog",
-    "management.cors.",
-    "management.path_prefix",
     "message_interceptors.",
     "mqtt.",
     "prometheus.path",

@@ -158,6 +158,29 @@ fn every_key_sets_what_it_means() {
     }
 }
 
+// EN-049
+#[test]
+fn keys_of_the_management_api_set_what_they_mean() {
+    for (text, setting, expected) in [
+        ("management.path_prefix = /a/mq/", "http_path_prefix", "\"/a/mq\""),
+        ("management.path_prefix = mq", "http_path_prefix", "\"/mq\""),
+        ("management.path_prefix = /", "http_path_prefix", "\"\""),
+        ("management.cors.allow_origins.1 = https://a", "http_cors_origins", "[\"https://a\"]"),
+        ("management.cors.allow_origins = none", "http_cors_origins", "[]"),
+        ("management.cors.max_age = 60", "http_cors_max_age", "\"60s\""),
+        (
+            "management.hsts.policy = max-age=9; preload\n\
+             management.csp.policy = default-src 'self'\n\
+             management.headers.frame_options = DENY",
+            "http_headers",
+            "[\"content-security-policy=default-src 'self'\", \
+             \"strict-transport-security=max-age=9; preload\", \"x-frame-options=DENY\"]",
+        ),
+    ] {
+        assert_eq!(show(text, setting), expected, "{text}");
+    }
+}
+
 // EN-047, EN-051, PO-075
 #[test]
 fn keys_of_limits_and_of_what_vhosts_are_given_set_what_they_mean() {
@@ -311,6 +334,14 @@ fn bad_values_are_named_with_file_line_key_and_what_is_allowed() {
             "`default_users.me.write` cannot be that: it is a list, each NAME.PROPERTY",
         ),
         ("default_users.me.password = encrypted:x", "`default_users.me.password` cannot be that"),
+        (
+            "management.path_prefix = /a b",
+            "`management.path_prefix` cannot be \"/a b\": it is a pa",
+        ),
+        (
+            "management.csp.policy = \u{e9}",
+            "`management.csp.policy` cannot be \u{e9}: it is text of",
+        ),
         ("auth_backends.1 = ldap", "`auth_backends.1` cannot be ldap: it is one of internal, "),
         ("loopback_users.guest = no", "`loopback_users.guest` cannot be no: it is true or false"),
         ("vm_memory_high_watermark.relative = 2.0", "`vm_memory_high_watermark.relative` cannot"),
