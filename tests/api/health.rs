@@ -52,6 +52,8 @@ fn listeners_are_found_by_port_and_protocol() {
     let missing = api().call("GET", "/health/checks/port-listener/1", "");
     assert_eq!((missing.status, &missing.json()["missing"]), (503, &json!(1)));
     assert_eq!(missing.json()["reason"], "No active listener");
+    let missing = api().call("GET", "/health/checks/port-listener/99999", "");
+    assert_eq!((missing.status, &missing.json()["missing"]), (503, &json!(99_999)));
     let missing = api().call("GET", "/health/checks/protocol-listener/mqtt", "");
     assert_eq!((missing.status, &missing.json()["missing"]), (503, &json!(["mqtt"])));
 }
@@ -78,6 +80,7 @@ fn certificates_that_end_soon_are_told() {
     };
     assert_eq!(check("1/years"), (200, json!({"status": "ok"})));
     // Those of the tests end in the year 4096.
+    assert_eq!(check("4294967295/years").0, 503);
     let (status, found) = check("3000/years");
     assert_eq!((status, &found["reason"]), (503, &json!("Certificates expiring")));
     let expired = &found["expired"][0];

@@ -82,8 +82,9 @@ async fn alarms(State(api): State<Api>, _: Caller) -> Response {
 
 /// HT-101
 async fn port(State(api): State<Api>, Path(port): Path<String>, _: Caller) -> Reply {
-    let port: u16 = port.parse().map_err(|_| Failure::bad_request("port must be an integer"))?;
-    let mut ports: Vec<u16> = api.listeners.iter().map(|l| l.address.port()).collect();
+    // No port has such a number as some ask for; it is one that nobody listens on.
+    let port: i64 = port.parse().map_err(|_| Failure::bad_request("port must be an integer"))?;
+    let mut ports: Vec<i64> = api.listeners.iter().map(|l| l.address.port().into()).collect();
     if ports.contains(&port) {
         return Ok(ok(json!({"port": port})));
     }
@@ -170,7 +171,7 @@ async fn certificates(
     let within = u64::from(within.parse::<u32>().map_err(invalid)?) * seconds;
     blocking(move || {
         let (node, now) = (api.config.node(), clock::unix_time());
-        let deadline = UnixTime(now.0.saturating_add(within * 1000));
+        let deadline = UnixTime(now.0.saturating_add(within.saturating_mul(1000)));
         let ending = |certificates: &Certificates| certificates.ending(&node, now, deadline);
         let all = Certificates::read_blocking(&api);
         let expired: Vec<Value> = all.iter().filter_map(ending).collect();
