@@ -273,19 +273,25 @@ where
     }
 }
 
+/// Runs what takes long, or may have to wait, beside the tasks that serve clients.
+async fn beside<T, F>(work: F) -> Result<T, Failure>
+where
+    T: Send + 'static,
+    F: FnOnce() -> Result<T, Failure> + Send + 'static,
+{
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
+        tracing::error!(%error, "an API call failed");
+        Err(Failure::Internal)
+    })
+}
+
 /// Runs what takes long beside the tasks that serve clients, and answers with its result.
 async fn blocking<T, F>(work: F) -> Reply
 where
     T: IntoResponse + Send + 'static,
     F: FnOnce() -> Result<T, Failure> + Send + 'static,
 {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result.map(IntoResponse::into_response),
-        Err(error) => {
-            tracing::error!(%error, "an API call failed");
-            Err(Failure::Internal)
-        }
-    }
+    beside(work).await.map(IntoResponse::into_response)
 }
 
 /// A JSON answer.

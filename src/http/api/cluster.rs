@@ -10,7 +10,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use super::{Body, Reply, done};
+use super::{Body, Reply, done_beside};
 use crate::{
     config::GlobalPrefetch,
     http::{
@@ -87,9 +87,11 @@ async fn name(State(api): State<Api>, _: Caller) -> Reply {
 }
 
 async fn rename(State(api): State<Api>, _: Administrator, body: Body) -> Reply {
-    let [name] = body.texts(["name"])?;
-    let needed = api.admin.set_global_parameter("cluster_name", name.into());
-    done(&api, needed).await
+    done_beside(api, move |api| {
+        let [name] = body.texts(["name"])?;
+        Ok(api.admin.set_global_parameter("cluster_name", name.into()))
+    })
+    .await
 }
 
 async fn flags(_: Caller, query: Query) -> Reply {

@@ -5,14 +5,13 @@ use axum::{
     body::Bytes,
     extract::{Path, State},
     http::{
-        HeaderMap, StatusCode,
+        HeaderMap,
         header::{CONTENT_DISPOSITION, CONTENT_TYPE},
     },
-    response::IntoResponse,
     routing::get,
 };
 
-use super::{Reply, Sent};
+use super::{Reply, Sent, done_beside};
 use crate::http::{
     Api, Failure, blocking,
     caller::Caller,
@@ -94,28 +93,22 @@ async fn import_into(
     caller.administrator()?;
     let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let boundary = boundary(kind).map(str::to_owned);
-    let worked = {
-        let api = api.clone();
-        tokio::task::spawn_blocking(move || {
-            let body = match boundary {
-                Some(boundary) => uploaded(&body, &boundary)
-                    .ok_or_else(|| Failure::bad_request("there is no part named `file`"))?,
-                None => body,
-            };
-            // An empty body is an empty object, as everywhere (HT-009).
-            let body = if body.is_empty() { b"{}" } else { &body[..] };
-            let definitions = Definitions::read(body, vhost.as_deref());
-            let applied = definitions.and_then(|all| all.apply(&api.admin, &caller.user));
-            applied.map_err(|error| match error {
-                DefinitionsError::Json(_) => Failure::bad_request("failed_to_parse_json"),
-                other => Failure::BadRequest(other.to_string()),
-            })
+    done_beside(api, move |api| {
+        let body = match boundary {
+            Some(boundary) => uploaded(&body, &boundary)
+                .ok_or_else(|| Failure::bad_request("there is no part named `file`"))?,
+            None => body,
+        };
+        // An empty body is an empty object, as everywhere (HT-009).
+        let body = if body.is_empty() { b"{}" } else { &body[..] };
+        let definitions = Definitions::read(body, vhost.as_deref());
+        let applied = definitions.and_then(|all| all.apply(&api.admin, &caller.user));
+        applied.map_err(|error| match error {
+            DefinitionsError::Json(_) => Failure::bad_request("failed_to_parse_json"),
+            other => Failure::BadRequest(other.to_string()),
         })
-        .await
-    };
-    let needed = worked.map_err(|_| Failure::Internal)??;
-    api.admin.durable(needed).await?;
-    Ok(StatusCode::NO_CONTENT.into_response())
+    })
+    .await
 }
 
 /// What parts of a form are set apart by, if it is a form (RFC 2046, 5.1.1).

@@ -13,7 +13,7 @@ use axum::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{Body, Reply, done};
+use super::{Body, Reply, done_beside};
 use crate::{
     admin::Lacks,
     config::{DiskLimit, MemoryLimit, Setting, Size},
@@ -66,13 +66,10 @@ async fn listeners(State(api): State<Api>, _: Operator, body: Body) -> Reply {
     Ok(no_content())
 }
 
-/// Deletes everything. Beside the tasks that serve clients: there may be much.
+/// Deletes everything.
 async fn reset(State(api): State<Api>, _: Operator) -> Reply {
     tracing::warn!("reset: everything is deleted");
-    let wiped = api.clone();
-    let wiped = tokio::task::spawn_blocking(move || reset_blocking(&wiped)).await;
-    let needed = wiped.map_err(|_| Failure::Internal)??;
-    done(&api, needed).await
+    done_beside(api, reset_blocking).await
 }
 
 /// What is imported at a start is there again, as after a start with an empty directory. A file

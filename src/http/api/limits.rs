@@ -8,7 +8,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use super::{Body, Reply, done, parameters::of_parameter, users};
+use super::{Body, Reply, done_beside, parameters::of_parameter, users};
 use crate::{
     admin,
     auth::User,
@@ -67,8 +67,8 @@ async fn limit_vhost(
     let no_vhost = |error: admin::Error| Failure::from(error).missing("vhost_not_found");
     api.admin.vhost(&vhost).map_err(no_vhost)?;
     let limits = limit(name, &sent.read()?)?;
-    let needed = api.admin.set_vhost_limits(&vhost, limits).map_err(of_parameter)?;
-    done(&api, needed).await
+    let set = move |api: &Api| api.admin.set_vhost_limits(&vhost, limits).map_err(of_parameter);
+    done_beside(api, set).await
 }
 
 async fn free_vhost(
@@ -76,9 +76,11 @@ async fn free_vhost(
     Path((vhost, name)): Path<(String, String)>,
     _: Administrator,
 ) -> Reply {
-    let cleared = api.admin.clear_vhost_limits(&vhost, Some(&name));
-    let needed = cleared.map_err(|error| Failure::from(error).missing("vhost_not_found"))?;
-    done(&api, needed).await
+    done_beside(api, move |api| {
+        let cleared = api.admin.clear_vhost_limits(&vhost, Some(&name));
+        cleared.map_err(|error| Failure::from(error).missing("vhost_not_found"))
+    })
+    .await
 }
 
 /// A user's limits, if there are some.
@@ -110,12 +112,14 @@ async fn limit_user(
     _: Administrator,
     body: Body,
 ) -> Reply {
-    let set = api.admin.set_user_limits(&user, limit(name, &body)?);
-    let needed = set.map_err(|error| match error {
-        admin::Error::NoSuchUser => Failure::BadTerm("no_such_user", json!(user)),
-        error => error.into(),
-    })?;
-    done(&api, needed).await
+    done_beside(api, move |api| {
+        let set = api.admin.set_user_limits(&user, limit(name, &body)?);
+        set.map_err(|error| match error {
+            admin::Error::NoSuchUser => Failure::BadTerm("no_such_user", json!(user)),
+            error => error.into(),
+        })
+    })
+    .await
 }
 
 /// `all` stands for all of them.
@@ -124,9 +128,11 @@ async fn free_user(
     Path((user, name)): Path<(String, String)>,
     _: Administrator,
 ) -> Reply {
-    let limit = (name != "all").then_some(name.as_str());
-    let cleared = api.admin.clear_user_limits(&user, limit);
-    // RabbitMQ says so of a user.
-    let needed = cleared.map_err(|error| Failure::from(error).missing("vhost_not_found"))?;
-    done(&api, needed).await
+    done_beside(api, move |api| {
+        let limit = (name != "all").then_some(name.as_str());
+        let cleared = api.admin.clear_user_limits(&user, limit);
+        // RabbitMQ says so of a user.
+        cleared.map_err(|error| Failure::from(error).missing("vhost_not_found"))
+    })
+    .await
 }

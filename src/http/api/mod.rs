@@ -1,7 +1,8 @@
 //! The endpoints, one file for each kind of thing (COMPATIBILITY 8.2).
 //!
 //! A handler finds out who asks ([`Caller`]), reads what it is to do, does it, waits until it is
-//! durable, and answers. Lists are made in [`blocking`](super::blocking).
+//! durable, and answers. Lists are made in [`blocking`](super::blocking), and what the
+//! administration changes is changed in [`put_beside`].
 
 mod bindings;
 mod channels;
@@ -37,7 +38,7 @@ use axum::{
 };
 use serde_json::{Map, Value};
 
-use super::{Api, Failure, Reply, caller::Caller, json};
+use super::{Api, Failure, Reply, beside, caller::Caller, json};
 use crate::{broker::queue::Effects, clock, names::CommitSeq, wire::table::Table};
 
 /// Bytes of a request's body at most (HT-023).
@@ -233,4 +234,24 @@ async fn put(api: &Api, is_new: bool, needed: CommitSeq) -> Reply {
 /// Answers with 204 once it is durable.
 async fn done(api: &Api, needed: CommitSeq) -> Reply {
     put(api, false, needed).await
+}
+
+/// Makes a change of the administration's, and answers as [`put`] does. The administration makes
+/// one change at a time, and one of many queues takes long: it is waited for beside the tasks that
+/// serve clients.
+async fn put_beside<F>(api: Api, change: F) -> Reply
+where
+    F: FnOnce(&Api) -> Result<(bool, CommitSeq), Failure> + Send + 'static,
+{
+    let changed = api.clone();
+    let (is_new, needed) = beside(move || change(&changed)).await?;
+    put(&api, is_new, needed).await
+}
+
+/// The same, and answers as [`done`] does.
+async fn done_beside<F>(api: Api, change: F) -> Reply
+where
+    F: FnOnce(&Api) -> Result<CommitSeq, Failure> + Send + 'static,
+{
+    put_beside(api, |api| Ok((false, change(api)?))).await
 }

@@ -7,18 +7,16 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 use axum::{
     Router,
     extract::{Path, State},
-    http::StatusCode,
     response::IntoResponse,
     routing::get,
 };
 use serde_json::{Map, Value, json};
 
-use super::{Body, Reply, Sent, done, policies, put};
+use super::{Body, Reply, Sent, done_beside, policies, put_beside};
 use crate::{
     admin,
     broker::{
         Vhost,
-        datum::Datum,
         parameter::{OPERATOR_POLICY, POLICY, Scope},
         policy::Authority,
     },
@@ -153,11 +151,13 @@ async fn set(
     if component == OPERATOR_POLICY {
         caller.administrator()?;
     }
-    let is_new = find(&api, Arc::clone(&vhost), &component, &name).is_none();
     let value = json::to_datum(&body.0["value"])?;
-    let set = api.admin.set_parameter(vhost.name(), &component, &name, value);
-    let needed = set.map_err(of_parameter)?;
-    put(&api, is_new, needed).await
+    put_beside(api, move |api| {
+        let is_new = find(api, Arc::clone(&vhost), &component, &name).is_none();
+        let set = api.admin.set_parameter(vhost.name(), &component, &name, value);
+        Ok((is_new, set.map_err(of_parameter)?))
+    })
+    .await
 }
 
 /// Why a parameter was not set, as RabbitMQ puts it.
@@ -180,8 +180,8 @@ async fn remove(
         caller.administrator()?;
     }
     let vhost = caller.entered(&api, &vhost)?;
-    let needed = api.admin.delete_parameter(vhost.name(), &component, &name)?;
-    done(&api, needed).await
+    done_beside(api, move |api| Ok(api.admin.delete_parameter(vhost.name(), &component, &name)?))
+        .await
 }
 
 /// All global parameters: those that were set, and those that are there in any case.
@@ -230,27 +230,23 @@ async fn set_global(
     caller.policymaker()?;
     let body: Body = sent.read()?;
     body.require(&["value"])?;
-    let is_new = !global(&api).contains_key(&name);
-    let value: Datum = json::to_datum(&body.0["value"])?;
-    let needed = api.admin.set_global_parameter(&name, value);
-    put(&api, is_new, needed).await
+    let value = json::to_datum(&body.0["value"])?;
+    put_beside(api, move |api| {
+        let is_new = !global(api).contains_key(&name);
+        Ok((is_new, api.admin.set_global_parameter(&name, value)))
+    })
+    .await
 }
 
 async fn remove_global(State(api): State<Api>, Path(name): Path<String>, caller: Caller) -> Reply {
     caller.policymaker()?;
-    let removed = api.admin.delete_global_parameter(&name);
-    let removed = match removed {
+    done_beside(api, move |api| {
+        let removed = api.admin.delete_global_parameter(&name);
         // Tags that nobody set are there to be deleted, until the next start.
-        Err(admin::Error::NotFound) if name == CLUSTER_TAGS && !api.untagged().load(Relaxed) => {
-            None
+        if name == CLUSTER_TAGS && !api.untagged().swap(true, Relaxed) {
+            return Ok(removed.unwrap_or_default());
         }
-        removed => Some(removed?),
-    };
-    if name == CLUSTER_TAGS {
-        api.untagged().store(true, Relaxed);
-    }
-    match removed {
-        Some(needed) => done(&api, needed).await,
-        None => Ok(StatusCode::NO_CONTENT.into_response()),
-    }
+        Ok(removed?)
+    })
+    .await
 }

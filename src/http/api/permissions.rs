@@ -9,11 +9,12 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use super::{Body, Reply, done, put};
+use super::{Body, Reply, done_beside, exchanges::name_in_path, put_beside};
 use crate::{
     admin,
     auth::permissions::{TopicPermissions, UserPermissions},
     http::{Api, Failure, blocking, caller::Administrator, listing::Query},
+    names::CommitSeq,
 };
 
 pub(super) fn routes() -> Router<Api> {
@@ -115,11 +116,13 @@ async fn set(
     _: Administrator,
     body: Body,
 ) -> Reply {
-    check_both(&api, &vhost, &user)?;
-    let [configure, write, read] = body.texts(["configure", "write", "read"])?;
-    let is_new = find(&api, &vhost, &user).is_none();
-    let needed = api.admin.set_permissions(&user, &vhost, [configure, write, read])?;
-    put(&api, is_new, needed).await
+    put_beside(api, move |api| {
+        check_both(api, &vhost, &user)?;
+        let patterns = body.texts(["configure", "write", "read"])?;
+        let is_new = find(api, &vhost, &user).is_none();
+        Ok((is_new, api.admin.set_permissions(&user, &vhost, patterns)?))
+    })
+    .await
 }
 
 async fn clear(
@@ -127,8 +130,7 @@ async fn clear(
     Path((vhost, user)): Path<(String, String)>,
     _: Administrator,
 ) -> Reply {
-    let needed = api.admin.clear_permissions(&user, &vhost)?;
-    done(&api, needed).await
+    done_beside(api, move |api| Ok(api.admin.clear_permissions(&user, &vhost)?)).await
 }
 
 /// Nobody is permitted anything somewhere that is not there.
@@ -211,11 +213,14 @@ async fn set_topic(
     _: Administrator,
     body: Body,
 ) -> Reply {
-    check_both(&api, &vhost, &user)?;
-    let [exchange, write, read] = body.texts(["exchange", "write", "read"])?;
-    let is_new = find_topics(&api, &vhost, &user).is_empty();
-    let needed = api.admin.set_topic_permissions(&user, &vhost, exchange, [write, read])?;
-    put(&api, is_new, needed).await
+    put_beside(api, move |api| {
+        check_both(api, &vhost, &user)?;
+        let [exchange, write, read] = body.texts(["exchange", "write", "read"])?;
+        let is_new = find_topics(api, &vhost, &user).is_empty();
+        let patterns = [write, read];
+        Ok((is_new, api.admin.set_topic_permissions(&user, &vhost, exchange, patterns)?))
+    })
+    .await
 }
 
 /// What the body says of the exchange counts, as in RabbitMQ.
@@ -233,7 +238,7 @@ async fn clear_topics(
     Path((vhost, user)): Path<(String, String)>,
     _: Administrator,
 ) -> Reply {
-    remove_topics(&api, &vhost, &user, None).await
+    done_beside(api, move |api| remove_topics(api, &vhost, &user, None)).await
 }
 
 async fn clear_topic(
@@ -241,14 +246,19 @@ async fn clear_topic(
     Path((vhost, user, exchange)): Path<(String, String, String)>,
     _: Administrator,
 ) -> Reply {
-    let exchange = if exchange == "amq.default" { "" } else { &exchange };
-    remove_topics(&api, &vhost, &user, Some(exchange)).await
+    let of_exchange =
+        move |api: &Api| remove_topics(api, &vhost, &user, Some(name_in_path(&exchange)));
+    done_beside(api, of_exchange).await
 }
 
-async fn remove_topics(api: &Api, vhost: &str, user: &str, exchange: Option<&str>) -> Reply {
+fn remove_topics(
+    api: &Api,
+    vhost: &str,
+    user: &str,
+    exchange: Option<&str>,
+) -> Result<CommitSeq, Failure> {
     if find_topics(api, vhost, user).is_empty() {
         return Err(Failure::NotFound);
     }
-    let needed = api.admin.clear_topic_permissions(user, vhost, exchange)?;
-    done(api, needed).await
+    Ok(api.admin.clear_topic_permissions(user, vhost, exchange)?)
 }

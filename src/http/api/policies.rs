@@ -10,7 +10,7 @@ use axum::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{Reply, Sent, done, put};
+use super::{Reply, Sent, done_beside, put_beside};
 use crate::{
     broker::{
         Vhost,
@@ -137,9 +137,12 @@ async fn set(
         .map_err(|error| error.missing("vhost_not_found"))?;
     let body = sent.read()?;
     body.require(&["pattern", "definition"])?;
-    let is_new = vhost.policies().get(authority, &name).is_none();
-    let needed = api.admin.set_policy(vhost.name(), authority, &name, draft(&body.0)?)?;
-    put(&api, is_new, needed).await
+    let draft = draft(&body.0)?;
+    put_beside(api, move |api| {
+        let is_new = vhost.policies().get(authority, &name).is_none();
+        Ok((is_new, api.admin.set_policy(vhost.name(), authority, &name, draft)?))
+    })
+    .await
 }
 
 async fn remove(
@@ -149,6 +152,5 @@ async fn remove(
     caller: Caller,
 ) -> Reply {
     let vhost = governed(authority, &api, &caller, &vhost)?;
-    let needed = api.admin.delete_policy(vhost.name(), authority, &name)?;
-    done(&api, needed).await
+    done_beside(api, move |api| Ok(api.admin.delete_policy(vhost.name(), authority, &name)?)).await
 }

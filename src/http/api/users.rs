@@ -10,7 +10,7 @@ use axum::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{Body, Reply, done, put, vhosts};
+use super::{Body, Reply, done_beside, put_beside, vhosts};
 use crate::{
     admin::{self, NewPassword},
     auth::{HashingAlgorithm, PasswordHash, User},
@@ -61,33 +61,41 @@ async fn change(
     _: Administrator,
     body: Body,
 ) -> Reply {
-    let found = check_protected(&api, &name)?;
-    let draft = UserDraft::read(&body.0, HashingAlgorithm::default())?;
-    let needed = draft.put(&api.admin, &name)?;
-    put(&api, found.is_none(), needed).await
+    put_beside(api, move |api| {
+        let found = check_protected(api, &name)?;
+        let draft = UserDraft::read(&body.0, HashingAlgorithm::default())?;
+        Ok((found.is_none(), draft.put(&api.admin, &name)?))
+    })
+    .await
 }
 
 async fn remove(State(api): State<Api>, Path(name): Path<String>, _: Administrator) -> Reply {
-    check_protected(&api, &name)?;
-    let needed = api.admin.delete_user(&name)?;
-    done(&api, needed).await
+    done_beside(api, move |api| {
+        check_protected(api, &name)?;
+        Ok(api.admin.delete_user(&name)?)
+    })
+    .await
 }
 
 /// Those that are not there are deleted already.
 async fn remove_all(State(api): State<Api>, _: Administrator, body: Body) -> Reply {
     body.require(&["users"])?;
-    let names = body.0["users"].as_array().map(|names| names.iter().map(Value::as_str).collect());
-    let names: Option<Vec<&str>> = names.flatten();
-    let names = names.ok_or_else(|| Failure::bad_request("users must be a list of names"))?;
-    let mut needed = CommitSeq(0);
-    for name in names {
-        if check_protected(&api, name).is_ok()
-            && let Ok(deleted) = api.admin.delete_user(name)
-        {
-            needed = needed.max(deleted);
+    done_beside(api, move |api| {
+        let names = body.0["users"].as_array();
+        let names: Option<Vec<&str>> =
+            names.and_then(|names| names.iter().map(Value::as_str).collect());
+        let names = names.ok_or_else(|| Failure::bad_request("users must be a list of names"))?;
+        let mut needed = CommitSeq(0);
+        for name in names {
+            if check_protected(api, name).is_ok()
+                && let Ok(deleted) = api.admin.delete_user(name)
+            {
+                needed = needed.max(deleted);
+            }
         }
-    }
-    done(&api, needed).await
+        Ok(needed)
+    })
+    .await
 }
 
 /// The user of this name, if there is one; it must not be protected.

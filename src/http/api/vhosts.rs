@@ -10,7 +10,7 @@ use axum::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{Body, Reply, done, put};
+use super::{Body, Reply, done_beside, put_beside};
 use crate::{
     broker::{Metadata, Vhost, arguments::QueueType, stats::Stat},
     http::{
@@ -70,48 +70,42 @@ async fn change(
     let tags = body.0.get("tags").map_or(Ok(Vec::new()), tags)?;
     let queue_type = body.0.get("default_queue_type").or_else(|| body.0.get("defaultqueuetype"));
     let default_queue_type = queue_type.map_or(Ok(None), queue_type_of)?;
-    let (is_new, mut needed) = api.admin.change_vhost(&vhost, |metadata| {
-        let is_protected = metadata.is_protected;
-        *metadata = Metadata { description, tags, default_queue_type, is_protected };
-    })?;
-    if let Some(is_traced) = is_traced {
-        api.admin.trace_vhost(&vhost, is_traced)?;
-    }
-    if is_new && let Ok(permitted) = api.admin.set_permissions(&caller.user, &vhost, [".*"; 3]) {
-        needed = needed.max(permitted);
-    }
-    put(&api, is_new, needed).await
+    put_beside(api, move |api| {
+        let (is_new, mut needed) = api.admin.change_vhost(&vhost, |metadata| {
+            let is_protected = metadata.is_protected;
+            *metadata = Metadata { description, tags, default_queue_type, is_protected };
+        })?;
+        if let Some(is_traced) = is_traced {
+            api.admin.trace_vhost(&vhost, is_traced)?;
+        }
+        let permit = || api.admin.set_permissions(&caller.user, &vhost, [".*"; 3]);
+        if is_new && let Ok(permitted) = permit() {
+            needed = needed.max(permitted);
+        }
+        Ok((is_new, needed))
+    })
+    .await
 }
 
 async fn remove(State(api): State<Api>, Path(vhost): Path<String>, _: Administrator) -> Reply {
-    let needed = blocking_delete(api.clone(), vhost).await?;
-    done(&api, needed).await
-}
-
-/// Deletes a vhost beside the tasks that serve clients: there may be much in it.
-async fn blocking_delete(api: Api, vhost: String) -> Result<crate::names::CommitSeq, Failure> {
-    let deleted = tokio::task::spawn_blocking(move || api.admin.delete_vhost(&vhost)).await;
-    deleted
-        .map_err(|error| {
-            tracing::error!(%error, "deleting a vhost failed");
-            Failure::Internal
-        })?
-        .map_err(Failure::from)
+    done_beside(api, move |api| Ok(api.admin.delete_vhost(&vhost)?)).await
 }
 
 async fn protect(State(api): State<Api>, Path(vhost): Path<String>, _: Administrator) -> Reply {
-    set_protected(&api, &vhost, true).await
+    set_protected(api, vhost, true).await
 }
 
 async fn expose(State(api): State<Api>, Path(vhost): Path<String>, _: Administrator) -> Reply {
-    set_protected(&api, &vhost, false).await
+    set_protected(api, vhost, false).await
 }
 
-async fn set_protected(api: &Api, vhost: &str, is_protected: bool) -> Reply {
-    api.admin.vhost(vhost)?;
-    let (_, needed) =
-        api.admin.change_vhost(vhost, |metadata| metadata.is_protected = is_protected)?;
-    done(api, needed).await
+async fn set_protected(api: Api, vhost: String, is_protected: bool) -> Reply {
+    done_beside(api, move |api| {
+        api.admin.vhost(&vhost)?;
+        let protect = |metadata: &mut Metadata| metadata.is_protected = is_protected;
+        Ok(api.admin.change_vhost(&vhost, protect)?.1)
+    })
+    .await
 }
 
 /// A vhost that is there is running.
