@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-/// Messages that are moved between two looks at the store.
+/// Messages after which the store is waited for and others have a turn.
 const MOVE_BATCH: u64 = 1000;
 
 /// Moves the messages that are ready, or the first of them, to another queue of the vhost.
@@ -63,8 +63,10 @@ pub(super) async fn transfer(
             break;
         };
         moved += 1;
-        if moved % MOVE_BATCH == 0 || moved == count {
+        if moved % MOVE_BATCH == 0 {
             api.admin.durable(needed).await?;
+            // For messages that are only in memory there was nothing to wait for.
+            tokio::task::yield_now().await;
         }
     }
     api.admin.durable(api.broker.store.submitted()).await?;
