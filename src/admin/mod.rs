@@ -307,6 +307,11 @@ impl Admin {
         let count = self.broker.registry.close_where(|other, _| other == id, reason);
         if count == 0 { Err(Error::NotFound) } else { Ok(()) }
     }
+
+    /// Closes all connections that are in such a place, in the same way.
+    pub fn close_connections(&self, is_meant: impl Fn(&Place) -> bool, reason: &str) {
+        self.broker.registry.close_where(|_, place| is_meant(place), reason);
+    }
 }
 
 fn checked_name(name: &str) -> Result<Name, Error> {

@@ -12,7 +12,10 @@ use serde_json::{Map, Value, json};
 
 use super::{Reply, erlang};
 use crate::{
-    broker::{client::TlsFacts, registry::OpenConnection},
+    broker::{
+        client::TlsFacts,
+        registry::{OpenConnection, Place},
+    },
     http::{
         Api, Failure, Json, blocking,
         caller::{Caller, Seen},
@@ -102,10 +105,8 @@ async fn close_of_user(
 ) -> Reply {
     may_close(&caller, &user)?;
     blocking(move || {
-        let reason = reason(&headers);
-        for connection in seen(&api, &caller, |found| *found.place.user == *user) {
-            let _ = api.admin.close_connection(connection.info.id, &reason);
-        }
+        let is_meant = |place: &Place| *place.user == *user && caller.sees_connection(place);
+        api.admin.close_connections(is_meant, &reason(&headers));
         Ok(StatusCode::NO_CONTENT)
     })
     .await
