@@ -117,6 +117,27 @@ fn limits_and_permissions_come_with_a_new_user() {
 
 // HT-050
 #[test]
+fn a_user_who_cannot_be_permitted_what_is_said_is_not_added() {
+    if !only_on_lepus("RabbitMQ adds the user and then fails") {
+        return;
+    }
+    let user = User::new();
+    let permitted = |vhost: &str, read: &str| {
+        let patterns = json!({"configure": "", "write": "", "read": read});
+        json!({"password": "p", "tags": "", "permissions": {vhost: patterns}})
+    };
+    assert_eq!(user.refused(&permitted("none", "")).0, 404);
+    assert_eq!(user.refused(&permitted("/", "(")).0, 400);
+    // The same user in definitions, which change nothing either.
+    let mut entry = permitted("none", "");
+    entry["name"] = json!(user.0);
+    let (status, _, reason) = api().post("/definitions", &json!({"users": [entry]})).refusal();
+    assert_eq!((status, reason), (400, format!("users[0] ({}): no_such_vhost", user.0)));
+    assert_eq!(api().call("GET", &user.path(), "").status, 404);
+}
+
+// HT-050
+#[test]
 fn what_makes_no_sense_of_a_user_is_refused() {
     let user = User::new();
     for (body, expected) in [

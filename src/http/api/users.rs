@@ -12,8 +12,8 @@ use serde_json::{Map, Value, json};
 
 use super::{Body, Reply, done_beside, put_beside, vhosts};
 use crate::{
-    admin::{self, NewPassword},
-    auth::{HashingAlgorithm, PasswordHash, User},
+    admin::{self, Admin, NewPassword},
+    auth::{HashingAlgorithm, PasswordHash, User, permissions::UserPermissions},
     broker::{datum::Map as DatumMap, parameter},
     http::{Api, Failure, blocking, caller::Administrator, json, listing::Query},
     names::CommitSeq,
@@ -171,12 +171,24 @@ impl UserDraft {
         })
     }
 
+    /// Whether it can be made so, before anything is.
+    ///
+    /// # Errors
+    /// [`admin::Error::NoSuchVhost`], [`admin::Error::Pattern`]: of what is to be permitted.
+    pub(in crate::http) fn check(&self, admin: &Admin) -> Result<(), admin::Error> {
+        self.permissions.iter().try_for_each(|(vhost, patterns)| {
+            let vhost = admin.vhost(vhost)?;
+            UserPermissions::new("", vhost.name().clone(), patterns.each_ref().map(String::as_str))?;
+            Ok(())
+        })
+    }
+
     /// Adds the user, or changes the one of that name.
-    pub(in crate::http) fn put(
-        self,
-        admin: &admin::Admin,
-        name: &str,
-    ) -> Result<CommitSeq, admin::Error> {
+    ///
+    /// # Errors
+    /// Those of [`Self::check`]; [`admin::Error::Name`], [`admin::Error::Random`].
+    pub(in crate::http) fn put(self, admin: &Admin, name: &str) -> Result<CommitSeq, admin::Error> {
+        self.check(admin)?;
         let is_new = admin.user(name).is_err();
         let tags: Vec<&str> = self.tags.iter().map(String::as_str).collect();
         let password = match &self.password {
@@ -189,7 +201,7 @@ impl UserDraft {
             needed = needed.max(admin.set_user_limits(name, self.limits)?);
         }
         for (vhost, patterns) in self.permissions.iter().filter(|_| is_new) {
-            let patterns = [&*patterns[0], &*patterns[1], &*patterns[2]];
+            let patterns = patterns.each_ref().map(String::as_str);
             needed = needed.max(admin.set_permissions(name, vhost, patterns)?);
         }
         Ok(needed)

@@ -143,6 +143,8 @@ impl Definitions {
     pub(super) fn rehearse(&self, admin: &Admin) -> Result<(), DefinitionsError> {
         let new_users = self.users.iter().map(|user| user.item.name.as_str()).collect();
         let mut stages = Stages { admin, by_vhost: HashMap::new(), new_users };
+        // Users come first: what they are permitted is so in vhosts that there are already.
+        each(&self.users, |user| user.draft.check(admin).map_err(|error| error.to_string()))?;
         each(&self.vhosts, |vhost| {
             let mut stage = Stage::of(admin.vhost(&vhost.name).ok().as_deref());
             let said = vhost.metadata.default_queue_type;
