@@ -125,10 +125,35 @@ fn a_taken_port_is_named_with_a_way_out() {
 }
 
 #[test]
+fn whichever_port_is_taken_the_way_out_is_its_own() {
+    let (home, certificates) = (tempfile::tempdir().unwrap(), Certificates::new());
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    for (variable, way_out) in [
+        ("LEPUS_TLS_PORT", "port with --tls-port"),
+        ("LEPUS_HTTP_PORT", "port with --http-port, or turn the management API off"),
+        ("LEPUS_HTTPS_PORT", "port with LEPUS_HTTPS_PORT"),
+        ("LEPUS_METRICS_PORT", "port with --metrics-port, or turn the metrics off"),
+    ] {
+        let mut command = lepus(home.path(), &["--amqp-port=0"]);
+        for kind in ["TLS", "HTTPS"] {
+            command.env(format!("LEPUS_{kind}_PORT"), "0");
+            command.env(format!("LEPUS_{kind}_CERTIFICATE"), certificates.path("cert.pem"));
+            command.env(format!("LEPUS_{kind}_KEY"), certificates.path("key.pem"));
+        }
+        let output = command.env(variable, &port).output().unwrap();
+        assert_refused(&output, 69, &[&port, "is taken", way_out]);
+    }
+}
+
+#[test]
 fn a_strange_address_is_named_with_a_way_out() {
     let home = tempfile::tempdir().unwrap();
     let output = lepus(home.path(), &["--amqp-port=0", "--bind=192.0.2.1"]).output().unwrap();
     assert_refused(&output, 78, &["192.0.2.1", "--bind"]);
+    let mut command = lepus(home.path(), &["--amqp-port=0"]);
+    let output = command.env("LEPUS_HTTP_BIND", "192.0.2.1").output().unwrap();
+    assert_refused(&output, 78, &["192.0.2.1; choose one of its addresses with LEPUS_HTTP_BIND"]);
 }
 
 #[test]

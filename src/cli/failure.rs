@@ -70,7 +70,7 @@ impl Failure {
             Self::PidFile { .. } => CANNOT_CREATE,
             Self::Store(_) => INPUT_OUTPUT,
             Self::Start(error) => match error.cause() {
-                StartError::Web { .. } | StartError::PortTaken(_) | StartError::Listen { .. } => {
+                StartError::Port { .. } | StartError::PortTaken(_) | StartError::Listen { .. } => {
                     UNAVAILABLE
                 }
                 StartError::PortForbidden(_) => NOT_PERMITTED,
@@ -92,40 +92,23 @@ impl Failure {
     }
 
     /// What whoever started the program can do about it, where the error does not say it itself.
-    fn advice(&self) -> Option<&'static str> {
-        match self {
+    fn advice(&self) -> Option<String> {
+        let text = match self {
             Self::Perf(PerfFailure::Broker { .. }) => {
-                Some("is a broker running there? --uri says which one to measure")
+                "is a broker running there? --uri says which one to measure"
             }
             Self::Perf(PerfFailure::Login { .. }) => {
-                Some("who logs in is named by --uri amqp://user:password@host")
+                "who logs in is named by --uri amqp://user:password@host"
             }
             Self::Configuration(_)
             | Self::Perf(_)
             | Self::System(_)
             | Self::Store(_)
-            | Self::PidFile { .. } => None,
-            Self::Start(StartError::Web { setting: "http_port", .. }) => Some(
-                "stop the program that listens there (perhaps another lepus, or RabbitMQ), \
-                 choose another port with --http-port, or turn the management API off with \
-                 LEPUS_HTTP=false",
-            ),
-            Self::Start(StartError::Web { .. }) => Some(
-                "stop the program that listens there (perhaps another lepus, or RabbitMQ), or \
-                 choose another port with --metrics-port, or turn the metrics off with \
-                 LEPUS_METRICS=false",
-            ),
-            Self::Start(error) => Some(match error {
-                StartError::PortTaken(_) => {
-                    "stop the program that listens there (perhaps another lepus, or RabbitMQ), \
-                     or choose another port with --amqp-port"
-                }
-                StartError::PortForbidden(_) => {
-                    "choose a port from 1024 up with --amqp-port, or give the program the right \
-                     to listen on lower ones"
-                }
-                StartError::NoSuchAddress(_) => "choose one of its addresses with --bind",
-                StartError::Listen { .. } => "choose another address or port",
+            | Self::PidFile { .. } => return None,
+            Self::Start(StartError::Port { setting, source }) => {
+                return Listener::of(setting).advice(source.cause());
+            }
+            Self::Start(error) => match error {
                 StartError::DataDirectory { .. } => "choose another with --data-dir",
                 StartError::Thread(_) => {
                     "raise the limit of processes for its user (ulimit -u, TasksMax of its unit)"
@@ -133,18 +116,60 @@ impl Failure {
                 StartError::Definitions(FilesError::Read { .. }) => {
                     "`load_definitions` names the file or directory"
                 }
-                // These say it themselves.
-                StartError::Web { .. }
-                | StartError::Definitions(_)
-                | StartError::Admin(_)
-                | StartError::Store(_)
-                | StartError::Restore(_)
-                | StartError::User(_)
-                | StartError::Tls(_)
-                | StartError::Oauth2(_)
-                | StartError::NoListener
-                | StartError::Random(_) => return None,
-            }),
+                error => return Listener::of("amqp_port").advice(error),
+            },
+        };
+        Some(text.to_owned())
+    }
+}
+
+/// How somebody chooses where something is listened for.
+struct Listener {
+    port: &'static str,
+    addresses: &'static str,
+    /// How to do without it.
+    off: &'static str,
+}
+
+impl Listener {
+    fn of(setting: &str) -> Self {
+        let (port, addresses, off) = match setting {
+            "tls_port" => ("--tls-port", "LEPUS_TLS_BIND", ""),
+            "http_port" => (
+                "--http-port",
+                "LEPUS_HTTP_BIND",
+                ", or turn the management API off with LEPUS_HTTP=false",
+            ),
+            "https_port" => ("LEPUS_HTTPS_PORT", "LEPUS_HTTPS_BIND", ""),
+            "metrics_port" => (
+                "--metrics-port",
+                "LEPUS_METRICS_BIND",
+                ", or turn the metrics off with LEPUS_METRICS=false",
+            ),
+            _ => ("--amqp-port", "--bind", ""),
+        };
+        Self { port, addresses, off }
+    }
+
+    /// What to do about an error of a port or an address; other errors say it themselves.
+    fn advice(&self, error: &StartError) -> Option<String> {
+        let Self { port, addresses, off } = self;
+        match error {
+            StartError::PortTaken(_) => Some(format!(
+                "stop the program that listens there (perhaps another lepus, or RabbitMQ), or \
+                 choose another port with {port}{off}"
+            )),
+            StartError::PortForbidden(_) => Some(format!(
+                "choose a port from 1024 up with {port}, or give the program the right to listen \
+                 on lower ones"
+            )),
+            StartError::NoSuchAddress(_) => {
+                Some(format!("choose one of its addresses with {addresses}"))
+            }
+            StartError::Listen { .. } => {
+                Some(format!("choose another address with {addresses}, or port with {port}"))
+            }
+            _ => None,
         }
     }
 }

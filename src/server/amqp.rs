@@ -30,8 +30,11 @@ impl Listeners {
             |own: &[_], port| listen::open(config.addresses(own), port, config.listen_backlog);
         let plain =
             if config.amqp_plain { open(&config.bind, config.amqp_port)? } else { Vec::new() };
-        let over_tls =
-            if tls.is_some() { open(&config.tls_bind, config.tls_port)? } else { Vec::new() };
+        let over_tls = match tls {
+            Some(_) => open(&config.tls_bind, config.tls_port)
+                .map_err(|error| error.of_port("tls_port"))?,
+            None => Vec::new(),
+        };
         Ok(Self { plain, over_tls, tls })
     }
 

@@ -81,10 +81,10 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
-    /// The management API or the metrics cannot be listened for.
+    /// Something else than AMQP without TLS cannot be listened for.
     #[error("{source}")]
-    Web {
-        /// The setting of the port.
+    Port {
+        /// The setting of its port.
         setting: &'static str,
         /// Why.
         source: Box<StartError>,
@@ -130,12 +130,17 @@ pub enum StartError {
 }
 
 impl StartError {
-    /// What is behind it: what kept the management API from being served, or the error itself.
+    /// What is behind it: why a port cannot be listened on, or the error itself.
     pub fn cause(&self) -> &Self {
         match self {
-            Self::Web { source, .. } => source.cause(),
+            Self::Port { source, .. } => source.cause(),
             other => other,
         }
+    }
+
+    /// The same error, about the port of this setting.
+    fn of_port(self, setting: &'static str) -> Self {
+        Self::Port { setting, source: Box::new(self) }
     }
 }
 

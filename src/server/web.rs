@@ -60,8 +60,7 @@ impl Web {
     pub(super) fn open(config: &Config) -> Result<Self, StartError> {
         let backlog = config.listen_backlog;
         let open_at = |addresses, setting, port| {
-            listen::open(addresses, port, backlog)
-                .map_err(|source| StartError::Web { setting, source: Box::new(source) })
+            listen::open(addresses, port, backlog).map_err(|error| error.of_port(setting))
         };
         let http = if config.http {
             open_at(config.addresses(&config.http_bind), "http_port", config.http_port)?

@@ -177,8 +177,8 @@ impl UserDraft {
     /// [`admin::Error::NoSuchVhost`], [`admin::Error::Pattern`]: of what is to be permitted.
     pub(in crate::http) fn check(&self, admin: &Admin) -> Result<(), admin::Error> {
         self.permissions.iter().try_for_each(|(vhost, patterns)| {
-            let vhost = admin.vhost(vhost)?;
-            UserPermissions::new("", vhost.name().clone(), patterns.each_ref().map(String::as_str))?;
+            let patterns = patterns.each_ref().map(String::as_str);
+            UserPermissions::new("", admin.vhost(vhost)?.name().clone(), patterns)?;
             Ok(())
         })
     }
