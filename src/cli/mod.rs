@@ -5,6 +5,7 @@
 //! what stops the program into one line and an exit code. `ctl` speaks to a broker that runs,
 //! `perf` measures one.
 
+mod address;
 mod args;
 mod check;
 mod completions;

@@ -84,8 +84,3 @@ pub(super) fn protocol(name: &str) -> &str {
         other => other,
     }
 }
-
-/// Host and port in one word.
-pub(super) fn join(host: &str, port: u16) -> String {
-    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
-}

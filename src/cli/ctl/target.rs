@@ -12,7 +12,7 @@ use super::{
     options::Options,
 };
 use crate::{
-    cli::args::RABBITMQ_DIRECTORY,
+    cli::{address, args::RABBITMQ_DIRECTORY},
     config::{Config, Loaded, Sources},
     server::OPERATOR_SOCKET,
 };
@@ -101,11 +101,11 @@ impl Target {
         let (user, password) = login.split_once(':').unwrap_or((login, ""));
         let default_port = DEFAULT_PORTS[usize::from(tls.is_some())];
         let (host, port) =
-            split_port(place, default_port).ok_or("the port is no number from 1 to 65535")?;
+            address::split(place, default_port).ok_or("the port is no number from 1 to 65535")?;
         if host.is_empty() {
             return Err("it names no host");
         }
-        let decoded = |text| decode(text).ok_or("a % is not followed by two digits");
+        let decoded = |text| address::decode(text).ok_or("it is not percent-encoded UTF-8");
         // The API's address is often pasted with its /api.
         let prefix = prefix.trim_end_matches('/');
         let prefix = prefix.strip_suffix("/api").unwrap_or(prefix).to_owned();
@@ -133,8 +133,7 @@ impl Target {
     pub(super) fn host(&self) -> String {
         match self {
             Self::Socket(_) => "localhost".into(),
-            Self::Http { host, port, .. } if host.contains(':') => format!("[{host}]:{port}"),
-            Self::Http { host, port, .. } => format!("{host}:{port}"),
+            Self::Http { host, port, .. } => address::join(host, *port),
         }
     }
 }
@@ -191,40 +190,6 @@ fn shown(uri: &str) -> String {
         }
         None => uri.to_owned(),
     }
-}
-
-fn split_port(place: &str, default: u16) -> Option<(&str, u16)> {
-    let parse = |port: &str| port.parse().ok().filter(|port| *port > 0);
-    if let Some(rest) = place.strip_prefix('[') {
-        let (host, rest) = rest.split_once(']')?;
-        return match rest.strip_prefix(':') {
-            Some(port) => Some((host, parse(port)?)),
-            None => rest.is_empty().then_some((host, default)),
-        };
-    }
-    match place.rsplit_once(':') {
-        Some((host, port)) => Some((host, parse(port)?)),
-        None => Some((place, default)),
-    }
-}
-
-/// Undoes percent-encoding; `None` where it is none.
-fn decode(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        if *first != b'%' {
-            bytes.push(*first);
-            rest = after;
-            continue;
-        }
-        let digits = str::from_utf8(after.get(..2)?).ok()?;
-        // A sign would be taken for a part of the number.
-        let is_hex = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-        bytes.push(is_hex.then(|| u8::from_str_radix(digits, 16).ok())??);
-        rest = &after[2..];
-    }
-    String::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]

@@ -98,7 +98,10 @@ impl Link {
             })),
         )?;
         let tune = link.await_ids((10, 30)).map_err(|error| error.after_login(&uri.user))?;
-        let number = |at: usize| u16::from_be_bytes([tune[at], tune[at + 1]]);
+        // What is not there is no limit.
+        let number = |at: usize| {
+            tune.get(at..at + 2).map_or(0, |number| u16::from_be_bytes([number[0], number[1]]))
+        };
         let asked = (u32::from(number(6)) << 16) | u32::from(number(8));
         if asked > 0 {
             link.frame_max = asked.min(link.frame_max);
@@ -260,4 +263,32 @@ fn check_open(incoming: &Incoming<'_>) -> Result<(), Error> {
     };
     let code = payload.get(4..6).map_or(0, |code| u16::from_be_bytes([code[0], code[1]]));
     Err(Error::Closed { code, text: text_at(6).unwrap_or_default() })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        net::{Shutdown, TcpListener},
+        thread,
+    };
+
+    use super::*;
+
+    #[test]
+    fn a_broker_that_says_too_little_is_told_of() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let uri = format!("amqp://{}", listener.local_addr().unwrap());
+        let broker = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            // connection.start, connection.tune and connection.open-ok without their arguments.
+            for method in [10, 30, 41] {
+                let frame = [1, 0, 0, 0, 0, 0, 4, 0, 10, 0, method, 0xce];
+                stream.write_all(&frame).unwrap();
+            }
+            stream.shutdown(Shutdown::Write).unwrap();
+            let _ = stream.read_to_end(&mut Vec::new());
+        });
+        assert!(Link::open(&uri.parse().unwrap()).is_err());
+        broker.join().unwrap();
+    }
 }

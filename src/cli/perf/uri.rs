@@ -2,6 +2,13 @@
 
 use std::str::FromStr;
 
+use crate::cli::address;
+
+/// The port where a URI names none.
+const DEFAULT_PORT: u16 = 5672;
+/// The longest name of a vhost in bytes: AMQP has no room for a longer one.
+const VHOST_BYTES_MAX: usize = 255;
+
 /// `amqp://user:password@host:port/vhost`; what is left out is `guest:guest@127.0.0.1:5672/`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Uri {
@@ -23,39 +30,23 @@ impl FromStr for Uri {
         };
         let rest = rest.split('?').next().unwrap_or_default();
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-        let (login, address) = authority.rsplit_once('@').unwrap_or(("", authority));
+        let (login, place) = authority.rsplit_once('@').unwrap_or(("", authority));
+        // What is wrong is told without the password.
+        let decoded = |text| address::decode(text).ok_or("it is not percent-encoded UTF-8");
         let (user, password) = match login.split_once(':') {
             Some((user, password)) => (decoded(user)?, decoded(password)?),
             None if login.is_empty() => ("guest".to_owned(), "guest".to_owned()),
             None => (decoded(login)?, "guest".to_owned()),
         };
-        let (host, port) = split_port(address)?;
+        let (host, port) =
+            address::split(place, DEFAULT_PORT).ok_or("the port is no number from 1 to 65535")?;
+        let host = if host.is_empty() { "127.0.0.1" } else { host }.to_owned();
         let vhost = if path.is_empty() { "/".to_owned() } else { decoded(path)? };
+        if vhost.len() > VHOST_BYTES_MAX {
+            return Err(format!("the vhost has more than {VHOST_BYTES_MAX} bytes"));
+        }
         Ok(Self { user, password, host, port, vhost })
     }
-}
-
-/// Host and port; an IPv6 address stands in brackets.
-fn split_port(address: &str) -> Result<(String, u16), String> {
-    let (host, port) = match address.rsplit_once(':') {
-        Some((host, port)) if !port.contains(']') => (host, Some(port)),
-        _ => (address, None),
-    };
-    let port = port.map_or(Ok(5672), str::parse).map_err(|_| "the port is no number")?;
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    let host = if host.is_empty() { "127.0.0.1" } else { host };
-    Ok((host.to_owned(), port))
-}
-
-/// Undoes percent encoding. A `+` is a plus here.
-fn decoded(text: &str) -> Result<String, String> {
-    let plain = text.replace('+', "%2B");
-    let pair = format!("={plain}");
-    let (_, value) = form_urlencoded::parse(pair.as_bytes()).next().unwrap_or_default();
-    if value.contains('\u{fffd}') {
-        return Err(format!("{text:?} is not UTF-8 when decoded"));
-    }
-    Ok(value.into_owned())
 }
 
 #[cfg(test)]
@@ -84,8 +75,12 @@ mod tests {
 
     #[test]
     fn what_is_no_uri_is_refused() {
-        for text in ["", "localhost", "http://h", "amqps://h", "amqp://h:x", "amqp://%ff@h"] {
+        let long = format!("amqp://h/{}", "v".repeat(256));
+        let strange = ["", "localhost", "http://h", "amqps://h", "amqp://h:x", "amqp://%ff@h"];
+        for text in strange.into_iter().chain([&*long]) {
             assert!(text.parse::<Uri>().is_err(), "{text}");
         }
+        let said = "amqp://me:swordfish%zz@h".parse::<Uri>().unwrap_err();
+        assert!(!said.contains("swordfish"), "{said}");
     }
 }

@@ -13,6 +13,7 @@ use super::super::{
     options::{number, text},
     verb::{Run, Section, Verb},
 };
+use crate::cli::address;
 
 const CTL_AND_DIAGNOSTICS: &[Guise] = &[Guise::Ctl, Guise::Diagnostics];
 const DIAGNOSTICS: &[Guise] = &[Guise::Diagnostics];
@@ -187,7 +188,7 @@ fn check_port_connectivity(call: &mut Call) -> Result<(), Failure> {
     for listener in listeners.iter().filter(|listener| listener.port > 0) {
         let host = address.clone().unwrap_or_else(|| listener.reachable_at());
         if !call.format.is_json() && !call.options.has("silent") {
-            call::write(&format!("Will connect to {}\n", listener::join(&host, listener.port)));
+            call::write(&format!("Will connect to {}\n", address::join(&host, listener.port)));
         }
         call.client.connect((&host, listener.port), CONNECT_TIMEOUT).map_err(|error| {
             Failure::refused(format!(
