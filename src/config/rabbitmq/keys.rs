@@ -85,7 +85,10 @@ impl Form {
             }),
             Self::Share => {
                 let share: f64 = value.parse().ok()?;
-                (0.0..=1e6).contains(&share).then(|| format!("{}%", (share * 100.0).round()))
+                // Less than a hundredth is not nothing, which would hold publishers up for good.
+                let least = f64::from(u8::from(share > 0.0));
+                let hundredths = (share * 100.0).round().max(least);
+                (0.0..=1e6).contains(&share).then(|| format!("{hundredths}%"))
             }
             Self::Word(words) => {
                 let (word, ours) = words.iter().find(|(word, _)| *word == value)?;
@@ -429,6 +432,8 @@ mod tests {
     fn shares_are_percents() {
         assert_eq!(Form::Share.read("0.6").as_deref(), Some("60%"));
         assert_eq!(Form::Share.read("1.0").as_deref(), Some("100%"));
+        assert_eq!(Form::Share.read("0.001").as_deref(), Some("1%"));
+        assert_eq!(Form::Share.read("0").as_deref(), Some("0%"));
         for value in ["", "-0.1", "much", "NaN", "inf"] {
             assert_eq!(Form::Share.read(value), None, "{value}");
         }
