@@ -40,6 +40,7 @@ pub use choice::{
 pub use error::{Error, Origin};
 pub use given::{Gift, Given, GivenLimits, GivenPolicy, GivenUser};
 pub use loaded::{Loaded, Note, Sources};
+pub use rabbitmq::{PLUGINS, is_built_in};
 pub use table::Setting;
 pub use value::{
     DiskLimit, HttpHeader, LogFilter, MemoryLimit, Seconds, Secret, ServerVersion, Size,

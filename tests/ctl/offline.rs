@@ -128,6 +128,7 @@ fn plugins_that_are_built_in_are_enabled() {
         &["disable", "rabbitmq_shovel"],
         &["is_enabled", "rabbitmq_management"],
         &["set", "rabbitmq_management"],
+        &["enable", "rabbitmq_auth_backend_oauth2"],
     ] {
         let said = plugins(args);
         assert_eq!((said.err.as_str(), said.code), ("", 0), "{args:?}");

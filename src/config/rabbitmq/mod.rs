@@ -33,23 +33,29 @@ pub(super) use environment::apply_environment;
 /// Stands for a path where no file of RabbitMQ's is to be read.
 const NO_FILE: &str = "none";
 
-/// What of RabbitMQ's plugins is built in, under its names; and what it enables beside them.
-const PLUGINS: [&str; 14] = [
-    "rabbitmq_amqp_client",
-    "rabbitmq_auth_backend_internal",
-    "rabbitmq_auth_backend_oauth2",
-    "rabbitmq_auth_mechanism_ssl",
-    "rabbitmq_consistent_hash_exchange",
-    "rabbitmq_delayed_message_exchange",
-    "rabbitmq_management",
-    "rabbitmq_management_agent",
-    "rabbitmq_message_deduplication",
-    "rabbitmq_prometheus",
-    "rabbitmq_random_exchange",
-    "rabbitmq_recent_history_exchange",
-    "rabbitmq_sharding",
-    "rabbitmq_web_dispatch",
+/// What of RabbitMQ's plugins is built in, under its names, and whether those who use RabbitMQ
+/// enable it; the others come with one that is enabled.
+pub const PLUGINS: [(&str, bool); 14] = [
+    ("rabbitmq_amqp_client", false),
+    ("rabbitmq_auth_backend_internal", false),
+    ("rabbitmq_auth_backend_oauth2", true),
+    ("rabbitmq_auth_mechanism_ssl", true),
+    ("rabbitmq_consistent_hash_exchange", true),
+    ("rabbitmq_delayed_message_exchange", true),
+    ("rabbitmq_management", true),
+    ("rabbitmq_management_agent", false),
+    ("rabbitmq_message_deduplication", true),
+    ("rabbitmq_prometheus", true),
+    ("rabbitmq_random_exchange", true),
+    ("rabbitmq_recent_history_exchange", true),
+    ("rabbitmq_sharding", true),
+    ("rabbitmq_web_dispatch", false),
 ];
+
+/// Whether this plugin of RabbitMQ's is built in.
+pub fn is_built_in(plugin: &str) -> bool {
+    PLUGINS.iter().any(|(name, _)| *name == plugin)
+}
 
 /// Reads the files (EN-006).
 pub(super) fn apply_files(
@@ -182,7 +188,7 @@ fn read_terms(loaded: &mut Loaded, entries: &mut Entries, path: &Path, text: &st
 fn look_at_plugins(loaded: &mut Loaded, path: &Path, text: &str) {
     let terms = Term::file(text).unwrap_or_default();
     let names = terms.iter().filter_map(Term::as_list).flatten().filter_map(Term::as_text);
-    let missing: Vec<_> = names.filter(|name| !PLUGINS.contains(&name.as_str())).collect();
+    let missing: Vec<_> = names.filter(|name| !is_built_in(name)).collect();
     if !missing.is_empty() {
         let (path, missing) = (path.display(), missing.join(", "));
         loaded.warn(format!("{path}: there is nothing like {missing} here"));

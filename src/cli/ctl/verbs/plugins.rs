@@ -10,6 +10,7 @@ use super::super::{
     options::{Switch, flag},
     verb::{Section, Verb},
 };
+use crate::config::{PLUGINS, is_built_in};
 
 pub(in crate::cli::ctl) const VERBS: &[Verb] = &[
     Verb::new(
@@ -90,46 +91,20 @@ const LIST: &[Switch] = &[
 
 const CHANGE: &[Switch] = &[flag("offline"), flag("online"), flag("all")];
 
-/// The plugins of RabbitMQ whose work the broker does, and whether somebody who uses RabbitMQ
-/// enables them or gets them with another.
-const BUILT_IN: [(&str, Enabled); 11] = [
-    ("rabbitmq_auth_mechanism_ssl", Enabled::Explicitly),
-    ("rabbitmq_consistent_hash_exchange", Enabled::Explicitly),
-    ("rabbitmq_delayed_message_exchange", Enabled::Explicitly),
-    ("rabbitmq_management", Enabled::Explicitly),
-    ("rabbitmq_management_agent", Enabled::Implicitly),
-    ("rabbitmq_message_deduplication", Enabled::Explicitly),
-    ("rabbitmq_prometheus", Enabled::Explicitly),
-    ("rabbitmq_random_exchange", Enabled::Explicitly),
-    ("rabbitmq_recent_history_exchange", Enabled::Explicitly),
-    ("rabbitmq_sharding", Enabled::Explicitly),
-    ("rabbitmq_web_dispatch", Enabled::Implicitly),
-];
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Enabled {
-    Explicitly,
-    Implicitly,
-}
-
-fn is_built_in(name: &str) -> bool {
-    BUILT_IN.iter().any(|(built_in, _)| *built_in == name)
-}
-
 fn list(call: &Call) {
     let pattern = call.arguments.first().map_or(".*", String::as_str).to_owned();
     call.banner(format!("Listing plugins with pattern \"{pattern}\" ..."));
     let has = |name: &str| call.options.has(name);
     let wanted = pattern.trim_matches(['.', '*', '^', '$']);
-    let shown: Vec<_> = BUILT_IN
+    let shown: Vec<_> = PLUGINS
         .iter()
         .filter(|(name, _)| name.contains(wanted))
-        .filter(|(_, how)| !has("enabled") || *how == Enabled::Explicitly)
+        .filter(|(_, is_chosen)| !has("enabled") || *is_chosen)
         .collect();
     let version = env!("CARGO_PKG_VERSION");
     if call.format.is_json() {
-        let plugin = |(name, how): &(&str, Enabled)| {
-            let enabled = if *how == Enabled::Explicitly { "enabled" } else { "implicit" };
+        let plugin = |(name, is_chosen): &(&str, bool)| {
+            let enabled = if *is_chosen { "enabled" } else { "implicit" };
             json!({
                 "name": name,
                 "enabled": enabled,
@@ -151,8 +126,8 @@ fn list(call: &Call) {
              | Status: * = built in\n |/",
         );
         let width = shown.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
-        for (name, how) in shown {
-            let letter = if *how == Enabled::Explicitly { 'E' } else { 'e' };
+        for (name, is_chosen) in shown {
+            let letter = if *is_chosen { 'E' } else { 'e' };
             write(&format!("[{letter}*] {name:width$} {version}\n"));
         }
     }
