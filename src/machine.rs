@@ -31,9 +31,10 @@ pub fn memory_used() -> Option<u64> {
     field(&fs::read_to_string("/proc/self/status").ok()?, "VmRSS")
 }
 
-/// Files and sockets that this process has open.
+/// Files and sockets that this process has open; none where the system does not say.
 pub fn open_files() -> Option<u64> {
-    Some(fs::read_dir("/proc/self/fd").ok()?.count() as u64)
+    // The directory that is looked into is one of them.
+    Some((fs::read_dir("/proc/self/fd").ok()?.count() as u64).saturating_sub(1))
 }
 
 /// What to do where too few files may be open.
@@ -103,23 +104,6 @@ pub fn memory_available() -> Option<u64> {
     Some(given.map_or(machine, |given| machine.min(given)))
 }
 
-/// Files that this process has open, sockets with them; none where the system does not say.
-pub fn files_open() -> Option<u64> {
-    // The directory that is looked into is one of them.
-    Some((fs::read_dir("/proc/self/fd").ok()?.count() as u64).saturating_sub(1))
-}
-
-/// Files that it may have open; none where the system does not say, or sets no limit.
-pub fn files_max() -> Option<u64> {
-    files_limit(&fs::read_to_string("/proc/self/limits").ok()?)
-}
-
-/// The soft limit in a line `Max open files   1024   4096   files`.
-fn files_limit(text: &str) -> Option<u64> {
-    let line = text.lines().find_map(|line| line.strip_prefix("Max open files"))?;
-    line.split_whitespace().next()?.parse().ok()
-}
-
 /// Space on the disk of `path` that programs without privileges may fill.
 pub fn disk_free(path: &Path) -> io::Result<u64> {
     let disk = rustix::fs::statvfs(path)?;
@@ -185,15 +169,6 @@ mod tests {
     }
 
     #[test]
-    fn soft_limit_of_files_is_found() {
-        let text = "Limit  Soft Limit  Hard Limit  Units\nMax processes  7  8  processes\n\
-                    Max open files            1024                 524288               files\n";
-        assert_eq!(files_limit(text), Some(1024));
-        assert_eq!(files_limit("Max open files  unlimited  unlimited  files\n"), None);
-        assert_eq!(files_limit(""), None);
-    }
-
-    #[test]
     fn lowest_limit_on_the_way_up_counts() {
         let root = tempfile::tempdir().unwrap();
         let group = root.path().join("a/b/c");
@@ -244,7 +219,7 @@ mod tests {
     fn this_process_uses_some_of_what_there_is() {
         let (used, available) = (memory_used().unwrap(), memory_available().unwrap());
         assert!((1 << 20..available).contains(&used), "{used} of {available}");
-        let (open, max) = (files_open().unwrap(), files_max().unwrap_or(u64::MAX));
+        let (open, max) = (open_files().unwrap(), open_files_max().unwrap_or(u64::MAX));
         assert!((3..=max).contains(&open), "{open} of {max}");
         assert!(disk_free(Path::new(".")).unwrap() > 0);
         assert!(disk_free(Path::new("no/such/directory")).is_err());

@@ -60,7 +60,7 @@ pub(super) fn write(page: &mut Page, scrape: &Scrape<'_>, store: &StoreStats) {
     };
     let limits = scrape.api.admin.alarm_limits();
     if scrape.wants(Family::NodeCoarse) {
-        gauge("process_open_fds", "Open file descriptors", machine::files_open());
+        gauge("process_open_fds", "Open file descriptors", machine::open_files());
         let used = machine::memory_used();
         gauge("process_resident_memory_bytes", "Memory used in bytes", used);
         let free = machine::disk_free(limits.data_path()).ok();
@@ -68,7 +68,7 @@ pub(super) fn write(page: &mut Page, scrape: &Scrape<'_>, store: &StoreStats) {
     }
     if scrape.wants(Family::Node) {
         let now = limits.get();
-        gauge("process_max_fds", "Open file descriptors limit", machine::files_max());
+        gauge("process_max_fds", "Open file descriptors limit", machine::open_files_max());
         let memory = now.memory_bytes();
         gauge("resident_memory_limit_bytes", "Memory high watermark in bytes", memory);
         let help = "Free disk space low watermark in bytes";
