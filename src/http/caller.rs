@@ -1,10 +1,6 @@
 //! Who asks, and what that user may see and do (PO-030 to PO-034).
 
-use std::{
-    future::poll_fn,
-    net::{IpAddr, Ipv4Addr},
-    sync::Arc,
-};
+use std::{future::poll_fn, net::IpAddr, sync::Arc};
 
 use axum::{
     extract::{ConnectInfo, FromRequestParts, RawPathParams},
@@ -257,21 +253,17 @@ impl FromRequestParts<Api> for Caller {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Failure> {
-        let peer = match parts.extensions.get::<ConnectInfo<Peer>>() {
-            Some(ConnectInfo(Peer::Operator)) => {
-                // The operator may ask who somebody else is.
-                if !parts.headers.contains_key(AUTHORIZATION) {
-                    return Ok(Self::operator());
-                }
-                IpAddr::V4(Ipv4Addr::LOCALHOST)
-            }
-            Some(ConnectInfo(Peer::Network(peer))) => peer.ip(),
-            None => return Err(Failure::Internal),
+        let peer = parts.extensions.get::<ConnectInfo<Peer>>();
+        let ConnectInfo(peer) = peer.ok_or(Failure::Internal)?;
+        let header = match parts.headers.get(AUTHORIZATION) {
+            Some(header) => header,
+            // The operator may ask who somebody else is, too.
+            None if *peer == Peer::Operator => return Ok(Self::operator()),
+            None => return Err(Failure::NoCredentials),
         };
-        let header = parts.headers.get(AUTHORIZATION).ok_or(Failure::NoCredentials)?;
         let credentials = header.to_str().ok().and_then(credentials);
         let (user, password) = credentials.ok_or(Failure::LoginFailed)?;
-        log_in(api, &user, &password, (peer, &parts.headers)).await
+        log_in(api, &user, &password, (peer.ip(), &parts.headers)).await
     }
 }
 

@@ -163,7 +163,7 @@ pub(super) fn disk_messages(store: &StoreStats) -> [(&'static str, u64); 2] {
 /// A sample of everything that has moved.
 pub(super) fn take(api: &Api) -> Vec<(Subject, Sample)> {
     let vhosts = vhosts(api);
-    let (mut depth, mut messages) = (Depth::default(), Tally::default());
+    let mut depth = Depth::default();
     let mut samples = Vec::new();
     for (name, census) in &vhosts {
         depth += census.depth;
@@ -172,8 +172,7 @@ pub(super) fn take(api: &Api) -> Vec<(Subject, Sample)> {
         sample.extend(census.traffic.named());
         samples.push((Subject::Vhost(name.clone()), sample));
     }
-    messages += api.broker.registry.totals().messages;
-    let mut sample = sample_of(&messages);
+    let mut sample = sample_of(&api.broker.registry.totals().messages);
     sample.extend(depth.named());
     sample.extend(churn(api));
     let store = api.broker.store.stats();

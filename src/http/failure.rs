@@ -36,8 +36,6 @@ pub enum Failure {
         /// What is wrong.
         reason: String,
     },
-    /// 405: the thing is there, but that cannot be done to it.
-    MethodNotAllowed(String),
     /// 412: what should hold before does not.
     PreconditionFailed(String),
     /// 400: the body is too large (HT-023).
@@ -106,9 +104,6 @@ impl IntoResponse for Failure {
             Self::Missing(word) => (StatusCode::NOT_FOUND, "not_found", word.to_owned()),
             Self::BadRequest(reason) => (StatusCode::BAD_REQUEST, "bad_request", reason),
             Self::Invalid { error, reason } => (StatusCode::BAD_REQUEST, error, reason),
-            Self::MethodNotAllowed(reason) => {
-                (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", reason)
-            }
             Self::PreconditionFailed(reason) => {
                 (StatusCode::PRECONDITION_FAILED, "precondition_failed", reason)
             }

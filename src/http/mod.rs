@@ -7,29 +7,28 @@
 //! - [`history`]: what counters were, for rates and charts; [`census`]: sums over everything.
 //! - [`certificates`]: those of the listeners, as their files have them.
 //! - [`listing`]: columns, sorting, filters and pages of lists.
-//! - [`json`]: arguments and properties, to JSON and back.
+//! - [`json`], [`properties`]: arguments and properties, to JSON and back.
 //! - [`api`]: one file for each kind of thing, with its routes.
+//! - [`definitions`]: everything that was declared, out and in.
 //! - [`origin`]: what pages of other sites make a browser ask is refused, unless they may.
 //! - [`prefix`]: what paths begin with, where that is configured.
 //! - [`serve`]: HTTP on a connection, whose other end has its time and no more ([`pace`]).
+//! - [`bounded`]: how many connections there may be.
 //! - [`assets`]: the management page, which uses the API alone.
 //! - [`metrics`]: what Prometheus scrapes, on a port of its own.
 //!
 //! What is listed is true at the moment of the call; only rates look back. Work that grows with
 //! the number of things runs beside the tasks that serve clients ([`blocking`]).
 
-#[allow(dead_code, reason = "the endpoints that use all of it come with it")]
 mod api;
 mod assets;
 mod bounded;
-#[allow(dead_code, reason = "the endpoints that use all of it come with it")]
 mod caller;
 mod census;
 mod certificates;
 mod definitions;
 mod failure;
 mod history;
-#[allow(dead_code, reason = "the endpoints that use all of it come with it")]
 mod json;
 mod listing;
 mod metrics;
@@ -41,7 +40,7 @@ mod serve;
 
 use std::{
     future, io,
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     ops::Deref,
     sync::{Arc, atomic::AtomicBool},
 };
@@ -230,6 +229,16 @@ pub enum Peer {
     Network(SocketAddr),
     /// Whoever may open the socket in the data directory: an operator, without a password.
     Operator,
+}
+
+impl Peer {
+    /// Its address; the operator is on this machine.
+    fn ip(self) -> IpAddr {
+        match self {
+            Self::Network(peer) => peer.ip(),
+            Self::Operator => Ipv4Addr::LOCALHOST.into(),
+        }
+    }
 }
 
 impl From<SocketAddr> for Peer {

@@ -1,7 +1,5 @@
 //! `/login` for pages, `/auth/hash_password`, `/auth/attempts` (HT-059 to HT-061).
 
-use std::net::{IpAddr, Ipv4Addr};
-
 use axum::{
     Router,
     extract::{ConnectInfo, DefaultBodyLimit, Path, State},
@@ -46,11 +44,7 @@ async fn start_session(
         found.map(|(_, value)| value.into_owned())
     };
     let (user, password) = field("username").zip(field("password")).ok_or(Failure::LoginFailed)?;
-    let peer = match peer {
-        Peer::Network(peer) => peer.ip(),
-        Peer::Operator => IpAddr::V4(Ipv4Addr::LOCALHOST),
-    };
-    let caller = log_in(&api, &user, &password, (peer, &headers)).await?;
+    let caller = log_in(&api, &user, &password, (peer.ip(), &headers)).await?;
     let token = STANDARD.encode(format!("{user}:{password}"));
     Ok(Json(json!({
         "user": {

@@ -20,8 +20,7 @@ use crate::{
     },
 };
 
-/// What [`RabbitMQ keeps of the past`](crate::http), in seconds: we keep as much as that of ten
-/// minutes.
+/// How much of the past is kept, in seconds (see [`history`](crate::http::history)).
 const RETENTION: [u64; 1] = [600];
 
 /// The page at `/api/`, for people.
