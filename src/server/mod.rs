@@ -188,7 +188,7 @@ impl Server {
         };
         let amqp = [listening("amqp", &addresses), listening("amqp/ssl", &tls_addresses)].concat();
         let (broker, auth) = (Arc::clone(&context.broker), Arc::clone(&context.auth));
-        let admin = Admin::new(broker, auth, alarm_limits.clone(), Arc::clone(&config))?;
+        let admin = Admin::new(broker, auth, alarm_limits, Arc::clone(&config))?;
         if lacks.vhosts {
             admin.introduce_vhost()?;
         }
@@ -218,7 +218,6 @@ impl Server {
             tls_addresses,
             data_path,
             drain_timeout,
-            alarm_limits,
             running,
             acceptors,
             timers,
@@ -239,7 +238,6 @@ pub struct Handle {
     tls_addresses: Vec<SocketAddr>,
     data_path: PathBuf,
     drain_timeout: Duration,
-    alarm_limits: AlarmLimits,
     /// Acceptors and the monitor run until it is dropped.
     running: watch::Sender<()>,
     acceptors: Vec<JoinHandle<JoinSet<()>>>,
@@ -287,7 +285,7 @@ impl Handle {
 
     /// The limits of memory and disk beyond which publishers wait.
     pub fn alarm_limits(&self) -> &AlarmLimits {
-        &self.alarm_limits
+        self.admin.alarm_limits()
     }
 
     /// What operators do: vhosts, users, permissions, limits, policies.
