@@ -204,6 +204,16 @@ impl Call {
         self.change(Ask { method: &Method::DELETE, path, query: &[], body: None, headers: &[] })
     }
 
+    /// What Lepus alone tells, and RabbitMQ's API has no words for.
+    pub(super) fn get_of_lepus(&mut self, what: &str) -> Result<Value, Failure> {
+        self.get(&["lepus", what])?.ok_or_else(|| Failure::no_lepus("tell"))
+    }
+
+    /// Asks for something that Lepus alone does.
+    pub(super) fn put_to_lepus(&mut self, what: &str, body: &Value) -> Result<(), Failure> {
+        self.put(&["lepus", what], body)?.or_absent(|| Failure::no_lepus("do that"))
+    }
+
     /// Asks for a change.
     pub(super) fn change(&mut self, ask: Ask<'_>) -> Result<Outcome, Failure> {
         let answer = self.ask(ask)?;

@@ -92,6 +92,11 @@ impl Failure {
         Self::error(code::NO_USER, format!("User \"{name}\" does not exist"))
     }
 
+    /// The broker does not know what was asked for, because it is a RabbitMQ.
+    pub(super) fn no_lepus(what: &str) -> Self {
+        Self::refused(format!("this broker is no Lepus, or an older one; it cannot {what}"))
+    }
+
     /// The time for the command was over.
     pub(super) fn timed_out(command: &str, node: &str, limit: Duration) -> Self {
         let text = format!(

@@ -74,7 +74,7 @@ fn list(call: &Call, items: &[String]) {
 fn certificates(call: &mut Call) -> Result<(), Failure> {
     let node = call.node()?;
     call.banner(format!("Certificates of node {node} ..."));
-    let all = of_broker(call, "certificates")?;
+    let all = call.get_of_lepus("certificates")?;
     let listeners = all.as_array().map(Vec::as_slice).unwrap_or_default();
     let text: Vec<_> = listeners.iter().flat_map(certificate_lines).collect();
     if text.is_empty() {
@@ -83,12 +83,6 @@ fn certificates(call: &mut Call) -> Result<(), Failure> {
         call.result(text.join("\n"), &all);
     }
     Ok(())
-}
-
-/// What the broker alone knows.
-fn of_broker(call: &mut Call, what: &str) -> Result<Value, Failure> {
-    let absent = || Failure::refused("this broker is no Lepus, or an older one; it cannot tell");
-    call.get(&["lepus", what])?.ok_or_else(absent)
 }
 
 /// A line for a listener, and one for each of its certificates.
@@ -131,7 +125,7 @@ fn os_env(call: &mut Call) -> Result<(), Failure> {
     call.banner(format!(
         "Listing RabbitMQ-specific environment variables defined on node {node}..."
     ));
-    let variables = of_broker(call, "variables")?;
+    let variables = call.get_of_lepus("variables")?;
     let all = variables.as_object().cloned().unwrap_or_default();
     let line =
         |(name, value): (&String, &Value)| format!("{name}={}", value.as_str().unwrap_or_default());

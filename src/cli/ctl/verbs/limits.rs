@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::super::{
     call::Call,
     cell::Kind,
-    failure::{Failure, code},
+    failure::Failure,
     options::{Switch, flag, text},
     table::Column,
     verb::{Section, Verb},
@@ -150,7 +150,7 @@ fn clear_user_limits(call: &mut Call) -> Result<(), Failure> {
 fn check_user(call: &mut Call, user: &str) -> Result<(), Failure> {
     match call.get(&["users", user])? {
         Some(_) => Ok(()),
-        None => Err(Failure::error(code::NO_USER, format!("User \"{user}\" does not exist"))),
+        None => Err(Failure::no_user(user)),
     }
 }
 

@@ -91,8 +91,7 @@ fn bytes(text: &str) -> Option<u64> {
 }
 
 fn set(call: &mut Call, what: &str, body: &Value) -> Result<(), Failure> {
-    let absent = || Failure::refused("this broker is no Lepus, or an older one; it cannot do that");
-    call.put(&["lepus", what], body)?.or_absent(absent)?;
+    call.put_to_lepus(what, body)?;
     call.done()
 }
 
@@ -158,8 +157,7 @@ fn set_log_level(call: &mut Call) -> Result<(), Failure> {
 fn environment(call: &mut Call) -> Result<(), Failure> {
     let node = call.node()?;
     call.banner(format!("Application environment of node {node} ..."));
-    let absent = || Failure::refused("this broker is no Lepus, or an older one; it cannot tell");
-    let settings = call.get(&["lepus", "settings"])?.ok_or_else(absent)?;
+    let settings = call.get_of_lepus("settings")?;
     let object = settings.as_object().cloned().unwrap_or_default();
     let line = |(name, value): (&String, &Value)| format!("{name} = {value}");
     let lines: Vec<_> = object.iter().map(line).collect();

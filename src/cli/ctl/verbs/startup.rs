@@ -3,7 +3,7 @@
 use std::{fs, io, time::Duration};
 
 use hyper::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::super::{
     call::{self, Call},
@@ -238,12 +238,6 @@ fn await_online_nodes(call: &mut Call) -> Result<(), Failure> {
     })
 }
 
-/// Asks for something that RabbitMQ's API does not have.
-fn ask_lepus(call: &mut Call, what: &str, body: &Value) -> Result<(), Failure> {
-    let absent = || Failure::refused("this broker is no Lepus, or an older one; it cannot do that");
-    call.put(&["lepus", what], body)?.or_absent(absent)
-}
-
 /// Asks the broker to stop. It may be gone before it has answered.
 fn ask_to_stop(call: &mut Call) -> Result<(), Failure> {
     let (path, body) = (&["lepus", "stop"], Some(&json!({})));
@@ -311,17 +305,17 @@ fn shutdown(call: &mut Call) -> Result<(), Failure> {
 }
 
 fn set_app(call: &mut Call, is_running: bool) -> Result<(), Failure> {
-    ask_lepus(call, "app", &json!({"running": is_running}))?;
+    call.put_to_lepus("app", &json!({"running": is_running}))?;
     call.done()
 }
 
 fn set_listeners(call: &mut Call, is_on: bool) -> Result<(), Failure> {
-    ask_lepus(call, "listeners", &json!({"accepting": is_on}))?;
+    call.put_to_lepus("listeners", &json!({"accepting": is_on}))?;
     call.done()
 }
 
 fn reset(call: &mut Call) -> Result<(), Failure> {
-    ask_lepus(call, "reset", &json!({}))?;
+    call.put_to_lepus("reset", &json!({}))?;
     call.done()
 }
 
