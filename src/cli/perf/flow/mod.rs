@@ -5,16 +5,20 @@
 //! that nothing is lost, doubled or out of order where one producer fills one queue, and that
 //! nothing comes before its time.
 
+mod consumer;
+mod producer;
+
 use std::{
-    io::Write,
-    net::TcpStream,
     sync::{
-        Arc, Condvar, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     thread::{self, JoinHandle},
     time::Duration,
 };
+
+use consumer::Consumer;
+use producer::Producer;
 
 use super::{
     histogram::Histogram,
@@ -22,11 +26,9 @@ use super::{
     uri::Uri,
 };
 use crate::{
-    clock::{self, Now},
-    names::PublishSeq,
+    clock,
     wire::{
-        content, encode,
-        frame::FrameKind,
+        encode,
         method::{AMQPClass, basic, confirm, queue},
         table::{Table, Value},
     },
@@ -34,12 +36,8 @@ use crate::{
 
 /// Bytes at the front of a body that tell which message it is.
 pub(super) const STAMP_BYTES: usize = 16;
-/// Bytes that a producer writes at a time.
-const WRITE_BYTES: usize = 64 * 1024;
 /// How often a thread that waits looks whether it is over.
 const LOOK: Duration = Duration::from_millis(100);
-/// How long a producer rests that is ahead of its rate.
-const PACE: Duration = Duration::from_micros(200);
 
 /// What goes through which queues.
 #[derive(Clone, Debug)]
@@ -80,7 +78,7 @@ pub(super) struct Outcome {
 
 /// What all threads of a run share.
 #[derive(Debug, Default)]
-pub(super) struct Shared {
+struct Shared {
     published: AtomicU64,
     confirmed: AtomicU64,
     consumed: AtomicU64,
@@ -280,14 +278,7 @@ impl Plan {
             link.send(&bytes)?;
         }
         link.set_patience(LOOK)?;
-        let consumer = Consumer {
-            writer: link.writer()?,
-            link,
-            shared: Arc::clone(shared),
-            ack_every: self.ack_every,
-            is_ordered,
-            latency: Histogram::default(),
-        };
+        let consumer = Consumer::new(link, Arc::clone(shared), self.ack_every, is_ordered)?;
         Ok(thread::spawn(move || consumer.run()))
     }
 
@@ -304,13 +295,8 @@ impl Plan {
                     let select = confirm::AMQPMethod::Select(confirm::Select { nowait: false });
                     link.call(&AMQPClass::Confirm(select), (85, 11))?;
                 }
-                let producer = Producer {
-                    plan: self.clone(),
-                    first_queue: index % self.queues,
-                    shared: Arc::clone(shared),
-                    window: Arc::new(Window::default()),
-                    count,
-                };
+                let first_queue = index % self.queues;
+                let producer = Producer::new(self.clone(), first_queue, Arc::clone(shared), count);
                 Ok(thread::spawn(move || producer.run(link)))
             })
             .collect()
@@ -370,305 +356,4 @@ fn wait(
             each_second(shared);
         }
     }
-}
-
-/// The publishes of one producer that wait for their confirms, by when they were sent.
-#[derive(Debug, Default)]
-struct Window {
-    state: Mutex<Open>,
-    changed: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct Open {
-    /// The oldest first.
-    sent: std::collections::VecDeque<Now>,
-    confirmed: u64,
-    is_broken: bool,
-}
-
-impl Window {
-    fn locked(&self) -> std::sync::MutexGuard<'_, Open> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits until there is room for more; returns how much.
-    fn room(&self, size: u64) -> u64 {
-        let mut open = self.locked();
-        loop {
-            let room = size.saturating_sub(open.sent.len() as u64);
-            // A window that is nearly full is waited for: a few at a time are dear.
-            if open.is_broken || room >= size.div_ceil(8) {
-                return room;
-            }
-            let waited = self.changed.wait_timeout(open, LOOK);
-            open = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
-    }
-}
-
-struct Producer {
-    plan: Plan,
-    first_queue: usize,
-    shared: Arc<Shared>,
-    window: Arc<Window>,
-    /// Messages to publish; none for as many as go.
-    count: Option<u64>,
-}
-
-impl Producer {
-    fn run(self, link: Link) -> Result<Histogram, Error> {
-        let writer = link.writer()?;
-        let frame_max = link.frame_max();
-        if self.plan.confirm == 0 {
-            self.publish(writer, frame_max)?;
-            // A broker may forget what it has not looked at when a client leaves without a word.
-            link.close();
-            return Ok(Histogram::default());
-        }
-        let (window, shared) = (Arc::clone(&self.window), Arc::clone(&self.shared));
-        let reader = thread::spawn(move || read_confirms(link, &window, &shared));
-        let published = self.publish(writer, frame_max)?;
-        let mut open = self.window.locked();
-        while open.confirmed < published && !open.is_broken {
-            let waited = self.window.changed.wait_timeout(open, LOOK);
-            open = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
-        open.is_broken = true;
-        drop(open);
-        joined(reader)
-    }
-
-    fn is_done(&self, published: u64) -> bool {
-        match self.count {
-            Some(count) => published >= count,
-            None => self.shared.is_drained.load(Relaxed),
-        }
-    }
-
-    /// Publishes; returns how many messages.
-    fn publish(&self, mut writer: TcpStream, frame_max: u32) -> Result<u64, Error> {
-        let plan = &self.plan;
-        let messages = self.messages();
-        let mut body = vec![0; plan.size];
-        let properties: &[u8] = if plan.persistent { &[0x10, 0, 2] } else { &[0, 0] };
-        let mut out = Vec::with_capacity(2 * WRITE_BYTES);
-        let (mut published, begin) = (0, clock::now());
-        while !self.is_done(published) {
-            let mut room = match plan.confirm {
-                0 => u64::MAX,
-                window => self.window.room(window),
-            };
-            if room == 0 {
-                break;
-            }
-            if plan.rate > 0 {
-                let due = clock::now().since(begin).as_secs_f64() * plan.rate as f64;
-                room = room.min((due as u64).saturating_sub(published));
-                if room == 0 {
-                    clock::rest_blocking(PACE);
-                    continue;
-                }
-            }
-            let now = clock::now();
-            let mut batch = 0;
-            while batch < room && out.len() < WRITE_BYTES && !self.is_full(published + batch) {
-                let number = published + batch;
-                body[..8].copy_from_slice(&number.to_be_bytes());
-                body[8..STAMP_BYTES].copy_from_slice(&(now.as_nanos()).to_be_bytes());
-                out.extend_from_slice(&messages[number as usize % messages.len()]);
-                encode::content(&mut out, CHANNEL, properties, &body, frame_max);
-                batch += 1;
-            }
-            if plan.confirm > 0 {
-                self.window.locked().sent.extend((0..batch).map(|_| now));
-            }
-            published += batch;
-            self.shared.published.fetch_add(batch, Relaxed);
-            writer.write_all(&out)?;
-            out.clear();
-        }
-        Ok(published)
-    }
-
-    fn is_full(&self, published: u64) -> bool {
-        self.count.is_some_and(|count| published >= count)
-    }
-
-    /// The `basic.publish` for each queue that this producer fills in turn.
-    fn messages(&self) -> Vec<Vec<u8>> {
-        let plan = &self.plan;
-        let step = plan.producers.min(plan.queues);
-        let queues = (self.first_queue..plan.queues).step_by(step);
-        queues
-            .map(|queue| {
-                let publish = basic::Publish {
-                    exchange: "".into(),
-                    routing_key: plan.queue(queue).into(),
-                    mandatory: false,
-                    immediate: false,
-                };
-                let mut bytes = Vec::new();
-                let class = AMQPClass::Basic(basic::AMQPMethod::Publish(publish));
-                encode::method(&mut bytes, CHANNEL, &class);
-                bytes
-            })
-            .collect()
-    }
-}
-
-/// Reads confirms until the producer is done.
-fn read_confirms(mut link: Link, window: &Window, shared: &Shared) -> Result<Histogram, Error> {
-    let mut times = Histogram::default();
-    link.set_patience(LOOK)?;
-    let result = loop {
-        if window.locked().is_broken {
-            break Ok(());
-        }
-        let mut last = None;
-        let received = link.receive(|incoming| {
-            if let Some((60, 80 | 120)) = incoming.ids() {
-                let tag = incoming.payload.get(4..12).and_then(|tag| tag.try_into().ok());
-                let tag = tag.map_or(0, u64::from_be_bytes);
-                let multiple = incoming.payload.get(12).is_some_and(|bits| bits & 1 == 1);
-                last = Some((PublishSeq(tag), multiple));
-                confirmed(window, shared, tag, multiple, &mut times);
-            }
-            Ok(true)
-        });
-        if let Err(error) = received {
-            break Err(error);
-        }
-        if last.is_some() {
-            window.changed.notify_all();
-        }
-    };
-    window.locked().is_broken = true;
-    window.changed.notify_all();
-    result.map(|()| {
-        link.close();
-        times
-    })
-}
-
-/// Takes confirmed publishes out of the window. Confirms one by one may come in any order; the
-/// times are then those of as many of the oldest.
-fn confirmed(window: &Window, shared: &Shared, tag: u64, multiple: bool, times: &mut Histogram) {
-    let mut open = window.locked();
-    let count = if multiple { tag.saturating_sub(open.confirmed) } else { 1 };
-    let now = clock::now();
-    let is_measured = shared.is_measured.load(Relaxed);
-    for _ in 0..count {
-        let Some(sent) = open.sent.pop_front() else { break };
-        open.confirmed += 1;
-        shared.confirmed.fetch_add(1, Relaxed);
-        if is_measured {
-            times.add(now.since(sent));
-        }
-    }
-}
-
-struct Consumer {
-    link: Link,
-    writer: TcpStream,
-    shared: Arc<Shared>,
-    ack_every: u64,
-    /// Whether messages must come in the order of their numbers.
-    is_ordered: bool,
-    latency: Histogram,
-}
-
-impl Consumer {
-    fn run(mut self) -> Result<Histogram, Error> {
-        let mut state = Arrivals::default();
-        let mut acks = Vec::new();
-        while !self.shared.is_over.load(Relaxed) {
-            let is_measured = self.shared.is_measured.load(Relaxed);
-            let (shared, ack_every, is_ordered) = (&self.shared, self.ack_every, self.is_ordered);
-            let latency = &mut self.latency;
-            let mut now = None;
-            self.link.receive(|incoming| {
-                match incoming.kind {
-                    FrameKind::Method if incoming.ids() == Some((60, 60)) => {
-                        state.tag = delivery_tag(incoming.payload);
-                    }
-                    FrameKind::Header => {
-                        let size = content::header(incoming.payload).map_or(0, |h| h.body_size);
-                        state.left = size;
-                        state.is_first = true;
-                    }
-                    FrameKind::Body => {
-                        if state.is_first {
-                            state.stamp(incoming.payload);
-                        }
-                        state.left = state.left.saturating_sub(incoming.payload.len() as u64);
-                        if state.left > 0 {
-                            return Ok(true);
-                        }
-                        let now = *now.get_or_insert_with(clock::now);
-                        if is_measured {
-                            latency.add(now.since(state.sent));
-                        }
-                        let is_misplaced = is_ordered && state.number != state.expected;
-                        if is_misplaced || now < state.sent {
-                            shared.faults.fetch_add(1, Relaxed);
-                        }
-                        state.expected = state.number + 1;
-                        shared.consumed.fetch_add(1, Relaxed);
-                        state.unacked += 1;
-                        if ack_every > 0 && state.unacked >= ack_every {
-                            let tag = PublishSeq(state.tag);
-                            encode::ack(&mut acks, CHANNEL, tag, state.unacked > 1);
-                            state.unacked = 0;
-                        }
-                    }
-                    _ => {}
-                }
-                Ok(true)
-            })?;
-            if !acks.is_empty() {
-                self.writer.write_all(&acks)?;
-                acks.clear();
-            }
-        }
-        let mut rest = Vec::new();
-        if self.ack_every > 0 && state.unacked > 0 {
-            encode::ack(&mut rest, CHANNEL, PublishSeq(state.tag), true);
-            self.writer.write_all(&rest)?;
-        }
-        self.link.close();
-        Ok(self.latency)
-    }
-}
-
-/// What of a message has come so far.
-#[derive(Debug, Default)]
-struct Arrivals {
-    tag: u64,
-    left: u64,
-    is_first: bool,
-    number: u64,
-    sent: Now,
-    expected: u64,
-    unacked: u64,
-}
-
-impl Arrivals {
-    /// Reads the stamp at the front of a body.
-    fn stamp(&mut self, body: &[u8]) {
-        self.is_first = false;
-        let number = |range: std::ops::Range<usize>| {
-            let bytes = body.get(range).and_then(|bytes| bytes.try_into().ok());
-            bytes.map_or(0, u64::from_be_bytes)
-        };
-        self.number = number(0..8);
-        self.sent = Now::from_nanos(number(8..STAMP_BYTES));
-    }
-}
-
-/// The delivery tag in the payload of a `basic.deliver`.
-fn delivery_tag(payload: &[u8]) -> u64 {
-    let at = 5 + payload.get(4).map_or(0, |len| usize::from(*len));
-    let tag = payload.get(at..at + 8).and_then(|tag| tag.try_into().ok());
-    tag.map_or(0, u64::from_be_bytes)
 }
