@@ -58,14 +58,6 @@ impl Datum {
         }
     }
 
-    /// The map that it is.
-    pub fn as_map(&self) -> Option<&Map> {
-        match self {
-            Self::Map(map) => Some(map),
-            _ => None,
-        }
-    }
-
     /// The same as a queue's argument, if arguments can say it.
     pub(super) fn to_argument(&self) -> Option<Value> {
         match self {

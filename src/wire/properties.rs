@@ -285,11 +285,6 @@ impl<'a> Properties<'a> {
         Reader(self.get(Property::Timestamp)?).longlong()
     }
 
-    /// The application's.
-    pub fn type_(&self) -> Option<&'a [u8]> {
-        self.get(Property::Type)
-    }
-
     /// Who sent it.
     pub fn user_id(&self) -> Option<&'a [u8]> {
         self.get(Property::UserId)
@@ -334,11 +329,6 @@ impl<'a> Properties<'a> {
     /// Raw properties with these headers (raw, without length), or with none.
     pub fn with_headers(&self, table: Option<&[u8]>) -> Vec<u8> {
         self.with(&[(Property::Headers, table)])
-    }
-
-    /// Raw properties without an expiration.
-    pub fn without_expiration(&self) -> Vec<u8> {
-        self.with(&[(Property::Expiration, None)])
     }
 
     /// Raw properties with this reply-to.
@@ -435,7 +425,7 @@ mod tests {
     fn edits_keep_all_other_properties() {
         let properties = Properties::parse(RAW).unwrap();
         assert_eq!(
-            properties.without_expiration(),
+            properties.with(&[(Property::Expiration, None)]),
             b"\xb2\x00\x03a/b\x00\x00\x00\x03\x01kV\x02\x01r"
         );
         assert_eq!(properties.with_headers(None), b"\x93\x00\x03a/b\x02\x01r\x0560000");
