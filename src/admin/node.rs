@@ -13,9 +13,6 @@ use crate::{
     names::{CommitSeq, Name},
 };
 
-/// Why connections are closed that the operator ends.
-const SHUTDOWN: &str = "broker forced connection closure with reason 'shutdown'";
-
 /// What definitions do not bring to a new data directory, so that there must be one by default
 /// (EN-002).
 #[derive(Clone, Copy, Debug)]
@@ -99,7 +96,7 @@ impl Admin {
     /// Takes no more connections and closes those that there are.
     pub fn suspend(&self) {
         self.accept_connections(false);
-        self.broker.registry.close_all(SHUTDOWN);
+        self.broker.registry.close_all();
     }
 
     /// Deletes everything, messages too, and makes what a new data directory lacks: the default
@@ -115,7 +112,7 @@ impl Admin {
         let user = User::by_default(config).map_err(|error| Error::Random(error.to_string()))?;
         let _changing = self.changing();
         let _group = self.broker.store.group();
-        self.broker.registry.close_all(SHUTDOWN);
+        self.broker.registry.close_all();
         for vhost in self.broker.vhosts() {
             let permissions = self.auth.permissions().forget_vhost(vhost.name());
             // It was there a moment ago, and only who holds the lock deletes any.

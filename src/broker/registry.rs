@@ -18,6 +18,9 @@ use crate::{
     names::{ChannelId, ConnectionId, Name},
 };
 
+/// What connections are told when the broker stops, or an operator has no more of them served.
+pub const SHUTDOWN: &str = "broker forced connection closure with reason 'shutdown'";
+
 /// Every connection, from its first byte to its end.
 #[derive(Debug)]
 pub struct Registry {
@@ -388,11 +391,11 @@ impl Registry {
         count
     }
 
-    /// Closes every connection, for this reason, without waiting for answers (CN-127).
-    pub fn close_all(&self, reason: &str) {
+    /// Closes every connection, because of [`SHUTDOWN`], without waiting for answers (CN-127).
+    pub fn close_all(&self) {
         let mut wakes = Wakes::default();
         for connection in self.state().connections.values() {
-            let event = Event::Close { reason: reason.to_owned(), at_once: true };
+            let event = Event::Close { reason: SHUTDOWN.to_owned(), at_once: true };
             connection.outbox.push(event, &mut wakes);
         }
     }

@@ -11,7 +11,7 @@ use crate::{
     auth::{Attempt, Refusal, Via},
     broker::{
         client::Introduction,
-        registry::{Full, Place},
+        registry::{Full, Place, SHUTDOWN},
     },
     clock,
     wire::{
@@ -275,10 +275,7 @@ impl Session {
                      reached"
                 ),
             ),
-            Full::Suspended => {
-                let text = "broker forced connection closure with reason 'shutdown'";
-                Code::ConnectionForced.failure(ids, text)
-            }
+            Full::Suspended => Code::ConnectionForced.failure(ids, SHUTDOWN),
         })?;
         if self.access.enter(&self.identity, vhost) {
             return Ok(());

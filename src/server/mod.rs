@@ -57,9 +57,6 @@ use crate::{
     store::StoreError,
 };
 
-/// What connections are told when the server stops (CN-127).
-const SHUTDOWN: &str = "broker forced connection closure with reason 'shutdown'";
-
 /// What keeps a server from starting.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -304,7 +301,7 @@ impl Handle {
     /// and data directory are free.
     pub async fn stop(mut self) {
         drop(self.running);
-        self.context.broker.registry.close_all(SHUTDOWN);
+        self.context.broker.registry.close_all();
         let mut connections = Vec::new();
         for acceptor in self.acceptors {
             // An acceptor that panicked has dropped its connections and so ended them.
