@@ -126,20 +126,14 @@ impl Admin {
                 self.broker.remove_parameter(&parameter.scope, &parameter.name);
             }
         }
-        let vhost = Name::from(config.default_vhost.as_str());
         if lacks.vhosts {
-            let description = "Default virtual host".to_owned();
-            self.make_vhost(&vhost, Metadata { description, ..Metadata::default() })?;
+            let vhost = Name::from(config.default_vhost.as_str());
+            self.make_vhost(&vhost, Metadata::of_default_vhost())?;
         }
         if !lacks.users {
             return Ok(self.broker.store.submitted());
         }
-        let patterns = [
-            config.default_permissions_configure.as_str(),
-            &config.default_permissions_write,
-            &config.default_permissions_read,
-        ];
-        let permissions = UserPermissions::new(user.name.clone(), vhost, patterns)?;
+        let permissions = UserPermissions::by_default(config)?;
         let ops = [self.auth.users().put(user), self.auth.permissions().set(permissions)];
         Ok(self.broker.store.submit_all(ops))
     }

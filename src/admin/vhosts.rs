@@ -28,9 +28,7 @@ impl Admin {
         if !self.broker.vhosts().is_empty() {
             return Ok(CommitSeq(0));
         }
-        let description = "Default virtual host".to_owned();
-        let metadata = Metadata { description, ..Metadata::default() };
-        self.put_vhost(&self.config.default_vhost, metadata)
+        self.put_vhost(&self.config.default_vhost, Metadata::of_default_vhost())
     }
 
     /// Puts a vhost while nothing else is changed; a new one is given what the configuration has

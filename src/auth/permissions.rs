@@ -24,6 +24,7 @@ use std::{
 
 use super::{RecordError, oauth2::scope::ScopeGrant};
 use crate::{
+    config::Config,
     names::Name,
     pattern::{self, InvalidPattern, Pattern},
     store::{RecordKind, StoreOp},
@@ -108,6 +109,19 @@ impl UserPermissions {
             write: NamePattern::new(write)?,
             read: NamePattern::new(read)?,
         })
+    }
+
+    /// What the user that is made when there is none may do in the vhost that is made then.
+    ///
+    /// # Errors
+    /// [`InvalidPattern`], of a configuration that was not held to its limits.
+    pub fn by_default(config: &Config) -> Result<Self, InvalidPattern> {
+        let patterns = [
+            config.default_permissions_configure.as_str(),
+            &config.default_permissions_write,
+            &config.default_permissions_read,
+        ];
+        Self::new(config.default_user.as_str(), config.default_vhost.as_str(), patterns)
     }
 
     fn pattern(&self, permission: Permission) -> &NamePattern {

@@ -128,6 +128,13 @@ pub struct Metadata {
     pub is_protected: bool,
 }
 
+impl Metadata {
+    /// What is said about the vhost that is made when there is none.
+    pub fn of_default_vhost() -> Self {
+        Self { description: "Default virtual host".to_owned(), ..Self::default() }
+    }
+}
+
 /// How much there may be in a vhost; a negative number is no limit (PO-070).
 #[derive(Debug)]
 pub(super) struct Limits {

@@ -8,7 +8,7 @@ use std::{
 
 use super::StartError;
 use crate::{
-    admin::Lacks,
+    admin::{self, Lacks},
     auth::{Authenticator, Permissions, User, Users, permissions::UserPermissions},
     broker::{
         Broker, Settings,
@@ -109,16 +109,9 @@ fn introduce_default_user(
             _ => return Ok(()),
         }
     };
-    let (name, vhost) = (user.name.clone(), config.default_vhost.as_str());
     let mut ops = vec![users.put(user)];
     if permissions.is_empty() {
-        let patterns = [
-            config.default_permissions_configure.as_str(),
-            &config.default_permissions_write,
-            &config.default_permissions_read,
-        ];
-        let granted = UserPermissions::new(name, vhost, patterns);
-        ops.extend(granted.map(|granted| permissions.set(granted)));
+        ops.push(permissions.set(UserPermissions::by_default(config).map_err(admin::Error::from)?));
     }
     store.submit_all(ops);
     Ok(())
