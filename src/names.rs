@@ -9,6 +9,9 @@ use std::{borrow::Borrow, fmt, ops::Deref, sync::Arc};
 pub struct Name(Arc<str>);
 
 impl Name {
+    /// The longest name in bytes: AMQP has no room for a longer one.
+    pub const BYTES_MAX: usize = 255;
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -43,9 +43,6 @@ use crate::{
     store::Registration,
 };
 
-/// The longest name in bytes: AMQP has no room for a longer one.
-const NAME_BYTES_MAX: usize = 255;
-
 /// Changes the broker as operators ask. Clones change the same broker.
 #[derive(Clone, Debug)]
 pub struct Admin {
@@ -315,7 +312,7 @@ impl Admin {
 }
 
 fn checked_name(name: &str) -> Result<Name, Error> {
-    if name.is_empty() || name.len() > NAME_BYTES_MAX {
+    if name.is_empty() || name.len() > Name::BYTES_MAX {
         return Err(Error::Name);
     }
     Ok(name.into())

@@ -2,12 +2,10 @@
 
 use std::str::FromStr;
 
-use crate::cli::address;
+use crate::{cli::address, names::Name};
 
 /// The port where a URI names none.
 const DEFAULT_PORT: u16 = 5672;
-/// The longest name of a vhost in bytes: AMQP has no room for a longer one.
-const VHOST_BYTES_MAX: usize = 255;
 
 /// `amqp://user:password@host:port/vhost`; what is left out is `guest:guest@127.0.0.1:5672/`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,8 +40,8 @@ impl FromStr for Uri {
             address::split(place, DEFAULT_PORT).ok_or("the port is no number from 1 to 65535")?;
         let host = if host.is_empty() { "127.0.0.1" } else { host }.to_owned();
         let vhost = if path.is_empty() { "/".to_owned() } else { decoded(path)? };
-        if vhost.len() > VHOST_BYTES_MAX {
-            return Err(format!("the vhost has more than {VHOST_BYTES_MAX} bytes"));
+        if vhost.len() > Name::BYTES_MAX {
+            return Err(format!("the vhost has more than {} bytes", Name::BYTES_MAX));
         }
         Ok(Self { user, password, host, port, vhost })
     }

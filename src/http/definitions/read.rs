@@ -30,11 +30,9 @@ use crate::{
         },
         json,
     },
+    names::Name,
     wire::table::Table,
 };
-
-/// Names and routing keys have at most so many bytes.
-const NAME_BYTES_MAX: usize = 255;
 
 type Checked<T> = Result<T, String>;
 
@@ -53,8 +51,8 @@ impl Entry<'_> {
     /// A text that fits where AMQP has names and keys.
     fn short_text(&self, key: &str) -> Checked<String> {
         let text = self.text(key)?;
-        if text.len() > NAME_BYTES_MAX {
-            return Err(format!("`{key}` has more than {NAME_BYTES_MAX} bytes"));
+        if text.len() > Name::BYTES_MAX {
+            return Err(format!("`{key}` has more than {} bytes", Name::BYTES_MAX));
         }
         Ok(text)
     }
