@@ -112,6 +112,19 @@ pub struct Listening {
     pub address: SocketAddr,
 }
 
+impl Listening {
+    /// A protocol as it is called here, of any of the names that people call it.
+    pub fn protocol_called(name: &str) -> &str {
+        match name {
+            "amqp091" | "amqp0.9.1" | "amqp-0-9-1" | "amqp0-9-1" | "amqp0" => "amqp",
+            "amqps" | "amqp+tls" | "amqp-tls" | "amqp/tls" => "amqp/ssl",
+            "management" => "http",
+            "prometheus" => "http/prometheus",
+            other => other,
+        }
+    }
+}
+
 impl Deref for Api {
     type Target = Shared;
 

@@ -73,14 +73,3 @@ impl Listener {
         })
     }
 }
-
-/// A protocol's name as listeners have it, of the names that people write for it.
-pub(super) fn protocol(name: &str) -> &str {
-    match name {
-        "amqp091" | "amqp0.9.1" | "amqp-0-9-1" => "amqp",
-        "amqps" | "amqp-tls" | "amqp/tls" => "amqp/ssl",
-        "prometheus" => "http/prometheus",
-        "management" => "http",
-        other => other,
-    }
-}

@@ -14,7 +14,7 @@ use crate::{
     broker::alarm::Alarm,
     clock::{self, UnixTime},
     http::{
-        Api, Failure, Json, blocking,
+        Api, Failure, Json, Listening, blocking,
         caller::{Caller, Seen},
         certificates::Certificates,
     },
@@ -98,23 +98,12 @@ async fn protocols(State(api): State<Api>, Path(wanted): Path<String>, _: Caller
     let mut active: Vec<&str> = api.listeners.iter().map(|l| l.protocol).collect();
     active.sort_unstable();
     active.dedup();
-    let missing: Vec<&str> =
-        wanted.split(',').filter(|name| !active.contains(&protocol(name))).collect();
+    let is_active = |name: &str| active.contains(&Listening::protocol_called(name));
+    let missing: Vec<&str> = wanted.split(',').filter(|name| !is_active(name)).collect();
     if missing.is_empty() {
         return ok(json!({"protocols": active}));
     }
     failed("No active listener", json!({"missing": missing, "protocols": active}))
-}
-
-/// A protocol by any of the names that people call it.
-fn protocol(name: &str) -> &str {
-    match name {
-        "amqp" | "amqp091" | "amqp0.9.1" | "amqp-0-9-1" | "amqp0-9-1" | "amqp0" => "amqp",
-        "amqps" | "amqp+tls" | "amqp-tls" => "amqp/ssl",
-        "management" => "http",
-        "prometheus" => "http/prometheus",
-        other => other,
-    }
 }
 
 /// Whether what is durable can be made so.

@@ -13,7 +13,7 @@ use super::super::{
     options::{number, text},
     verb::{Run, Section, Verb},
 };
-use crate::cli::address;
+use crate::{cli::address, http::Listening};
 
 const CTL_AND_DIAGNOSTICS: &[Guise] = &[Guise::Ctl, Guise::Diagnostics];
 const DIAGNOSTICS: &[Guise] = &[Guise::Diagnostics];
@@ -239,7 +239,7 @@ fn check_protocol_listener(call: &mut Call) -> Result<(), Failure> {
         "Asking node {node} if there's an active listener for protocol {protocol} ..."
     ));
     let listeners = listener::all(call)?;
-    let wanted = listener::protocol(&protocol);
+    let wanted = Listening::protocol_called(&protocol);
     if listeners.iter().any(|listener| listener.protocol == wanted) {
         let text = format!("A listener for protocol {protocol} is running on node {node}.");
         call.result(&text, &json!({"result": "ok", "node": node, "protocol": protocol}));
