@@ -14,6 +14,7 @@
 mod choice;
 mod error;
 mod given;
+mod likeness;
 mod loaded;
 mod rabbitmq;
 mod source;
@@ -39,6 +40,7 @@ pub use choice::{
 };
 pub use error::{Error, Origin};
 pub use given::{Gift, Given, GivenLimits, GivenPolicy, GivenUser};
+pub use likeness::distance;
 pub use loaded::{Loaded, Note, Sources};
 pub use rabbitmq::{PLUGINS, is_built_in};
 pub use table::Setting;

@@ -1,7 +1,7 @@
 //! The machinery behind the table of settings in [`super`]: one row makes a field of [`Config`],
 //! its default, its limit, its documentation and its entry in [`Setting::ALL`].
 
-use super::{Config, Error, Origin, value::Written};
+use super::{Config, Error, Origin, likeness::distance, value::Written};
 
 /// One setting, as a row that can be looked at.
 #[derive(Debug)]
@@ -59,21 +59,6 @@ impl Setting {
         let (origin, key) = (origin.clone(), self.key.into());
         Error::BadValue { origin, key, value, expected: (self.expected)() }
     }
-}
-
-/// How many characters must be put in, left out or replaced to make one text of the other.
-fn distance(one: &str, other: &str) -> usize {
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (i, a) in one.bytes().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, b) in other.bytes().enumerate() {
-            let replaced = diagonal + usize::from(a != b);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[other.len()]
 }
 
 /// Makes `Config`, its defaults and the list of settings of one table. A row is

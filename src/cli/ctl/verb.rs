@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::{
     call::Call, cell::Kind, failure::Failure, guise::Guise, options::Switch, table::Column, verbs,
 };
+use crate::config::distance;
 
 /// A command.
 #[derive(Debug)]
@@ -273,26 +274,6 @@ pub(super) fn nearest(guise: Guise, typed: &str) -> Option<&'static str> {
     near.min().filter(|(distance, _)| *distance <= most).map(|(_, name)| name)
 }
 
-/// How many letters must be put in, taken out, changed or swapped with the next.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let mut before: Vec<usize> = Vec::new();
-    let mut last: Vec<usize> = (0..=b.len()).collect();
-    for i in 1..=a.len() {
-        let mut row = vec![i];
-        for j in 1..=b.len() {
-            let changed = last[j - 1] + usize::from(a[i - 1] != b[j - 1]);
-            let mut least = changed.min(last[j] + 1).min(row[j - 1] + 1);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                least = least.min(before[j - 2] + 1);
-            }
-            row.push(least);
-        }
-        before = std::mem::replace(&mut last, row);
-    }
-    last[b.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -313,15 +294,6 @@ mod tests {
             ("x", None),
         ] {
             assert_eq!(nearest(Guise::Ctl, typed), name, "{typed}");
-        }
-    }
-
-    #[test]
-    fn distances_count_letters() {
-        for (a, b, expected) in
-            [("", "", 0), ("", "ab", 2), ("ab", "ba", 1), ("kitten", "sitting", 3), ("a", "a", 0)]
-        {
-            assert_eq!(distance(a, b), expected, "{a} {b}");
         }
     }
 
