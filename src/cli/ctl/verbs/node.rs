@@ -2,13 +2,15 @@
 
 use serde_json::{Value, json};
 
-use super::super::{
-    call::Call,
-    cell::Kind,
-    failure::Failure,
-    guise::Guise,
-    options::flag,
-    verb::{Field, Listing, Section, Verb, field},
+use super::{
+    super::{
+        call::Call,
+        failure::Failure,
+        guise::Guise,
+        options::flag,
+        verb::{Field, Listing, Section, Verb, field},
+    },
+    policies,
 };
 
 const DIAGNOSTICS: &[Guise] = &[Guise::Diagnostics];
@@ -173,7 +175,7 @@ const MATCHING_POLICIES: Listing = Listing {
         let (queue, vhost) = (call.argument(0), call.vhost());
         format!("Listing policies that match queue '{queue}' in vhost '{vhost}' ...")
     },
-    fields: MATCHING_POLICY_FIELDS,
+    fields: policies::FIELDS,
     defaults: &[],
     is_choosable: false,
     rows: |call| {
@@ -184,15 +186,6 @@ const MATCHING_POLICIES: Listing = Listing {
         Ok(policies)
     },
 };
-
-const MATCHING_POLICY_FIELDS: &[Field] = &[
-    field("vhost"),
-    field("name"),
-    field("pattern"),
-    field("apply-to"),
-    field("definition").kind(Kind::Document),
-    field("priority"),
-];
 
 /// The queue that the command is about.
 fn queue(call: &mut Call) -> Result<Value, Failure> {

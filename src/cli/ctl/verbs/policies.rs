@@ -98,7 +98,8 @@ const OPERATOR_POLICIES: Listing = Listing {
     rows: |call| of_vhost(call, OPERATOR_POLICY),
 };
 
-const FIELDS: &[Field] = &[
+/// The columns of policies.
+pub(super) const FIELDS: &[Field] = &[
     field("vhost"),
     field("name"),
     field("pattern"),
