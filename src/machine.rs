@@ -4,6 +4,7 @@
 
 use std::{
     fs, hint, io,
+    os::unix::fs::MetadataExt,
     path::{Component, Path, PathBuf},
 };
 
@@ -102,6 +103,23 @@ pub fn memory_available() -> Option<u64> {
     let group = fs::read_to_string("/proc/self/cgroup").ok();
     let given = group.and_then(|group| cgroup_limit(Path::new(CGROUPS), &group));
     Some(given.map_or(machine, |given| machine.min(given)))
+}
+
+/// What tells one content of a file from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileStamp {
+    inode: u64,
+    bytes: u64,
+    changed: (i64, i64),
+}
+
+impl FileStamp {
+    /// That of the file at this path; none if there is no file.
+    pub fn of(path: &Path) -> Option<Self> {
+        let file = fs::metadata(path).ok()?;
+        let changed = (file.mtime(), file.mtime_nsec());
+        Some(Self { inode: file.ino(), bytes: file.size(), changed })
+    }
 }
 
 /// Space on the disk of `path` that programs without privileges may fill.

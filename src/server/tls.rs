@@ -7,7 +7,6 @@
 use std::{
     fs, io,
     net::SocketAddr,
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
@@ -40,6 +39,7 @@ use crate::{
     clock::{self, Now, UnixTime},
     config::{Config, TlsVersion},
     connection::TlsInfo,
+    machine::FileStamp,
 };
 
 /// How long the files are taken to be as they were.
@@ -168,15 +168,11 @@ impl TlsSettings {
 
     /// What tells one content of the files from another; a file that is not there has none.
     fn stamp(&self) -> Stamp {
-        let stamp = |path| {
-            let file = fs::metadata(path).ok()?;
-            Some((file.ino(), file.size(), file.mtime(), file.mtime_nsec()))
-        };
-        self.files().map(stamp).collect()
+        self.files().map(FileStamp::of).collect()
     }
 }
 
-type Stamp = Vec<Option<(u64, u64, i64, i64)>>;
+type Stamp = Vec<Option<FileStamp>>;
 
 /// Shakes hands for one listener.
 #[derive(Debug)]

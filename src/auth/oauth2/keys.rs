@@ -6,7 +6,6 @@
 use std::{
     collections::HashMap,
     fs,
-    os::unix::fs::MetadataExt,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Poll, Waker},
@@ -22,6 +21,7 @@ use super::fetch;
 use crate::{
     clock::{self, Now},
     config::JwtAlgorithm,
+    machine::FileStamp,
 };
 
 /// How soon a URL is asked again for a key that it did not have.
@@ -74,16 +74,13 @@ pub(super) struct Keys {
 struct State {
     keys: KeySet,
     /// Of the file that was read last.
-    stamp: Stamp,
+    stamp: Option<FileStamp>,
     /// When the source was last looked at.
     looked_at: Option<Now>,
     is_reading: bool,
     /// Whoever waits for the reading to end.
     waiting: Vec<Waker>,
 }
-
-/// What tells one content of a file from another.
-type Stamp = Option<(u64, u64, i64, i64)>;
 
 impl Keys {
     /// Reads a file's keys.
@@ -109,10 +106,11 @@ impl Keys {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn stamp(&self) -> Stamp {
-        let Source::File(path) = &self.source else { return None };
-        let file = fs::metadata(path).ok()?;
-        Some((file.ino(), file.size(), file.mtime(), file.mtime_nsec()))
+    fn stamp(&self) -> Option<FileStamp> {
+        match &self.source {
+            Source::File(path) => FileStamp::of(path),
+            Source::Url(_) | Source::Issuer(_) => None,
+        }
     }
 
     /// The key of that `kid`; none if there is none. Pending while the keys are read anew; the
