@@ -129,6 +129,28 @@ fn monitors_see_all_vhosts_and_others_their_own() {
     cast.expect(&[("DELETE", &*attempts, Value::Null)], [NO_ADMIN, NO_ADMIN, NO_ADMIN, "ok"]);
 }
 
+// PO-033, PO-034
+#[test]
+fn nodes_are_for_monitors_and_definitions_for_administrators() {
+    let cast = Cast::new();
+    let node = format!("/nodes/{}", part(&super::node()));
+    let memory = format!("{node}/memory");
+    let refused = "401 Not monitor user";
+    let calls = ["/nodes", &node, &memory].map(|path| ("GET", path, Value::Null));
+    cast.expect(&calls, [refused, refused, "ok", "ok"]);
+    let calls = [
+        ("GET", "/definitions", Value::Null),
+        ("GET", "/all-configuration", Value::Null),
+        ("GET", "/definitions/{v}", Value::Null),
+        ("GET", "/definitions/{w}", Value::Null),
+        ("POST", "/definitions", json!({})),
+        ("POST", "/definitions/{v}", json!({})),
+    ];
+    cast.expect(&calls, [NO_ADMIN, NO_ADMIN, NO_ADMIN, "ok"]);
+    let topic = [("DELETE", "/topic-permissions/{v}/{u}/amq.topic", Value::Null)];
+    cast.expect(&topic, [NO_ADMIN, NO_ADMIN, NO_ADMIN, "404 Not Found"]);
+}
+
 /// What a user is told to whom something does not belong.
 const NO_RIGHT: &str = "401 User not authorised to access object";
 /// What a user is told of a vhost that others are in.
