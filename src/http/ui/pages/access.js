@@ -1,6 +1,6 @@
 // Permissions and topic permissions: tables and forms, shared by users and virtual hosts.
 
-import { del, path, put } from '../js/api.js';
+import { del, exchangeInPath, path, put } from '../js/api.js';
 import { act } from '../js/app.js';
 import { h } from '../js/dom.js';
 import { confirm, form } from '../js/form.js';
@@ -58,9 +58,12 @@ export function topicTable(of, rows) {
       removal(async (row) => {
         const sure = await confirm({
           title: 'Clear the topic permissions', action: 'Clear',
-          text: ['Of user ', name(row.user), ' in virtual host ', name(row.vhost), '?'],
+          text: ['Of user ', name(row.user), ' on exchange ', name(row.exchange, '(default exchange)'),
+            ' in virtual host ', name(row.vhost), '?'],
         });
-        if (sure) await act(() => del(path`/topic-permissions/${row.vhost}/${row.user}`), 'Cleared');
+        const { vhost, user, exchange } = row;
+        const target = path`/topic-permissions/${vhost}/${user}/${exchangeInPath(exchange)}`;
+        if (sure) await act(() => del(target), 'Cleared');
       })],
   });
 }

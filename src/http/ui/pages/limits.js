@@ -4,7 +4,7 @@ import { del, get, path, put } from '../js/api.js';
 import { act } from '../js/app.js';
 import { h } from '../js/dom.js';
 import { confirm, form, FormError } from '../js/form.js';
-import { count } from '../js/format.js';
+import { count, name } from '../js/format.js';
 import { card, heading, userLink, vhostLink } from '../js/parts.js';
 import { session } from '../js/state.js';
 import { table } from '../js/table.js';
@@ -43,7 +43,7 @@ export function limitTable(kind, list, all = false) {
 
 async function clear(kind, row) {
   const sure = await confirm({
-    title: 'Clear the limit', action: 'Clear', text: `Clear ${row.limit} of ${row.owner}?`,
+    title: 'Clear the limit', action: 'Clear', text: [`Clear ${row.limit} of `, name(row.owner), '?'],
   });
   if (sure) await act(() => del(place(kind, row.owner, row.limit)), 'Cleared');
 }
