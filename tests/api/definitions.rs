@@ -319,6 +319,29 @@ fn what_entries_leave_out_is_as_with_rabbitmq() {
     assert_eq!(api().delete(&format!("/vhosts/{vhost}")).status, 204);
 }
 
+// PO-070, HT-125: limits that a parameter leaves out are none.
+#[test]
+fn limits_that_are_imported_as_a_parameter_take_the_place_of_those_before() {
+    let vhost = name("vhost");
+    assert_eq!(api().put(&format!("/vhosts/{vhost}"), &json!({})).status, 201);
+    for limit in ["max-connections", "max-queues"] {
+        let path = format!("/vhost-limits/{vhost}/{limit}");
+        assert_eq!(api().put(&path, &json!({"value": 1})).status, 204);
+    }
+    let mut file = json!({
+        "parameters": [{"component": "vhost-limits", "name": "limits",
+            "value": {"max-connections": 7}}],
+    });
+    if only_on_lepus("RabbitMQ counts queues against the limits that were there before") {
+        file["queues"] = json!([{"name": "q1"}, {"name": "q2"}]);
+    }
+    let answer = api().post(&format!("/definitions/{vhost}"), &file);
+    assert_eq!(answer.status, 204, "{}", answer.text);
+    let limits = json!([{"vhost": vhost, "value": {"max-connections": 7}}]);
+    assert_eq!(api().get(&format!("/vhost-limits/{vhost}")), limits);
+    assert_eq!(api().delete(&format!("/vhosts/{vhost}")).status, 204);
+}
+
 // HT-121
 #[test]
 fn what_leads_through_internal_exchanges_comes_back_whole() {

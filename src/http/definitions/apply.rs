@@ -8,6 +8,8 @@ use crate::{
     admin::Admin,
     broker::{
         arguments::{QueueSpec, QueueType, with_queue_type},
+        datum::Datum,
+        parameter::{LIMITS, VHOST_LIMITS},
         vhost::DeclaredBy,
     },
     http::api::{effects, queues::NOBODY},
@@ -69,7 +71,8 @@ impl Definitions {
             done.map_err(|error| error.to_string())
         })?;
         each(&mut needed, self.limits, |entry| {
-            let done = admin.set_vhost_limits(&entry.vhost, entry.limits);
+            let limits = Datum::Map(entry.limits);
+            let done = admin.set_parameter(&entry.vhost, VHOST_LIMITS, LIMITS, limits);
             done.map_err(|error| error.to_string())
         })?;
         each(&mut needed, self.queues, |entry| entry.declare(admin, user))?;

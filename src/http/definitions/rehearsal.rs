@@ -174,7 +174,10 @@ impl Definitions {
         })?;
         each(&self.policies, |policy| stages.vhost(&policy.vhost).map(drop))?;
         each(&self.limits, |limits| {
-            stages.vhost(&limits.vhost)?.limit(&limits.limits);
+            let stage = stages.vhost(&limits.vhost)?;
+            // A parameter takes the place of the one before, with all its limits.
+            stage.queues_max = None;
+            stage.limit(&limits.limits);
             Ok(())
         })?;
         each(&self.queues, |queue| {
