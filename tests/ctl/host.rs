@@ -56,11 +56,14 @@ fn the_brokers_variables_are_shown_without_secrets() {
     let desk = Desk::with_variables(&[
         ("RABBITMQ_DEFAULT_USER", "joe"),
         ("RABBITMQ_DEFAULT_PASS", "swordfish"),
+        ("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "-setcookie swordfish"),
+        ("RABBITMQ_SERVER_ERL_ARGS", "+S 1:1"),
         ("SOMETHING_ELSE", "else"),
     ]);
     let said = desk.diagnostics(&["-q", "os_env"]);
     let words = ["LEPUS_NODE_NAME=rabbit@desk\n", "RABBITMQ_DEFAULT_USER=joe\n"];
     assert_contains(&said.out, &words);
+    assert_contains(&said.out, &["RABBITMQ_SERVER_ERL_ARGS=+S 1:1\n"]);
     assert_contains(&said.out, &["RABBITMQ_DEFAULT_PASS=(secret)\n"]);
     assert!(!said.out.contains("SOMETHING_ELSE") && !said.out.contains("swordfish"), "{said:?}");
     let shown = desk.diagnostics(&["os_env", "--json"]).json();

@@ -188,12 +188,15 @@ async fn certificates(State(api): State<Api>, _: Administrator) -> Reply {
 
 /// The variables of the environment that are for the broker, but for secrets.
 async fn variables(_: State<Api>, _: Administrator) -> Reply {
-    const SECRET: [&str; 4] = ["PASS", "SECRET", "COOKIE", "TOKEN"];
+    let is_secret =
+        |text: &str| ["PASS", "SECRET", "COOKIE", "TOKEN"].iter().any(|word| text.contains(word));
     let is_ours = |name: &str| name.starts_with("LEPUS_") || name.starts_with("RABBITMQ_");
     let shown = |(name, value): (OsString, OsString)| {
         let (name, value) = (name.into_string().ok()?, value.to_string_lossy().into_owned());
-        let is_secret = SECRET.iter().any(|word| name.contains(word)) && !name.ends_with("_FILE");
-        let value = if is_secret { "(secret)".into() } else { value };
+        // Arguments of the Erlang machine have names of their own: `-setcookie`, `default_pass`.
+        let hides = is_secret(&name) && !name.ends_with("_FILE")
+            || name.ends_with("ERL_ARGS") && is_secret(&value.to_uppercase());
+        let value = if hides { "(secret)".into() } else { value };
         is_ours(&name).then_some((name, Value::String(value)))
     };
     let all: Map<_, _> = env::vars_os().filter_map(shown).collect();
