@@ -36,7 +36,7 @@ pub use identity::Identity;
 pub use oauth2::{Oauth2Error, Token, TokenError};
 pub use password::{HashingAlgorithm, PasswordHash};
 pub use permissions::{Permission, Permissions};
-pub use user::{RecordError, User, UserLimits, Users};
+pub use user::{RecordError, TAG_BYTES_MAX, User, UserLimits, Users};
 
 /// Decides who a client is.
 #[derive(Debug)]

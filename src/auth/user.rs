@@ -26,7 +26,7 @@ const VERSION_WITHOUT_LIMITS: u8 = 1;
 const NO_PASSWORD: u8 = 0;
 
 /// Bytes of a tag at most.
-const TAG_BYTES_MAX: usize = u8::MAX as usize;
+pub const TAG_BYTES_MAX: usize = u8::MAX as usize;
 
 /// A user.
 #[derive(Clone, Debug, PartialEq, Eq)]

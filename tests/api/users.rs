@@ -156,6 +156,7 @@ fn what_makes_no_sense_of_a_user_is_refused() {
     for (body, expected) in [
         (json!({"password": 5, "tags": ""}), "password must be a string"),
         (json!({"password": "p", "tags": 5}), "tags must be a string or strings"),
+        (json!({"password": "p", "tags": "t".repeat(256)}), "a tag has at most 255 bytes"),
         (
             json!({"password_hash": "abcd", "tags": ""}),
             "password_hash is no hash of rabbit_password_hashing_sha256 in base64",

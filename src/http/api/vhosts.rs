@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Body, Reply, done_beside, put_beside};
 use crate::{
+    auth::TAG_BYTES_MAX,
     broker::{Metadata, Vhost, arguments::QueueType, stats::Stat},
     http::{
         Api, Failure, blocking,
@@ -132,7 +133,11 @@ pub(in crate::http) fn tags(value: &Value) -> Result<Vec<String>, Failure> {
     };
     let tags = tags.ok_or_else(|| Failure::bad_request("tags must be a string or strings"))?;
     let tags = tags.iter().map(|tag| tag.trim().to_owned()).filter(|tag| !tag.is_empty());
-    Ok(tags.collect())
+    let tags: Vec<String> = tags.collect();
+    if tags.iter().any(|tag| tag.len() > TAG_BYTES_MAX) {
+        return Err(Failure::BadRequest(format!("a tag has at most {TAG_BYTES_MAX} bytes")));
+    }
+    Ok(tags)
 }
 
 /// The type of queues whose declare says none.
