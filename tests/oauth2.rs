@@ -403,6 +403,9 @@ impl Documents {
                 let texts: std::sync::MutexGuard<'_, Vec<(String, String)>> = texts.lock().unwrap();
                 let found = texts.iter().find(|(known, _)| *known == path);
                 let answer = match found {
+                    Some((_, to)) if to.starts_with("http://") => {
+                        format!("HTTP/1.1 302 Found\r\nlocation: {to}\r\ncontent-length: 0\r\n\r\n")
+                    }
                     Some((_, text)) => {
                         format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{text}", text.len())
                     }
@@ -414,6 +417,7 @@ impl Documents {
         this
     }
 
+    /// A text that is a URL leads there.
     fn put(&self, path: &str, text: &str) {
         let mut texts = self.texts.lock().unwrap();
         texts.retain(|(known, _)| known != path);
@@ -476,11 +480,14 @@ fn keys_are_got_over_https_from_those_who_are_trusted() {
     let issuer = Issuer::es256("k");
     let documents = Documents::serve();
     documents.put("/keys", &jwks(&[&issuer]));
+    documents.put("/moved", &format!("http://{}/keys", documents.address));
     let certificates = Certificates::new();
-    let url = format!("https://{}/keys", certificates.serve_tls_before(documents.address));
-    for (ca, is_trusted) in
-        [(certificates.path("ca.pem").display().to_string(), true), (String::new(), false)]
+    let root = format!("https://{}", certificates.serve_tls_before(documents.address));
+    let ca = certificates.path("ca.pem").display().to_string();
+    for (path, ca, is_trusted) in
+        [("keys", &*ca, true), ("keys", "", false), ("moved", &*ca, false)]
     {
+        let url = format!("{root}/{path}");
         let settings = format!(
             "auth_backends = [\"oauth2\"]\noauth2_resource_server_id = \"rabbit\"\n\
              oauth2_jwks_url = {url:?}\noauth2_ca = {ca:?}"

@@ -20,6 +20,8 @@ pub(super) fn get_blocking(url: &str, authorities: Option<&Path>) -> Result<Vec<
     let failed = |error: ureq::Error| format!("cannot get {url}: {error}");
     let mut config = Agent::config_builder().timeout_global(Some(TIMEOUT)).max_redirects(3);
     if url.starts_with("https://") {
+        // No redirect leads to where anybody on the way could change what is got.
+        config = config.https_only(true);
         let provider = rustls::crypto::ring::default_provider();
         config = config.tls_config(
             TlsConfig::builder()
