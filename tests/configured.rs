@@ -118,3 +118,66 @@ fn there_are_no_more_queues_exchanges_and_channels_than_there_may_be() {
     connections[0].expect_close(530, text, (0, 0));
     connections[1].channel(2);
 }
+
+// Run against RabbitMQ 4.3.6.
+#[test]
+fn messages_get_the_headers_that_are_configured() {
+    let came = |settings: &str| {
+        let private = private_broker(&format!("node_name = \"n@h\"\n{settings}"))?;
+        let channel = private.open().channel(1);
+        let q = channel.queue();
+        let own = Table::new().with("timestamp_in_ms", 7_i64).with("x-routed-by", "me");
+        channel.publish(&publish("", &q, "bare"));
+        let own = Properties { headers: Some(own), timestamp: Some(5), ..Properties::default() };
+        channel.publish(&publish("", &q, "own").properties(own));
+        channel.expect_ready(&q, 2);
+        let get = || channel.get(&q).expect("it is there").properties;
+        Some([get(), get()])
+    };
+    let Some([bare, own]) = came("") else { return };
+    assert_eq!((bare.headers, bare.timestamp), (None, None));
+    assert_eq!(own.timestamp, Some(5));
+    let settings = "set_header_timestamp = \"overwrite\"\nset_header_routing_node = \"missing\"";
+    let Some(both) = came(settings) else { return };
+    for (properties, node) in both.iter().zip(["n@h", "me"]) {
+        let headers = properties.headers.clone().expect("there are headers");
+        let Some(&Value::I64(millis)) = headers.get("timestamp_in_ms") else {
+            panic!("{headers:?}")
+        };
+        assert!(millis > 1_600_000_000_000, "{headers:?}");
+        assert_eq!(properties.timestamp, Some(millis.unsigned_abs() / 1000));
+        assert_eq!(headers.text("x-routed-by"), node);
+        assert_eq!(headers.0.len(), 2, "{headers:?}");
+    }
+}
+
+// HT-127: run against RabbitMQ 4.3.6.
+#[test]
+fn new_passwords_are_as_the_configuration_wants_them() {
+    for (settings, bad, good) in [
+        ("password_length_min = 6", "short", "long enough"),
+        ("password_pattern = \"^[a-z]+$\"", "Capital", "small"),
+    ] {
+        let Some(private) = private_broker(settings) else { return };
+        let api = private.api();
+        let put = |password: &str| api.put("/users/u", &json!({"password": password, "tags": ""}));
+        let refusal = (400, "bad_request".to_owned(), "credential_validation_failed".to_owned());
+        assert_eq!(put(bad).refusal(), refusal, "{settings}");
+        assert_eq!(api.call("GET", "/users/u", "").status, 404);
+        assert_eq!(put(good).status, 201);
+        assert_eq!(put(bad).refusal(), refusal);
+        let hash = json!({"password_hash": "", "tags": ""});
+        assert_eq!(api.put("/users/u", &hash).status, 204);
+    }
+}
+
+#[test]
+fn vhosts_may_be_traced_from_the_start_on() {
+    let Some(private) = private_broker("trace_vhosts = [\"/\", \"nowhere\"]") else { return };
+    assert_eq!(private.api().get("/vhosts/%2F")["tracing"], json!(true));
+    let channel = private.open().channel(1);
+    let q = channel.queue();
+    channel.call(&bind(&q, "amq.rabbitmq.trace", "publish.#"));
+    channel.publish(&publish("amq.direct", "k", "told"));
+    channel.expect_ready(&q, 1);
+}

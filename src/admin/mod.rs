@@ -86,6 +86,9 @@ pub enum Error {
         /// What is wrong, on one line.
         reason: String,
     },
+    /// A password is not as the configuration wants them (HT-127).
+    #[error("credential_validation_failed")]
+    Password,
     /// A name is empty or too long.
     #[error("a name is empty, or longer than 255 bytes")]
     Name,

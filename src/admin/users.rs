@@ -6,6 +6,7 @@ use super::{Admin, Error, checked_name};
 use crate::{
     auth::{PasswordHash, User, UserLimits},
     names::CommitSeq,
+    pattern::Pattern,
 };
 
 /// How a user is to log in. Not to be shown.
@@ -41,7 +42,7 @@ impl Admin {
     /// permissions, limits and connections stay (CN-130).
     ///
     /// # Errors
-    /// [`Error::Name`], [`Error::Random`].
+    /// [`Error::Name`], [`Error::Password`], [`Error::Random`].
     pub fn put_user(
         &self,
         name: &str,
@@ -49,6 +50,7 @@ impl Admin {
         tags: &[&str],
     ) -> Result<CommitSeq, Error> {
         let name = checked_name(name)?;
+        self.check_password(&name, &password)?;
         let password = password.hash()?;
         let _changing = self.changing();
         let limits = self.auth.users().get(&name).map_or(UserLimits::default(), |user| user.limits);
@@ -59,14 +61,30 @@ impl Admin {
     /// Gives a user another password. Connections stay (CN-130).
     ///
     /// # Errors
-    /// [`Error::NoSuchUser`], [`Error::Random`].
+    /// [`Error::NoSuchUser`], [`Error::Password`], [`Error::Random`].
     pub fn change_password(
         &self,
         name: &str,
         password: NewPassword<'_>,
     ) -> Result<CommitSeq, Error> {
+        self.check_password(name, &password)?;
         let password = password.hash()?;
         self.change_user(name, |user| user.password = password)
+    }
+
+    /// Whether a password is as the configuration wants them; the log says what it lacks.
+    fn check_password(&self, user: &str, password: &NewPassword<'_>) -> Result<(), Error> {
+        let NewPassword::Plain(password) = password else { return Ok(()) };
+        let (min, pattern) = (self.config.password_length_min, &self.config.password_pattern);
+        let lacks = if password.len() < min as usize {
+            format!("minimum required password length is {min}")
+        } else if Pattern::new(pattern).is_ok_and(|pattern| !pattern.matches(password)) {
+            "provided password does not match the validator regular expression".to_owned()
+        } else {
+            return Ok(());
+        };
+        tracing::warn!(user, "credential validation failed: {lacks}");
+        Err(Error::Password)
     }
 
     /// Gives a user other tags.

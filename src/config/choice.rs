@@ -61,6 +61,16 @@ choice! {
         Consumer = "consumer"
     }
 
+    /// Whether messages get a header as they are published.
+    SetHeader {
+        /// They do not.
+        Off = "off",
+        /// Those that come without it do.
+        Missing = "missing",
+        /// All do, whatever they come with.
+        Overwrite = "overwrite"
+    }
+
     /// The type of queues whose declare says none, in vhosts that say none.
     DefaultQueueType {
         /// `classic`

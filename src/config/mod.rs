@@ -36,7 +36,7 @@ use value::{Limit, NotEmpty, PathPrefix, RegularExpression, Value};
 
 pub use choice::{
     AuthBackend, AuthMechanism, CertificateLogin, DefaultQueueType, GlobalPrefetch, JwtAlgorithm,
-    LogFormat, SanType, SyncMode, TlsVersion,
+    LogFormat, SanType, SetHeader, SyncMode, TlsVersion,
 };
 pub use error::{Error, Origin};
 pub use given::{Gift, Given, GivenLimits, GivenPolicy, GivenUser};
@@ -183,6 +183,11 @@ settings! {
     unacked_bytes_max: Size = Size::mib(2), Size::kib(4)..=Size::mib(1 << 10);
     /// Largest body of a message.
     max_message_size: Size = Size::mib(16), Size(1)..=Size::mib(512);
+    /// Whether messages get the header `timestamp_in_ms` and the property `timestamp` as they are
+    /// published: "missing", those that come without; "overwrite", all.
+    set_header_timestamp: SetHeader = SetHeader::Off;
+    /// The same for the header `x-routed-by`, the name of this node.
+    set_header_routing_node: SetHeader = SetHeader::Off;
     /// What `basic.qos` with `global` set limits: "channel", the deliveries of all consumers
     /// of the channel together, as it was meant; "consumer", those of each one for itself,
     /// as RabbitMQ 4.3 takes it.
@@ -231,6 +236,10 @@ settings! {
     /// Limits that vhosts are given when they are made, written in the same way, of which the
     /// first whose pattern matches count: `ci.pattern=^ci-`, `ci.max_queues=100`.
     default_vhost_limits: Vec<Given<GivenLimits>> = Vec::new();
+    /// Bytes that a new password of a user must have; 0 asks for none.
+    password_length_min: u32 = 0, 0..=1024;
+    /// What a new password must match, a regular expression.
+    password_pattern: String = String::new(), RegularExpression;
     /// Users who may only connect from this machine.
     loopback_users: Vec<String> = vec!["guest".into()];
     /// Mechanisms of login that clients may choose from. EXTERNAL is for those whose
@@ -272,6 +281,8 @@ settings! {
     oauth2_preferred_username_claims: Vec<String> = vec!["sub".into(), "client_id".into()],
         NotEmpty;
 
+    /// Vhosts that are traced from the start on (the firehose).
+    trace_vhosts: Vec<String> = Vec::new();
     /// File with definitions, RabbitMQ's JSON, or directory with such files, imported at the
     /// start. With it neither the default user nor the default vhost is made.
     load_definitions: Option<PathBuf> = None;

@@ -65,6 +65,8 @@ fn unlike_the_defaults() -> Config {
         "tls_login_from" => "common_name",
         "tls_login_san_type" => "uri",
         "default_queue_type" => "quorum",
+        "set_header_timestamp" | "set_header_routing_node" => "missing",
+        "password_length_min" => "8",
         "http_path_prefix" => "/mq",
         "http_headers" => "a=b",
         "default_users" => "me.read=.*",

@@ -33,6 +33,7 @@ mod run;
 mod secret;
 mod settle;
 mod sources;
+mod stamp;
 mod topology;
 mod trace;
 mod turn;
@@ -176,6 +177,8 @@ struct Session {
     vhost: Arc<Vhost>,
     /// Whether it was traced when the batch began that is under way.
     is_traced: bool,
+    /// Whether messages get headers of the broker's as they are published.
+    is_stamping: bool,
     access: Access,
     heartbeat: Heartbeat,
     out: Output,
@@ -238,6 +241,7 @@ impl Session {
             // Until `connection.open` names one.
             vhost: context.broker.limbo(),
             is_traced: false,
+            is_stamping: stamp::is_on(config),
             access: Access::new(Arc::clone(context.auth.permissions())),
             heartbeat: Heartbeat::default(),
             out: Output::default(),

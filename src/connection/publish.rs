@@ -178,8 +178,17 @@ impl Session {
         if flags.immediate {
             return Err(Code::NotImplemented.failure(PUBLISH, "immediate=true"));
         }
-        let scan =
+        let mut scan =
             Properties::scan(properties).map_err(|e| Code::FrameError.failure(PUBLISH, e))?;
+        let stamped = if self.is_stamping { Some(self.stamped(properties)) } else { None };
+        let properties = match &stamped {
+            None => properties,
+            Some(stamped) => {
+                scan =
+                    Properties::scan(stamped).map_err(|e| Code::FrameError.failure(PUBLISH, e))?;
+                stamped
+            }
+        };
         // What is refused must leave no trace in the exchanges that it would have come by, and yet
         // a missing exchange is told first.
         let edited = self.edited(id, properties, &scan);

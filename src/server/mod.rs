@@ -192,6 +192,11 @@ impl Server {
         // Nobody finds half of what is defined.
         let needed = definitions.apply(&admin, &config.default_user)?;
         admin.durable(needed).await?;
+        for vhost in &config.trace_vhosts {
+            if admin.trace_vhost(vhost, true).is_err() {
+                tracing::warn!(vhost, "there is no such vhost to trace");
+            }
+        }
         let acceptors = listeners.accept(&context, &room, &stopped);
         let timers =
             TimerThread::start(Arc::clone(&context.broker.timers)).map_err(StartError::Thread)?;

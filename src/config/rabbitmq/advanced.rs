@@ -49,6 +49,7 @@ fn of_rabbit(key: &str, value: &Term) -> Option<Vec<(String, String)>> {
         ("tcp_listeners", Term::List(listeners)) => addresses("listeners.tcp", listeners),
         ("ssl_listeners", Term::List(listeners)) => addresses("listeners.ssl", listeners),
         ("loopback_users", Term::List(names)) => members("loopback_users", names),
+        ("trace_vhosts", Term::List(names)) => members("trace_vhosts", names),
         ("default_user_tags", Term::List(names)) => members("default_user_tags", names),
         ("auth_backends", Term::List(values)) => {
             let backends = values.iter().enumerate().map(|(n, v)| backend(n + 1, v));
@@ -166,6 +167,7 @@ mod tests {
                 "[5672, {\"::1\", 5672}]",
                 "listeners.tcp.1=5672 listeners.tcp.2=::1:5672",
             ),
+            ("rabbit", "trace_vhosts", "[<<\"/\">>]", "trace_vhosts./=true"),
             ("rabbit", "default_user", "<<\"me\">>", "default_user=me"),
             (
                 "rabbit",

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
+    credentials,
     keys::{Form, GIVEN, HEADERS, IDLE, KEYS, LISTS, MISSED, Members, SAFETY},
     listeners,
     syntax::Entry,
@@ -65,7 +66,8 @@ impl Entries {
             }
             let begins = |list: &[&str]| list.iter().any(|prefix| key.starts_with(prefix));
             let is_given = GIVEN.contains(&(key, entry.value.as_str()));
-            if is_given || key == TOTAL_MEMORY || is_no_anonymous(entry) || is_member(key) {
+            let is_known = is_member(key) || credentials::is_understood(self, key);
+            if is_given || key == TOTAL_MEMORY || is_no_anonymous(entry) || is_known {
             } else if begins(SAFETY) {
                 unsafe_without.push(entry);
             } else if begins(MISSED) {
@@ -80,6 +82,7 @@ impl Entries {
             self.apply_list(loaded, prefix, setting, *members)?;
         }
         self.apply_headers(loaded)?;
+        credentials::apply(self, loaded)?;
         listeners::apply(self, loaded)?;
         if let Some(entry) = self.get(ANONYMOUS_USER).filter(|entry| is_no_anonymous(entry)) {
             loaded.config.auth_mechanisms.retain(|other| *other != AuthMechanism::Anonymous);

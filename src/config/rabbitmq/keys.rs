@@ -60,6 +60,8 @@ const BACKENDS: Form = Form::Word(&[
     ("rabbit_auth_backend_oauth2", "oauth2"),
 ]);
 
+const SET_HEADER: Form = Form::Word(&[("true", "overwrite"), ("false", "missing")]);
+
 impl Form {
     /// Makes of a value what the setting takes; `None` if it is not written so.
     pub(super) fn read(self, value: &str) -> Option<String> {
@@ -158,6 +160,27 @@ pub(super) const KEYS: &[(&str, &str, Form)] = &[
     ("vhost_max", "vhosts_max", Form::Limit { least: 0 }),
     ("cluster_queue_limit", "queues_max", Form::Limit { least: 0 }),
     ("cluster_exchange_limit", "exchanges_max", Form::Limit { least: 0 }),
+    (
+        "message_interceptors.incoming.set_header_timestamp.overwrite",
+        "set_header_timestamp",
+        SET_HEADER,
+    ),
+    (
+        "message_interceptors.incoming.set_header_routing_node.overwrite",
+        "set_header_routing_node",
+        SET_HEADER,
+    ),
+    // As up to RabbitMQ 3.13.
+    (
+        "incoming_message_interceptors.set_header_timestamp.overwrite",
+        "set_header_timestamp",
+        SET_HEADER,
+    ),
+    (
+        "incoming_message_interceptors.set_header_routing_node.overwrite",
+        "set_header_routing_node",
+        SET_HEADER,
+    ),
     ("max_message_size", "max_message_size", Form::Units),
     ("tcp_listen_options.backlog", "listen_backlog", Form::Same),
     ("vm_memory_high_watermark.relative", "memory_watermark", Form::Share),
@@ -240,6 +263,8 @@ pub(super) enum Members {
 pub(super) const LISTS: &[(&str, &str, Members)] = &[
     ("loopback_users", "loopback_users", Members::Names),
     ("default_user_tags", "default_user_tags", Members::Names),
+    // Of `advanced.config` alone.
+    ("trace_vhosts", "trace_vhosts", Members::Names),
     ("default_users", "default_users", Members::Properties),
     ("default_policies.operator", "default_operator_policies", Members::Properties),
     ("default_limits.vhosts", "default_vhost_limits", Members::Properties),

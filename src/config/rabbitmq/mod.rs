@@ -2,13 +2,15 @@
 //!
 //! * which files there are (here), their syntax (`syntax`; `erlang` for `advanced.config`);
 //! * which key is which setting and how its value is written (`keys`, `advanced`);
-//! * giving the settings those values (`apply`), and those of the variables (`environment`).
+//! * giving the settings those values (`apply`; `credentials` for what passwords must be like),
+//!   and those of the variables (`environment`).
 //!
 //! What cannot be used stops the start. What has no effect is named once; nobody has to clean up
 //! a file that works with RabbitMQ.
 
 mod advanced;
 mod apply;
+mod credentials;
 mod environment;
 mod erlang;
 mod keys;

@@ -185,6 +185,34 @@ fn keys_of_the_management_api_set_what_they_mean() {
 #[test]
 fn keys_of_limits_and_of_what_vhosts_are_given_set_what_they_mean() {
     for (text, setting, expected) in [
+        (
+            "credential_validator.validation_backend = \
+             rabbit_credential_validator_min_password_length\ncredential_validator.min_length = 9",
+            "password_length_min",
+            "9",
+        ),
+        (
+            "credential_validator.validation_backend = \
+             rabbit_credential_validator_min_password_length",
+            "password_length_min",
+            "5",
+        ),
+        (
+            "credential_validator.validation_backend = \
+             rabbit_credential_validator_password_regexp\ncredential_validator.regexp = ^[a-z]",
+            "password_pattern",
+            "\"^[a-z]\"",
+        ),
+        (
+            "message_interceptors.incoming.set_header_timestamp.overwrite = true",
+            "set_header_timestamp",
+            "\"overwrite\"",
+        ),
+        (
+            "incoming_message_interceptors.set_header_routing_node.overwrite = false",
+            "set_header_routing_node",
+            "\"missing\"",
+        ),
         ("vhost_max = 5", "vhosts_max", "\"5\""),
         ("cluster_queue_limit = 0", "queues_max", "\"0\""),
         ("cluster_exchange_limit = infinity", "exchanges_max", "\"\""),
@@ -341,6 +369,16 @@ fn bad_values_are_named_with_file_line_key_and_what_is_allowed() {
         (
             "management.csp.policy = \u{e9}",
             "`management.csp.policy` cannot be \u{e9}: it is text of",
+        ),
+        (
+            "x = y\ncredential_validator.validation_backend = \
+             rabbit_credential_validator_password_regexp",
+            "`credential_validator.validation_backend` cannot be rabbit_credential_validator_p",
+        ),
+        (
+            "credential_validator.validation_backend = \
+             rabbit_credential_validator_password_regexp\ncredential_validator.regexp = (",
+            "`credential_validator.regexp` cannot be (: it is text, a regular expression",
         ),
         ("auth_backends.1 = ldap", "`auth_backends.1` cannot be ldap: it is one of internal, "),
         ("loopback_users.guest = no", "`loopback_users.guest` cannot be no: it is true or false"),
