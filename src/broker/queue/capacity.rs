@@ -42,11 +42,19 @@ impl Default for Capacity {
 }
 
 impl Capacity {
+    pub(super) fn is_blocked(&self) -> bool {
+        self.is_blocked
+    }
+
     /// From now on the queue is blocked, or is not.
+    #[inline]
     pub(super) fn note(&mut self, is_blocked: bool, now: Now) {
-        if is_blocked == self.is_blocked {
-            return;
+        if is_blocked != self.is_blocked {
+            self.turn(is_blocked, now);
         }
+    }
+
+    fn turn(&mut self, is_blocked: bool, now: Now) {
         self.pass(now);
         if self.free + self.blocked >= STEP {
             self.fold();

@@ -398,7 +398,7 @@ impl State {
     /// consumers if none of them can take it.
     fn note_capacity(&mut self, fx: &Effects) {
         let is_blocked =
-            self.consumers.next().is_none() && self.consumers.len() > 0 && !self.ready.is_empty();
+            self.consumers.len() > 0 && self.consumers.next().is_none() && !self.ready.is_empty();
         self.capacity.note(is_blocked, fx.now);
     }
 
@@ -566,7 +566,10 @@ impl State {
             }
         };
         self.note_memory(fx);
-        self.note_capacity(fx);
+        if self.capacity.is_blocked() {
+            // It may have been the last that waited.
+            self.note_capacity(fx);
+        }
         self.tally.messages[if no_ack { Stat::GetNoAck } else { Stat::Get }] += 1;
         if entry.standing.is_redelivered() {
             self.tally.messages[Stat::Redeliver] += 1;
