@@ -10,6 +10,7 @@
 //! window's is, never the other way round (R4).
 
 use std::{
+    collections::VecDeque,
     mem,
     sync::{Mutex, MutexGuard, PoisonError, Weak},
     task::Waker,
@@ -97,7 +98,7 @@ pub struct Outbox {
 
 #[derive(Debug, Default)]
 struct State {
-    events: Vec<Event>,
+    events: VecDeque<Event>,
     bytes: usize,
     stalled: Vec<Stalled>,
     /// The connection's task, when it waits.
@@ -167,7 +168,7 @@ impl Outbox {
             return Err((Refusal::NoPlace, delivery));
         }
         state.bytes += size;
-        state.events.push(Event::Deliver(delivery));
+        state.events.push_back(Event::Deliver(delivery));
         if let Some(waker) = state.waker.take() {
             wakes.owe(waker);
         }
@@ -180,21 +181,34 @@ impl Outbox {
         if state.is_closed {
             return;
         }
-        state.events.push(event);
+        state.events.push_back(event);
         if let Some(waker) = state.waker.take() {
             wakes.owe(waker);
         }
     }
 
-    /// Swaps the waiting events into `events` (empty, its memory reused) and the queues that found
-    /// no room into `stalled`. Returns whether there was anything.
-    pub fn drain(&self, events: &mut Vec<Event>, stalled: &mut Vec<Stalled>) -> bool {
-        debug_assert!(events.is_empty() && stalled.is_empty());
+    /// Moves the waiting events behind those in `events`, whose memory is used again if there are
+    /// none, and the queues that found no room into `stalled`, which is empty. Returns whether there
+    /// was anything.
+    pub fn drain(&self, events: &mut VecDeque<Event>, stalled: &mut Vec<Stalled>) -> bool {
+        debug_assert!(stalled.is_empty());
         let mut state = self.state();
-        mem::swap(&mut state.events, events);
+        let has_any = !(state.events.is_empty() && state.stalled.is_empty());
+        if events.is_empty() {
+            mem::swap(&mut state.events, events);
+        } else {
+            events.append(&mut state.events);
+        }
         mem::swap(&mut state.stalled, stalled);
         state.bytes = 0;
-        !(events.is_empty() && stalled.is_empty())
+        has_any
+    }
+
+    /// Gives back memory that only many events needed.
+    pub fn rest(&self) {
+        let mut state = self.state();
+        state.events.shrink_to_fit();
+        state.stalled.shrink_to_fit();
     }
 
     /// Leaves the task's waker behind. Returns false when there is something to drain already.
@@ -213,12 +227,13 @@ impl Outbox {
     /// Shows a test what is inside.
     #[cfg(test)]
     pub(crate) fn look<T>(&self, look: impl FnOnce(&[Event], &[Stalled]) -> T) -> T {
-        let state = self.state();
-        look(&state.events, &state.stalled)
+        let mut state = self.state();
+        state.events.make_contiguous();
+        look(state.events.as_slices().0, &state.stalled)
     }
 
     /// Refuses everything from now on and hands back what was still inside.
-    pub fn close(&self) -> Vec<Event> {
+    pub fn close(&self) -> VecDeque<Event> {
         let mut state = self.state();
         state.is_closed = true;
         state.waker = None;

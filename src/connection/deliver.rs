@@ -25,8 +25,7 @@ const SHARED_PIECE_MIN: usize = 16 * 1024;
 impl Session {
     /// Takes what waits in the outbox over, behind what was taken before.
     pub(super) fn drain_outbox(&mut self) {
-        self.outbox.drain(&mut self.drained, &mut self.stalled);
-        self.events.extend(self.drained.drain(..));
+        self.outbox.drain(&mut self.events, &mut self.stalled);
         self.look_for_trace();
         for stalled in std::mem::take(&mut self.stalled) {
             self.context.broker.stalls.add_time(clock::now().since(stalled.since));

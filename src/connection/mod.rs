@@ -47,6 +47,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     task::Waker,
+    time::Duration,
 };
 
 use self::{
@@ -77,6 +78,11 @@ use crate::{
 pub use complaints::Complaints;
 pub use peer::{Peer, TlsInfo};
 pub use turn::serve;
+
+/// Things of one kind for which a connection keeps memory.
+const KEPT_MAX: usize = 64;
+/// How long after it needed memory for more it gives that back.
+const REST_AFTER: Duration = Duration::from_secs(5);
 
 /// What all connections share.
 #[derive(Debug)]
@@ -190,7 +196,6 @@ struct Session {
     outbox: Arc<Outbox>,
     /// Events taken out of the outbox.
     events: VecDeque<Event>,
-    drained: Vec<Event>,
     stalled: Vec<Stalled>,
     fx: Effects,
     /// Publishes that their queue has not got yet.
@@ -209,6 +214,8 @@ struct Session {
     ahead: Option<(Arc<Queue>, Now)>,
     /// When deliveries may have been kept unacknowledged for too long.
     acks_due: Option<Now>,
+    /// When memory that only a burst needed is given back.
+    rests_at: Option<Now>,
     /// Memory for assembling messages.
     scratch: Vec<u8>,
     /// The task's waker.
@@ -251,7 +258,6 @@ impl Session {
             routes: Routes::default(),
             outbox,
             events: VecDeque::new(),
-            drained: Vec::new(),
             stalled: Vec::new(),
             fx: Effects::default(),
             run: Run::default(),
@@ -262,6 +268,7 @@ impl Session {
             unchecked_bytes: 0,
             ahead: None,
             acks_due: None,
+            rests_at: None,
             scratch: Vec::new(),
             waker,
             has_ended: false,
@@ -288,6 +295,32 @@ impl Session {
         if !self.confirming.contains(&id) {
             self.confirming.push(id);
         }
+    }
+
+    /// Has memory that this burst needed given back in a while.
+    fn plan_rest(&mut self) {
+        let grown = [
+            self.events.capacity(),
+            self.fx.capacity(),
+            self.run.capacity(),
+            self.gathered.capacity(),
+        ];
+        if self.rests_at.is_none() && grown.into_iter().any(|capacity| capacity > KEPT_MAX) {
+            self.rests_at = Some(clock::now().after(REST_AFTER));
+        }
+    }
+
+    /// Gives memory back that only a burst needed. If the next one is under way, it takes some
+    /// again.
+    fn rest(&mut self) {
+        self.rests_at = None;
+        self.outbox.rest();
+        self.events.shrink_to_fit();
+        self.stalled.shrink_to_fit();
+        self.fx.rest();
+        self.run.rest();
+        self.gathered.rest();
+        self.scratch.shrink_to_fit();
     }
 
     /// What the store must reach before the next confirm.

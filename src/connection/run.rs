@@ -32,6 +32,17 @@ pub(super) struct Run {
 }
 
 impl Run {
+    /// How many messages there is memory for.
+    pub(super) fn capacity(&self) -> usize {
+        self.messages.capacity()
+    }
+
+    /// Gives back memory that only a long run needed.
+    pub(super) fn rest(&mut self) {
+        self.messages.shrink_to_fit();
+        self.refused.shrink_to_fit();
+    }
+
     fn takes(&self, id: ChannelId, queue: &Arc<Queue>) -> bool {
         self.channel == id
             && self.queue.as_ref().is_some_and(|other| Arc::ptr_eq(other, queue))

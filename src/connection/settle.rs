@@ -36,6 +36,18 @@ pub(super) struct Gathered {
     settled: Vec<Settled>,
 }
 
+impl Gathered {
+    /// How many settlements there is memory for.
+    pub(super) fn capacity(&self) -> usize {
+        self.settled.capacity()
+    }
+
+    /// Gives back memory that only many settlements needed.
+    pub(super) fn rest(&mut self) {
+        self.settled.shrink_to_fit();
+    }
+}
+
 impl Session {
     /// `basic.ack`, `nack` and `reject`, as far as they are alike (BA-120 to BA-124).
     pub(super) fn settle(
@@ -64,6 +76,7 @@ impl Session {
         };
         channel.ack_deadlines.settled_up_to(last);
         let taken: Vec<_> = channel.unacked.take_up_to(last).collect();
+        channel.unacked.rest();
         if let Verdict::Back(cause) = verdict
             && !matches!(channel.mode, Mode::Transaction(_))
         {

@@ -194,6 +194,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         self.input.rest();
         self.session.out.rest();
+        self.session.plan_rest();
         true
     }
 
@@ -244,7 +245,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let is_running = matches!(self.session.stage, Stage::Running);
         let ahead = self.session.ahead.as_ref().map(|(_, until)| *until);
         let expires = self.session.expires.filter(|_| is_running);
-        let others = [self.session.heartbeat.next(), ahead, self.session.acks_due, expires];
+        let session = &self.session;
+        let others = [session.heartbeat.next(), ahead, session.acks_due, expires, session.rests_at];
         stage.into_iter().chain(others.into_iter().flatten()).min()
     }
 
@@ -283,6 +285,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         // Whatever it waited for, it goes on.
         self.session.ahead.take_if(|(_, until)| now >= *until);
+        if self.session.rests_at.is_some_and(|at| now >= at) {
+            self.session.rest();
+        }
         self.session.end_overdue(now);
         self.session.end_expired(now);
         match self.session.heartbeat.due(now, self.flow == Flow::Again) {

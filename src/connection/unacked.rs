@@ -17,6 +17,9 @@ use crate::{
     store::Standing,
 };
 
+/// Deliveries for which an empty list keeps memory.
+const KEPT_CAPACITY: usize = 512;
+
 /// A delivery that awaits its settlement.
 #[derive(Debug)]
 pub(super) struct Unacked {
@@ -133,10 +136,18 @@ impl UnackedList {
         self.ring = all.into_iter().map(|(tag, unacked)| (tag, Some(unacked))).collect();
     }
 
+    /// Gives back memory that only many deliveries needed, when there are none left.
+    pub(super) fn rest(&mut self) {
+        if self.ring.is_empty() && self.ring.capacity() > KEPT_CAPACITY {
+            self.ring = VecDeque::new();
+        }
+    }
+
     fn close_holes(&mut self) {
         while self.ring.front().is_some_and(|(_, unacked)| unacked.is_none()) {
             self.ring.pop_front();
         }
+        self.rest();
         if self.ring.len() > 2 * self.len + 64 {
             self.ring.retain(|(_, unacked)| unacked.is_some());
         }

@@ -12,6 +12,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
 use std::{
+    collections::VecDeque,
     hint::black_box,
     sync::{Arc, Weak},
     task::Waker,
@@ -48,7 +49,7 @@ struct Bench {
     queue: Arc<Queue>,
     outboxes: Vec<(Arc<Outbox>, ConsumerHandle)>,
     fx: Effects,
-    events: Vec<Event>,
+    events: VecDeque<Event>,
     message: Message,
     _dir: tempfile::TempDir,
 }
@@ -78,7 +79,7 @@ impl Bench {
         let body = [7; 100];
         let traits = Traits::default();
         let message = Message::copied(b"\0\x01q", b"\0\0", &[&body], traits, &mut Vec::new());
-        Self { queue, outboxes, fx, events: Vec::new(), message, _dir: dir }
+        Self { queue, outboxes, fx, events: VecDeque::new(), message, _dir: dir }
     }
 
     fn publish(&mut self) {

@@ -37,8 +37,8 @@ fn offer(outbox: &Outbox, size: usize, window: Option<&Window>) -> Result<(), Re
         .map_err(|(refusal, _)| refusal)
 }
 
-fn drain(outbox: &Outbox) -> (Vec<Event>, Vec<Stalled>) {
-    let (mut events, mut stalled) = (Vec::new(), Vec::new());
+fn drain(outbox: &Outbox) -> (VecDeque<Event>, Vec<Stalled>) {
+    let (mut events, mut stalled) = (VecDeque::new(), Vec::new());
     outbox.drain(&mut events, &mut stalled);
     (events, stalled)
 }
@@ -238,7 +238,7 @@ fn nobody_is_forgotten_between_stall_and_drain() {
         scope.spawn(move || {
             let task = Unpark::of_this_thread();
             let waker = Waker::from(Arc::clone(&task));
-            let (mut events, mut stalled) = (Vec::new(), Vec::new());
+            let (mut events, mut stalled) = (VecDeque::new(), Vec::new());
             let mut next = [0; PRODUCERS as usize];
             while taken.load(Ordering::Relaxed) < EACH * u64::from(PRODUCERS) {
                 while !outbox.drain(&mut events, &mut stalled) && outbox.park(&waker) {

@@ -35,6 +35,18 @@ pub struct Effects {
 }
 
 impl Effects {
+    /// How many operations there is memory for.
+    pub fn capacity(&self) -> usize {
+        self.ops.capacity()
+    }
+
+    /// Gives back memory that only much at a time needed.
+    pub fn rest(&mut self) {
+        self.ops.shrink_to_fit();
+        self.dead.shrink_to_fit();
+        self.dead_away.shrink_to_fit();
+    }
+
     /// None, as of this moment: for what the store's thread does, which nobody hands the time (R9).
     pub(super) fn of_this_moment() -> Self {
         Self { now: clock::now(), time: clock::unix_time(), ..Self::default() }

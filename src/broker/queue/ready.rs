@@ -23,6 +23,9 @@ use crate::{
     store::Standing,
 };
 
+/// Messages for which an empty list keeps memory: a queue that was long once does not stay large.
+const KEPT_CAPACITY: usize = 512;
+
 /// A message and its standing in the queue.
 #[derive(Debug)]
 pub(super) struct Entry {
@@ -343,7 +346,7 @@ impl Ready {
     fn pop_head(&mut self) -> Option<Entry> {
         let entry = self.head.pop_front()?;
         self.head_bytes -= entry.message.footprint();
-        if self.head.is_empty() && self.head.capacity() > 4096 {
+        if self.head.is_empty() && self.head.capacity() > KEPT_CAPACITY {
             self.head = VecDeque::new();
         }
         Some(entry)
@@ -400,7 +403,7 @@ impl Ready {
             }
         }
         self.tail_bytes = 0;
-        if tail.capacity() <= 4096 {
+        if tail.capacity() <= KEPT_CAPACITY {
             self.tail = tail;
         }
         self.run = run;

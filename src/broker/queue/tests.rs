@@ -1,7 +1,7 @@
 //! Queues over a real store, used by real threads.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, VecDeque},
     sync::atomic::{AtomicUsize, Ordering},
     thread,
 };
@@ -90,7 +90,7 @@ impl<'a> Client<'a> {
     }
 
     fn drain(&mut self) -> bool {
-        let (mut events, mut stalled) = (Vec::new(), Vec::<Stalled>::new());
+        let (mut events, mut stalled) = (VecDeque::new(), Vec::<Stalled>::new());
         let has_some = self.outbox.drain(&mut events, &mut stalled);
         for stalled in stalled {
             assert_eq!(stalled.queue.upgrade().map(|queue| queue.id), Some(self.queue.id));

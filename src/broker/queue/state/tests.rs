@@ -1,4 +1,5 @@
 use std::{
+    collections::VecDeque,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -99,7 +100,7 @@ impl Busy {
     }
 
     fn drain(&mut self) {
-        let (mut events, mut stalled) = (Vec::new(), Vec::new());
+        let (mut events, mut stalled) = (VecDeque::new(), Vec::new());
         self.outbox.drain(&mut events, &mut stalled);
         for stalled in stalled {
             self.state.resume(stalled.consumer, &mut self.fx);

@@ -2,6 +2,7 @@
 //! deliveries that they have in hand.
 
 use std::{
+    collections::VecDeque,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -227,7 +228,7 @@ impl Bench {
 
     /// Takes the deliveries out of an outbox; returns those for consumers that acknowledge.
     pub(super) fn take_events(&mut self, on: usize) -> (Vec<InHand>, Vec<Stalled>) {
-        let (mut events, mut stalled) = (Vec::new(), Vec::new());
+        let (mut events, mut stalled) = (VecDeque::new(), Vec::new());
         self.links[on].outbox.drain(&mut events, &mut stalled);
         assert_eq!(self.links[on].seen, events.len());
         self.links[on].seen = 0;
