@@ -188,8 +188,8 @@ impl Outbox {
     }
 
     /// Moves the waiting events behind those in `events`, whose memory is used again if there are
-    /// none, and the queues that found no room into `stalled`, which is empty. Returns whether there
-    /// was anything.
+    /// none, and the queues that found no room into `stalled`, which is empty. Returns whether
+    /// there was anything.
     pub fn drain(&self, events: &mut VecDeque<Event>, stalled: &mut Vec<Stalled>) -> bool {
         debug_assert!(stalled.is_empty());
         let mut state = self.state();

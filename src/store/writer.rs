@@ -83,7 +83,6 @@ impl Writer {
                 let ops = taken.ops.len() as u64;
                 let has_written = self.write(&mut taken.ops)?;
                 self.shared.inbox.written(taken.bytes);
-                self.shared.advance(taken.last);
                 let end = clock::now();
                 self.shared.counters.batch(BatchDone {
                     ops,
@@ -92,6 +91,8 @@ impl Writer {
                     took: end.since(start),
                     lag: end.since(taken.since),
                 });
+                // Whoever waited for the batch finds it counted.
+                self.shared.advance(taken.last);
                 has_chores = true;
             }
             if taken.is_closed || taken.is_sync_due {
