@@ -185,8 +185,6 @@ impl Ready {
     }
 
     /// A message is in memory now.
-    #[expect(clippy::inline_always, reason = "of each message; a call is most of what it costs")]
-    #[inline(always)]
     fn count_in(&mut self, message: &Message) {
         let bytes = message.body_len() as u64;
         self.body_bytes += bytes;
@@ -196,8 +194,6 @@ impl Ready {
     }
 
     /// A message is not in memory any more.
-    #[expect(clippy::inline_always, reason = "of each message; a call is most of what it costs")]
-    #[inline(always)]
     fn count_out(&mut self, message: &Message) {
         let bytes = message.body_len() as u64;
         self.body_bytes -= bytes;
