@@ -1,6 +1,10 @@
 //! The broker as a whole: waiting for it, stopping it, wiping it, what it logs.
 
-use std::{fs, net::TcpStream};
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    net::{TcpListener, TcpStream},
+};
 
 use serde_json::json;
 
@@ -189,4 +193,29 @@ fn a_report_has_everything_in_it() {
     let words = ["Runtime\n", "Running Nodes\n", "amqp_port = 0\n", "q1\t", "guest\t.*\t.*\t.*"];
     assert_contains(&said.out, &words);
     assert!(!said.out.contains("default_pass = \"guest\""), "{said:?}");
+}
+
+#[test]
+fn what_only_lepus_can_is_not_asked_of_another_broker() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let uri = format!("http://guest:guest@{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            let first = lines.next().unwrap().unwrap();
+            lines.find(|line| line.as_ref().unwrap().is_empty());
+            // As RabbitMQ says of a path that it does not have.
+            let status = if first.starts_with("PUT") { "405 Method Not Allowed" } else { "200 OK" };
+            let answer =
+                format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{{}}");
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    let home = tempfile::tempdir().unwrap();
+    for verb in ["reset", "stop_app", "stop"] {
+        let said = ctl(home.path(), &["--uri", &uri, verb]);
+        assert_contains(&said.err, &["this broker is no Lepus"]);
+        assert_eq!(said.code, 69, "{verb}");
+    }
 }

@@ -219,7 +219,8 @@ impl Call {
         let answer = self.ask(ask)?;
         Ok(match answer.status {
             200..=299 => Outcome::Done,
-            404 => Outcome::Absent,
+            // RabbitMQ says 405 of a path that it does not have.
+            404 | 405 => Outcome::Absent,
             _ => Outcome::Refused(reason(&answer)),
         })
     }

@@ -244,6 +244,7 @@ fn ask_to_stop(call: &mut Call) -> Result<(), Failure> {
     let ask = Ask { method: &Method::PUT, path, query: &[], body, headers: &[] };
     match call.client.ask(ask) {
         Err(NoAnswer::Broken(_)) | Ok(Answer { status: 200..=299, .. }) => Ok(()),
+        Ok(Answer { status: 404 | 405, .. }) => Err(Failure::no_lepus("do that")),
         Ok(answer) => Err(Failure::refused(call::reason(&answer))),
         Err(none) => Err(call.unanswered(&none)),
     }
