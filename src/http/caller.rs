@@ -110,6 +110,15 @@ impl Caller {
         self.is_operator || self.is_monitor() || self.grant(api, vhost).is_some()
     }
 
+    /// A vhost that the user may see.
+    ///
+    /// # Errors
+    /// [`Failure::NotFound`]; for a vhost of others [`Failure::Missing`].
+    pub(super) fn seen(&self, api: &Api, name: &str) -> Result<Arc<Vhost>, Failure> {
+        let vhost = api.admin.vhost(name)?;
+        if self.sees(api, vhost.name()) { Ok(vhost) } else { Err(Failure::Missing("Not Found")) }
+    }
+
     /// The vhosts that the user may see, by name.
     pub(super) fn vhosts(&self, api: &Api) -> Vec<Arc<Vhost>> {
         let mut vhosts = api.admin.vhosts();
@@ -267,15 +276,15 @@ impl FromRequestParts<Api> for Caller {
     }
 }
 
-/// The vhost that a path names as `{vhost}`, and the caller, who may see it. Without it there is
-/// [`Failure::NotFound`]; for a vhost of others [`Failure::Missing`].
+/// The vhost that a path names as `{vhost}`, and the caller, who may do something in it. Without
+/// it there is [`Failure::NotFound`]; for a vhost of others [`Failure::Missing`].
 #[derive(Debug)]
-pub(super) struct Seen {
+pub(super) struct Entered {
     pub(super) caller: Caller,
     pub(super) vhost: Arc<Vhost>,
 }
 
-impl FromRequestParts<Api> for Seen {
+impl FromRequestParts<Api> for Entered {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Failure> {
@@ -284,10 +293,7 @@ impl FromRequestParts<Api> for Seen {
         let path = RawPathParams::from_request_parts(parts, api).await;
         let path = path.map_err(|_| Failure::NotFound)?;
         let name = path.iter().find_map(|(key, value)| (key == "vhost").then_some(value));
-        let vhost = api.admin.vhost(name.ok_or(Failure::Internal)?)?;
-        if !caller.sees(api, vhost.name()) {
-            return Err(Failure::Missing("Not Found"));
-        }
+        let vhost = caller.entered(api, name.ok_or(Failure::Internal)?)?;
         Ok(Self { caller, vhost })
     }
 }

@@ -271,6 +271,37 @@ fn what_sends_messages_on_takes_the_permission_to_send_there() {
     api().delete(&format!("/users/{}", part(&user)));
 }
 
+// PO-033: of vhosts that they may not enter, monitors see no more than how much is in them.
+#[test]
+fn what_is_in_a_vhost_is_for_those_who_may_enter_it() {
+    let cast = Cast::new();
+    assert_eq!(
+        api().put(&format!("/queues/{}/q", part(&cast.other.vhost)), &json!({})).status,
+        201
+    );
+    for path in [
+        "/queues/{w}",
+        "/queues/{w}/q",
+        "/queues/{w}/q/bindings",
+        "/exchanges/{w}",
+        "/exchanges/{w}/amq.topic",
+        "/bindings/{w}",
+        "/vhosts/{w}/connections",
+        "/vhosts/{w}/channels",
+    ] {
+        cast.expect(&[("GET", path, Value::Null)], [HIDDEN, HIDDEN, HIDDEN, "ok"]);
+    }
+    for kind in ["queues", "exchanges", "bindings"] {
+        let seen = cast.users.each_ref().map(|user| {
+            let list = as_user(user).get(&format!("/{kind}"));
+            list.as_array().unwrap().iter().any(|item| item["vhost"] == *cast.other.vhost)
+        });
+        assert_eq!(seen, [false, false, false, true], "{kind}");
+    }
+    let of_others = ("GET", "/connections/username/{u}", Value::Null);
+    cast.expect(&[of_others], [NO_RIGHT, NO_RIGHT, "ok", "ok"]);
+}
+
 // HT-016, PO-033
 #[test]
 fn an_overview_of_one_vhost_has_nothing_of_the_others() {

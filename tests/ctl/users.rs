@@ -161,6 +161,8 @@ fn whoever_comes_over_the_network_needs_a_user_who_may() {
     assert_eq!(said.code, 69);
     assert_eq!(ask("guest:guest", &["-q", "add_user", "eve", "pw"]).code, 0);
     assert_eq!(ask("guest:guest", &["-q", "set_user_tags", "eve", "monitoring"]).code, 0);
+    assert_eq!(ask("eve:pw", &["-q", "list_queues"]).code, 65, "eve may not enter the vhost");
+    assert_eq!(ask("guest:guest", &["-q", "set_permissions", "eve", "", "", ""]).code, 0);
     assert_eq!(ask("eve:pw", &["-q", "list_queues"]).code, 0);
     for args in [
         &["add_user", "mallory", "pw"][..],

@@ -21,7 +21,7 @@ use crate::{
     },
     http::{
         Api, Failure, blocking,
-        caller::{Caller, Seen},
+        caller::{Caller, Entered},
         json,
         listing::Query,
     },
@@ -44,11 +44,13 @@ pub(super) fn routes() -> Router<Api> {
 }
 
 async fn list(State(api): State<Api>, caller: Caller, query: Query) -> Reply {
-    blocking(move || query.list(caller.vhosts(&api).iter().flat_map(|vhost| all(vhost)).collect()))
-        .await
+    blocking(move || {
+        query.list(caller.entered_vhosts(&api).iter().flat_map(|vhost| all(vhost)).collect())
+    })
+    .await
 }
 
-async fn list_of_vhost(Seen { vhost, .. }: Seen, query: Query) -> Reply {
+async fn list_of_vhost(Entered { vhost, .. }: Entered, query: Query) -> Reply {
     blocking(move || query.list(all(&vhost))).await
 }
 
@@ -57,7 +59,7 @@ type Ends = (String, String, String, String);
 
 async fn between(
     Path((_, source, kind, destination)): Path<Ends>,
-    Seen { vhost, .. }: Seen,
+    Entered { vhost, .. }: Entered,
     query: Query,
 ) -> Reply {
     let (source, destination) = ends(&vhost, &source, &kind, &destination)?;
@@ -72,7 +74,7 @@ async fn between(
 async fn bind(
     State(api): State<Api>,
     Path((_, source, kind, destination)): Path<Ends>,
-    Seen { caller, vhost }: Seen,
+    Entered { caller, vhost }: Entered,
     body: Body,
 ) -> Reply {
     let (source, destination) = ends(&vhost, &source, &kind, &destination)?;
@@ -104,7 +106,7 @@ type Named = (String, String, String, String, String);
 
 async fn one(
     Path((_, source, kind, destination, properties)): Path<Named>,
-    Seen { vhost, .. }: Seen,
+    Entered { vhost, .. }: Entered,
     query: Query,
 ) -> Reply {
     let (source, destination) = ends(&vhost, &source, &kind, &destination)?;
@@ -115,7 +117,7 @@ async fn one(
 async fn unbind(
     State(api): State<Api>,
     Path((_, source, kind, destination, properties)): Path<Named>,
-    Seen { caller, vhost }: Seen,
+    Entered { caller, vhost }: Entered,
 ) -> Reply {
     let (source, destination) = ends(&vhost, &source, &kind, &destination)?;
     caller.check(&api, &vhost, Permission::Write, name_of(&destination))?;
@@ -133,7 +135,7 @@ async fn unbind(
 
 async fn from_exchange(
     Path((_, exchange)): Path<(String, String)>,
-    Seen { vhost, .. }: Seen,
+    Entered { vhost, .. }: Entered,
     query: Query,
 ) -> Reply {
     let exchange = name_in_path(&exchange).to_owned();
@@ -152,7 +154,7 @@ async fn from_exchange(
 
 async fn to_exchange(
     Path((_, exchange)): Path<(String, String)>,
-    Seen { vhost, .. }: Seen,
+    Entered { vhost, .. }: Entered,
     query: Query,
 ) -> Reply {
     let exchange = name_in_path(&exchange);
@@ -167,7 +169,7 @@ async fn to_exchange(
 
 async fn to_queue(
     Path((_, queue)): Path<(String, String)>,
-    Seen { vhost, .. }: Seen,
+    Entered { vhost, .. }: Entered,
     query: Query,
 ) -> Reply {
     let bindings = to(&vhost, &Destination::Queue(queue.as_str().into()));

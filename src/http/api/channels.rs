@@ -19,7 +19,7 @@ use crate::{
     clock::UnixTime,
     http::{
         Api, Failure, Json, blocking,
-        caller::{Caller, Seen},
+        caller::{Caller, Entered},
         history::{Look, Subject},
         listing::Query,
     },
@@ -40,7 +40,7 @@ async fn list(State(api): State<Api>, caller: Caller, query: Query) -> Reply {
 
 async fn list_of_vhost(
     State(api): State<Api>,
-    Seen { caller, vhost }: Seen,
+    Entered { caller, vhost }: Entered,
     query: Query,
 ) -> Reply {
     blocking(move || {

@@ -18,7 +18,7 @@ use crate::{
     },
     http::{
         Api, Failure, Json, blocking,
-        caller::{Caller, Seen},
+        caller::{Caller, Entered},
         census::Traffic,
         history::{Look, Subject},
         json,
@@ -41,7 +41,7 @@ async fn list(State(api): State<Api>, caller: Caller, query: Query) -> Reply {
 
 async fn list_of_vhost(
     State(api): State<Api>,
-    Seen { caller, vhost }: Seen,
+    Entered { caller, vhost }: Entered,
     query: Query,
 ) -> Reply {
     blocking(move || answer(&api, &caller, &query, |found| found.place.vhost == *vhost.name()))
@@ -54,6 +54,7 @@ async fn list_of_user(
     caller: Caller,
     query: Query,
 ) -> Reply {
+    caller.sees_object_of(&user)?;
     blocking(move || answer(&api, &caller, &query, |found| *found.place.user == *user)).await
 }
 

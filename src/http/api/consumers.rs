@@ -2,7 +2,11 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use axum::{Router, extract::State, routing::get};
+use axum::{
+    Router,
+    extract::{Path, State},
+    routing::get,
+};
 use serde_json::{Value, json};
 
 use super::{Reply, channels};
@@ -13,12 +17,7 @@ use crate::{
         queue::{ConsumerView, Queue},
         registry::OpenConnection,
     },
-    http::{
-        Api, blocking,
-        caller::{Caller, Seen},
-        json,
-        listing::Query,
-    },
+    http::{Api, blocking, caller::Caller, json, listing::Query},
     names::{ChannelId, ConnectionId},
 };
 
@@ -29,15 +28,28 @@ pub(super) fn routes() -> Router<Api> {
 async fn list(State(api): State<Api>, caller: Caller, query: Query) -> Reply {
     blocking(move || {
         let connections = Connections::of(&api);
-        let vhosts = caller.vhosts(&api);
+        let vhosts = caller.entered_vhosts(&api);
         let items = vhosts.iter().flat_map(|vhost| of_vhost(&api, &connections, vhost));
         query.list(items.collect())
     })
     .await
 }
 
-async fn list_of_vhost(State(api): State<Api>, Seen { vhost, .. }: Seen, query: Query) -> Reply {
-    blocking(move || query.list(of_vhost(&api, &Connections::of(&api), &vhost))).await
+/// Whoever sees a vhost without entering it sees none of its consumers.
+async fn list_of_vhost(
+    State(api): State<Api>,
+    Path(vhost): Path<String>,
+    caller: Caller,
+    query: Query,
+) -> Reply {
+    blocking(move || {
+        let vhost = caller.seen(&api, &vhost)?;
+        if !caller.enters(&api, vhost.name()) {
+            return query.list(Vec::new());
+        }
+        query.list(of_vhost(&api, &Connections::of(&api), &vhost))
+    })
+    .await
 }
 
 /// The open connections, by number.

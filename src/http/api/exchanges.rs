@@ -20,7 +20,7 @@ use crate::{
     },
     http::{
         Api, Failure, Json, blocking,
-        caller::{Caller, Seen},
+        caller::{Caller, Entered},
         history::{Look, Subject},
         json,
         listing::Query,
@@ -44,17 +44,21 @@ pub(super) fn name_in_path(name: &str) -> &str {
 }
 
 async fn list(State(api): State<Api>, caller: Caller, query: Query) -> Reply {
-    blocking(move || answer(&api, &query, caller.vhosts(&api))).await
+    blocking(move || answer(&api, &query, caller.entered_vhosts(&api))).await
 }
 
-async fn list_of_vhost(State(api): State<Api>, Seen { vhost, .. }: Seen, query: Query) -> Reply {
+async fn list_of_vhost(
+    State(api): State<Api>,
+    Entered { vhost, .. }: Entered,
+    query: Query,
+) -> Reply {
     blocking(move || answer(&api, &query, vec![vhost])).await
 }
 
 async fn one(
     State(api): State<Api>,
     Path((_, name)): Path<(String, String)>,
-    Seen { vhost, .. }: Seen,
+    Entered { vhost, .. }: Entered,
     query: Query,
 ) -> Reply {
     blocking(move || {
@@ -71,7 +75,7 @@ async fn one(
 async fn declare(
     State(api): State<Api>,
     Path((_, name)): Path<(String, String)>,
-    Seen { caller, vhost }: Seen,
+    Entered { caller, vhost }: Entered,
     body: Body,
 ) -> Reply {
     let name = name_in_path(&name);
@@ -102,7 +106,7 @@ async fn declare(
 async fn remove(
     State(api): State<Api>,
     Path((_, name)): Path<(String, String)>,
-    Seen { caller, vhost }: Seen,
+    Entered { caller, vhost }: Entered,
     query: Query,
 ) -> Reply {
     let name = name_in_path(&name);

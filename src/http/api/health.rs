@@ -15,7 +15,7 @@ use crate::{
     clock::{self, UnixTime},
     http::{
         Api, Failure, Json, Listening, blocking,
-        caller::{Caller, Seen},
+        caller::{Caller, Entered},
         certificates::Certificates,
     },
 };
@@ -122,7 +122,7 @@ async fn serving(State(api): State<Api>, caller: Caller) -> Response {
     store(State(api), caller).await
 }
 
-async fn alive(api: State<Api>, Seen { caller, .. }: Seen) -> Response {
+async fn alive(api: State<Api>, Entered { caller, .. }: Entered) -> Response {
     store(api, caller).await
 }
 

@@ -18,7 +18,7 @@ use crate::{
     },
     http::{
         Api, Failure,
-        caller::{Administrator, Caller, Seen},
+        caller::{Administrator, Caller},
         json,
         listing::Query,
     },
@@ -51,7 +51,13 @@ async fn vhosts(State(api): State<Api>, caller: Caller, query: Query) -> Reply {
     Ok(query.list(seen.collect())?.into_response())
 }
 
-async fn vhost(State(api): State<Api>, Seen { vhost, .. }: Seen, query: Query) -> Reply {
+async fn vhost(
+    State(api): State<Api>,
+    Path(vhost): Path<String>,
+    caller: Caller,
+    query: Query,
+) -> Reply {
+    let vhost = caller.seen(&api, &vhost)?;
     let limits = api.broker.vhost_limits(vhost.name());
     let found = json!({"vhost": vhost.name().as_str(), "value": json::of_map(&limits)});
     let list = if limits.is_empty() { Vec::new() } else { vec![found] };

@@ -27,7 +27,7 @@ use crate::{
     clock,
     http::{
         Api, Failure, Json, blocking,
-        caller::{Administrator, Caller, Seen},
+        caller::{Administrator, Caller, Entered},
         census::Depth,
         history::{Look, Subject},
         json,
@@ -63,17 +63,21 @@ pub(super) fn routes() -> Router<Api> {
 }
 
 async fn list(State(api): State<Api>, caller: Caller, query: Query) -> Reply {
-    blocking(move || answer(&api, &query, caller.vhosts(&api), |_| true)).await
+    blocking(move || answer(&api, &query, caller.entered_vhosts(&api), |_| true)).await
 }
 
-async fn list_of_vhost(State(api): State<Api>, Seen { vhost, .. }: Seen, query: Query) -> Reply {
+async fn list_of_vhost(
+    State(api): State<Api>,
+    Entered { vhost, .. }: Entered,
+    query: Query,
+) -> Reply {
     blocking(move || answer(&api, &query, vec![vhost], |_| true)).await
 }
 
 async fn one(
     State(api): State<Api>,
     Path((_, queue)): Path<(String, String)>,
-    Seen { vhost, .. }: Seen,
+    Entered { vhost, .. }: Entered,
     query: Query,
 ) -> Reply {
     let queue = find(&vhost, &queue)?;
@@ -92,7 +96,7 @@ async fn one(
 async fn declare(
     State(api): State<Api>,
     Path((_, name)): Path<(String, String)>,
-    Seen { caller, vhost }: Seen,
+    Entered { caller, vhost }: Entered,
     body: Body,
 ) -> Reply {
     check_length(&name)?;
@@ -130,7 +134,7 @@ fn check_length(name: &str) -> Result<(), Failure> {
 async fn remove(
     State(api): State<Api>,
     Path((_, name)): Path<(String, String)>,
-    Seen { caller, vhost }: Seen,
+    Entered { caller, vhost }: Entered,
     query: Query,
 ) -> Reply {
     caller.check(&api, &vhost, Permission::Configure, &name)?;
@@ -151,7 +155,7 @@ async fn remove(
 async fn purge(
     State(api): State<Api>,
     Path((_, name)): Path<(String, String)>,
-    Seen { caller, vhost }: Seen,
+    Entered { caller, vhost }: Entered,
 ) -> Reply {
     caller.check(&api, &vhost, Permission::Read, &name)?;
     let queue = find_free(&vhost, &name)?;
