@@ -1,5 +1,11 @@
 //! What the configuration gives new vhosts, and how much it lets there be on the whole node.
 
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpListener,
+    thread,
+};
+
 use serde_json::json;
 
 use crate::harness::*;
@@ -180,4 +186,24 @@ fn vhosts_may_be_traced_from_the_start_on() {
     channel.call(&bind(&q, "amq.rabbitmq.trace", "publish.#"));
     channel.publish(&publish("amq.direct", "k", "told"));
     channel.expect_ready(&q, 1);
+}
+
+// EN-044
+#[test]
+fn definitions_may_come_from_a_url() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = thread::spawn(move || {
+        let mut stream = BufReader::new(listener.accept().unwrap().0);
+        let lines = stream.by_ref().lines().map_while(Result::ok);
+        let request: Vec<_> = lines.take_while(|line| !line.is_empty()).collect();
+        let text = r#"{"vhosts": [{"name": "fetched"}], "queues": [], "exchanges": []}"#;
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", text.len());
+        stream.get_mut().write_all((head + text).as_bytes()).unwrap();
+        request[0].clone()
+    });
+    let settings = format!("load_definitions = \"http://{address}/d.json\"");
+    let Some(private) = private_broker(&settings) else { return };
+    assert_eq!(private.api().get("/vhosts/fetched")["name"], json!("fetched"));
+    assert_eq!(server.join().unwrap(), "GET /d.json HTTP/1.1");
 }

@@ -33,6 +33,7 @@ use crate::{
 pub use attempts::{AttemptCounts, Attempts, Via};
 pub use certificate::Certificate;
 pub use identity::Identity;
+pub(crate) use oauth2::get_blocking;
 pub use oauth2::{Oauth2Error, Token, TokenError};
 pub use password::{HashingAlgorithm, PasswordHash};
 pub use permissions::{Permission, Permissions};

@@ -3,7 +3,7 @@
 use std::{fmt, io, path::PathBuf};
 
 use super::perf::PerfFailure;
-use crate::{config, http::FilesError, server::StartError, store::StoreError};
+use crate::{admin, config, http::FilesError, server::StartError, store::StoreError};
 
 /// The exit codes, as `sysexits.h` numbers them.
 pub(super) const USAGE: u8 = 64;
@@ -70,14 +70,16 @@ impl Failure {
             Self::PidFile { .. } => CANNOT_CREATE,
             Self::Store(_) => INPUT_OUTPUT,
             Self::Start(error) => match error.cause() {
-                StartError::Port { .. } | StartError::PortTaken(_) | StartError::Listen { .. } => {
-                    UNAVAILABLE
-                }
+                StartError::Port { .. }
+                | StartError::PortTaken(_)
+                | StartError::Listen { .. }
+                | StartError::Definitions(FilesError::Fetch(_)) => UNAVAILABLE,
                 StartError::PortForbidden(_) => NOT_PERMITTED,
                 StartError::NoSuchAddress(_)
                 | StartError::Tls(_)
                 | StartError::Oauth2(_)
                 | StartError::NoListener
+                | StartError::Admin(admin::Error::Gift { .. })
                 | StartError::Definitions(FilesError::Read { .. }) => CONFIGURATION,
                 StartError::DataDirectory { .. } => CANNOT_CREATE,
                 StartError::Store(StoreError::DiskFull { .. }) => INPUT_OUTPUT,
@@ -113,8 +115,8 @@ impl Failure {
                 StartError::Thread(_) => {
                     "raise the limit of processes for its user (ulimit -u, TasksMax of its unit)"
                 }
-                StartError::Definitions(FilesError::Read { .. }) => {
-                    "`load_definitions` names the file or directory"
+                StartError::Definitions(FilesError::Read { .. } | FilesError::Fetch(_)) => {
+                    "`load_definitions` names the file, directory or URL"
                 }
                 error => return Listener::of("amqp_port").advice(error),
             },

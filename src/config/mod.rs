@@ -283,8 +283,9 @@ settings! {
 
     /// Vhosts that are traced from the start on (the firehose).
     trace_vhosts: Vec<String> = Vec::new();
-    /// File with definitions, RabbitMQ's JSON, or directory with such files, imported at the
-    /// start. With it neither the default user nor the default vhost is made.
+    /// File with definitions, RabbitMQ's JSON, or directory with such files, or an http or https
+    /// URL (held to the system's authorities), imported at the start. With it neither the
+    /// default user nor the default vhost is made.
     load_definitions: Option<PathBuf> = None;
 
     /// What is logged. Where `LEPUS_LOG` is not set, the variable `RUST_LOG` is taken.

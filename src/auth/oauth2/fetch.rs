@@ -9,14 +9,17 @@ use ureq::{
 
 /// Time that a server has for its answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// The longest answer that is read.
-const ANSWER_BYTES_MAX: u64 = 1 << 20;
 
-/// Gets a document. Blocks. `authorities` are those of https; without any, the system's are taken.
+/// Gets a document of so many bytes at most. Blocks. `authorities` are those of https; without any,
+/// the system's are taken.
 ///
 /// # Errors
 /// What went wrong, with the URL.
-pub(super) fn get_blocking(url: &str, authorities: Option<&Path>) -> Result<Vec<u8>, String> {
+pub(crate) fn get_blocking(
+    url: &str,
+    authorities: Option<&Path>,
+    bytes_max: u64,
+) -> Result<Vec<u8>, String> {
     let failed = |error: ureq::Error| format!("cannot get {url}: {error}");
     let mut config = Agent::config_builder().timeout_global(Some(TIMEOUT)).max_redirects(3);
     if url.starts_with("https://") {
@@ -33,7 +36,7 @@ pub(super) fn get_blocking(url: &str, authorities: Option<&Path>) -> Result<Vec<
     }
     let agent: Agent = config.build().into();
     let mut answer = agent.get(url).call().map_err(failed)?;
-    answer.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec().map_err(failed)
+    answer.body_mut().with_config().limit(bytes_max).read_to_vec().map_err(failed)
 }
 
 fn roots(authorities: Option<&Path>) -> Result<RootCerts, String> {

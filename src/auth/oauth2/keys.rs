@@ -26,6 +26,8 @@ use crate::{
 
 /// How soon a URL is asked again for a key that it did not have.
 const URL_PAUSE: Duration = Duration::from_secs(5);
+/// The longest document that is read from a URL.
+const DOCUMENT_BYTES_MAX: u64 = 1 << 20;
 /// How long a file is taken to be as it was.
 const FILE_PAUSE: Duration = Duration::from_secs(1);
 
@@ -191,7 +193,8 @@ impl Keys {
     }
 
     fn read_blocking(&self) -> Result<KeySet, String> {
-        let get = |url: &str| fetch::get_blocking(url, self.authorities.as_deref());
+        let get =
+            |url: &str| fetch::get_blocking(url, self.authorities.as_deref(), DOCUMENT_BYTES_MAX);
         let (text, name) = match &self.source {
             Source::File(path) => {
                 let name = path.display().to_string();

@@ -19,6 +19,7 @@ use std::{
 use keys::{Keys, Source};
 use token::Unverified;
 
+pub(crate) use fetch::get_blocking;
 pub use token::{Token, TokenError};
 
 use crate::{

@@ -167,6 +167,11 @@ fn keys_of_the_management_api_set_what_they_mean() {
         ("management.path_prefix = /", "http_path_prefix", "\"\""),
         ("management.cors.allow_origins.1 = https://a", "http_cors_origins", "[\"https://a\"]"),
         ("management.cors.allow_origins = none", "http_cors_origins", "[]"),
+        (
+            "definitions.import_backend = https\ndefinitions.https.url = https://h/d.json",
+            "load_definitions",
+            "\"https://h/d.json\"",
+        ),
         ("management.cors.max_age = 60", "http_cors_max_age", "\"60s\""),
         (
             "management.hsts.policy = max-age=9; preload\n\

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{Definitions, DefinitionsError};
-use crate::{admin::Admin, names::CommitSeq};
+use crate::{admin::Admin, auth::get_blocking, names::CommitSeq};
 
 /// Why files with definitions cannot be imported.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +19,9 @@ pub enum FilesError {
         /// Why.
         source: io::Error,
     },
+    /// They cannot be got from where they are: with the URL.
+    #[error("definitions: {0}")]
+    Fetch(String),
     /// One makes no sense.
     #[error("{}: {source}", path.display())]
     Definitions {
@@ -29,18 +32,30 @@ pub enum FilesError {
     },
 }
 
+/// The longest definitions that are read from a URL.
+const FETCHED_BYTES_MAX: u64 = 256 << 20;
+
 /// The files, in the order of their names, each read and checked.
 #[derive(Debug, Default)]
 pub struct Files(Vec<(PathBuf, Definitions)>);
 
 impl Files {
-    /// Reads a file, or all `.json` files of a directory.
+    /// Reads a file, or all `.json` files of a directory, or what an http or https URL leads to.
     ///
     /// # Errors
     /// [`FilesError`]: nothing is changed by a file that makes no sense.
     pub fn read_blocking(path: &Path) -> Result<Self, FilesError> {
         let failed =
             |path: &Path, source: io::Error| FilesError::Read { path: path.into(), source };
+        let parsed = |path: PathBuf, text: &[u8]| match Definitions::read(text, None) {
+            Ok(definitions) => Ok((path, definitions)),
+            Err(source) => Err(FilesError::Definitions { path, source }),
+        };
+        let is_url = |url: &&str| url.starts_with("https://") || url.starts_with("http://");
+        if let Some(url) = path.to_str().filter(is_url) {
+            let text = get_blocking(url, None, FETCHED_BYTES_MAX).map_err(FilesError::Fetch)?;
+            return parsed(path.to_owned(), &text).map(|read| Self(vec![read]));
+        }
         let is_directory = fs::metadata(path).map_err(|e| failed(path, e))?.is_dir();
         let mut paths = vec![path.to_owned()];
         if is_directory {
@@ -52,9 +67,7 @@ impl Files {
         }
         let read = |path: PathBuf| {
             let text = fs::read(&path).map_err(|e| failed(&path, e))?;
-            let definitions = Definitions::read(&text, None)
-                .map_err(|source| FilesError::Definitions { path: path.clone(), source })?;
-            Ok((path, definitions))
+            parsed(path, &text)
         };
         paths.into_iter().map(read).collect::<Result<_, _>>().map(Self)
     }
