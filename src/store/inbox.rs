@@ -56,6 +56,8 @@ pub(super) struct Inbox {
     closing: Condvar,
     /// The number up to which the store thread has taken operations.
     taken: AtomicU64,
+    /// The number up to which somebody waits for operations, whether they are taken or not.
+    hurried: AtomicU64,
     /// Bytes submitted and not yet written.
     bytes: AtomicUsize,
     bytes_max: usize,
@@ -74,8 +76,6 @@ struct State {
     bytes: usize,
     /// When the first of `ops` was submitted.
     since: Now,
-    /// Somebody waits for an operation in `ops`.
-    is_hurried: bool,
     is_closed: bool,
     /// Groups of operations that are being submitted: nothing is taken in the middle of one.
     open_groups: u32,
@@ -107,6 +107,7 @@ impl Inbox {
             wake: Condvar::new(),
             closing: Condvar::new(),
             taken: AtomicU64::new(0),
+            hurried: AtomicU64::new(0),
             bytes: AtomicUsize::new(0),
             bytes_max,
             linger,
@@ -146,16 +147,18 @@ impl Inbox {
         last
     }
 
-    /// Says that somebody waits for operation `needed`: it is written as soon as possible.
+    /// Says that somebody waits for operation `needed`: it is written as soon as possible. To say
+    /// it again costs no lock.
     pub(super) fn hasten(&self, needed: u64) {
-        if needed <= self.taken.load(Ordering::Acquire) {
+        let is_said = |said: &AtomicU64| needed <= said.load(Ordering::Acquire);
+        if is_said(&self.hurried) || is_said(&self.taken) {
             return;
         }
         let mut state = lock(&self.state);
-        if state.ops.is_empty() || state.is_hurried {
+        if state.ops.is_empty() || is_said(&self.hurried) {
             return;
         }
-        state.is_hurried = true;
+        self.hurried.store(state.last, Ordering::Release);
         let must_wake = !matches!(state.sleep, Sleep::Awake | Sleep::Group);
         if must_wake {
             state.sleep = Sleep::Awake;
@@ -202,7 +205,10 @@ impl Inbox {
                 continue;
             }
             let is_large = state.bytes >= self.linger_bytes_max;
-            let is_due = state.is_hurried || is_large || has_lingered;
+            // Neither of the two changes without the lock.
+            let is_hurried =
+                self.hurried.load(Ordering::Relaxed) > self.taken.load(Ordering::Relaxed);
+            let is_due = is_hurried || is_large || has_lingered;
             let is_called = state.is_closed || state.is_sync_due || has_chores;
             if is_called || (is_due && !state.ops.is_empty()) {
                 break;
@@ -229,7 +235,6 @@ impl Inbox {
             }
         }
         state.sleep = Sleep::Awake;
-        state.is_hurried = false;
         state.has_been_idle = is_idle;
         let taken = Taken {
             ops: std::mem::replace(&mut state.ops, ops),
